@@ -1,0 +1,99 @@
+"""What a driver is: the errors it may raise and the context that each of its actions gets."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from onecore.wire.messages import Doc, News, Sample
+
+
+class DriverError(Exception):
+    """An action did not succeed; the text is shown to the user.
+
+    DriverError
+    ├── Temporary   the same command may succeed later
+    ├── Permanent   it will not
+    └── Cancelled   it was told to stop, and nothing of it runs any more
+    """
+
+    temporary = False
+
+
+class Temporary(DriverError):
+    """The same command may succeed later (host away, timeout, no space)."""
+
+    temporary = True
+
+
+class Permanent(DriverError):
+    """Trying again is useless (no such file, bad request, superseded)."""
+
+
+class Cancelled(DriverError):
+    """The command was cancelled."""
+
+
+class Executor(Protocol):
+    """The only way to run a command or touch a file on a host.  Local now; over SSH with the same interface.
+
+    Every method raises Temporary on a timeout or a lost host, Permanent when the command fails.
+    """
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
+        """Run argv (never a shell string), return standard output; errors carry the tail of standard error."""
+        ...
+
+    def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file whole: temporary name, then rename."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """The file's content."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether PATH is there."""
+        ...
+
+
+class Context(Protocol):
+    """What the runner hands to an action: time, settings, the host, and a way to tell how it goes."""
+
+    home: Path
+    settings: Mapping[str, Any]
+    deadline: float
+    """Seconds of ctx.now() at which the command's time is up."""
+    rid: str
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raises Cancelled when the command is cancelled meanwhile."""
+        ...
+
+    def check(self) -> None:
+        """Raise Cancelled if the command was cancelled."""
+        ...
+
+    def progress(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Tell the core how far it is; renews the deadline.  Bytes when TOTAL is not 0."""
+        ...
+
+    def log(self, level: str, text: str) -> None:
+        """A line for the core's and the VM's log."""
+        ...
+
+    def host(self, host: Doc) -> Executor:
+        """The executor for a host (the front-end itself for datastore work: host {})."""
+        ...
+
+    def emit(self, message: News | Sample) -> None:
+        """Send news or a sample at any time, also after the action ended (watch)."""
+        ...
+
+
+Action = Callable[[Context, Doc], Doc]
+"""action(ctx, args) -> result data."""
