@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from onecore.wire.messages import Doc, News, Sample
+
+T = TypeVar("T")
 
 
 class DriverError(Exception):
@@ -92,6 +94,13 @@ class Context(Protocol):
 
     def emit(self, message: News | Sample) -> None:
         """Send news or a sample at any time, also after the action ended (watch)."""
+        ...
+
+    def keep(self, key: str, make: Callable[[], T]) -> T:
+        """This process's object under KEY, made when first asked for; its `close()`, if any, is called at the end.
+
+        For what outlives a command: connections, watches.  A driver keeps nothing in module globals.
+        """
         ...
 
 
