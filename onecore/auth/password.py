@@ -1,0 +1,45 @@
+"""Passwords: argon2id, in a thread, two at a time."""
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from concurrent.futures import ThreadPoolExecutor
+
+import argon2
+
+
+class Passwords:
+    """Hashes and checks.  `check` accepts the SHA-256 hex digests that an import may bring."""
+
+    def __init__(self, time_cost: int = 3, memory_kb: int = 65536) -> None:
+        self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kb)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self._nobody = self._hasher.hash("nobody")
+
+    def hash_now(self, password: str) -> str:
+        """The hash to store (blocks)."""
+        return self._hasher.hash(password)
+
+    def check_now(self, stored: str, password: str) -> bool:
+        """Whether PASSWORD is the one of STORED (blocks)."""
+        if not stored.startswith("$argon2"):
+            return hmac.compare_digest(stored, hashlib.sha256(password.encode()).hexdigest())
+        try:
+            return self._hasher.verify(stored, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    async def hash(self, password: str) -> str:
+        """As hash_now, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.hash_now, password)
+
+    async def check(self, stored: str | None, password: str) -> bool:
+        """As check_now, in a thread; an unknown user (None) costs the same time."""
+        good = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self.check_now, stored or self._nobody, password)
+        return good and stored is not None
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False)

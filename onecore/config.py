@@ -1,0 +1,191 @@
+"""The configuration: frozen dataclasses with a sentence under each field, read from TOML (etc/oned.conf).
+
+An unknown key, or a value of the wrong type, is an error that names it.
+"""
+from __future__ import annotations
+
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text names the key."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where oned listens and what it accepts."""
+
+    listen: str = "127.0.0.1"
+    """Address to listen on; anything but loopback should have TLS."""
+    port: int = 2633
+    """TCP port of /RPC2."""
+    tls_cert: str = ""
+    """PEM file with the certificate chain; TLS is on when it is set."""
+    tls_key: str = ""
+    """PEM file with the certificate's key."""
+    max_request_mb: int = 4
+    """Largest call in MB."""
+    large_answers: int = 4
+    """How many answers over 1 MB are sent at once; the rest queue."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where state is kept."""
+
+    url: str = "sqlite"
+    """`sqlite` (HOME/onecore.db) or postgresql://user:password@host/name."""
+
+
+@dataclass(frozen=True)
+class Auth:
+    """Sessions."""
+
+    session_expiration: int = 900
+    """Seconds that a checked password is remembered."""
+    argon2_time_cost: int = 3
+    """Passes of argon2id."""
+    argon2_memory_kb: int = 65536
+    """Memory of argon2id in KB."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is logged and how."""
+
+    level: str = "info"
+    """debug, info, warning or error."""
+    json: bool = False
+    """One JSON object a line instead of text."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds that a driver action may take without progress before it is cancelled."""
+
+    prolog: int = 1800
+    """Preparing a VM's disks."""
+    deploy: int = 120
+    """Starting a guest."""
+    shutdown: int = 120
+    """ACPI shutdown; then the VM is RUNNING again with an error, or shut down hard where asked."""
+    destroy: int = 60
+    """Ending a guest hard."""
+    save: int = 600
+    """Writing a guest's memory."""
+    restore: int = 600
+    """Reading it back."""
+    epilog: int = 1800
+    """Saving disks back and removing the VM's directory."""
+    reboot: int = 60
+    """Asking for a reboot or reset."""
+    cleanup: int = 120
+    """Each step of a clean-up."""
+    image: int = 3600
+    """Registering, cloning or making an image."""
+    grace: int = 30
+    """Time to confirm a cancel; then the lane is abandoned and the clean-up is owed."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long the past is kept; purged in small batches."""
+
+    done_days: int = 30
+    """VMs that are DONE."""
+    log_days: int = 30
+    """The change log."""
+    series_hours: int = 24
+    """Monitoring series."""
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """How hosts and datastores are watched."""
+
+    host_period: int = 20
+    """Seconds between two samples of a host."""
+    host_silence: int = 60
+    """Seconds without a sample until a host is ERROR."""
+    datastore_period: int = 60
+    """Seconds between two readings of a datastore."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What objects get when their template does not say."""
+
+    mac_prefix: str = "02:00"
+    """First two bytes of generated MAC addresses."""
+    umask: str = "177"
+    """Octal; taken from 666 (777 for administrators) for new objects."""
+    device_prefix: str = "vd"
+    """Bus of disks: hd, sd or vd."""
+    nic_model: str = "virtio"
+    """Model of network interfaces."""
+    vnc_base_port: int = 5900
+    """VNC port of VM 0; the VM's id is added."""
+    system_tm: str = "qcow2"
+    """Transfer driver of datastores 0 to 2, set when the database is made."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of it.  `drivers` holds one free table a driver, handed to it as it is."""
+
+    server: Server = Server()
+    database: Database = Database()
+    auth: Auth = Auth()
+    log: Log = Log()
+    deadlines: Deadlines = Deadlines()
+    retention: Retention = Retention()
+    monitoring: Monitoring = Monitoring()
+    defaults: Defaults = Defaults()
+    drivers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """The configuration in PATH (None: all defaults) with OVERRIDES ({section: {key: value}}) on top."""
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    for section, values in (overrides or {}).items():
+        data.setdefault(section, {}).update(values)
+    return parse(data, str(path or "configuration"))
+
+
+def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
+    """DATA as a Config; raises ConfigError naming the key."""
+    made: dict[str, Any] = {}
+    sections = {f.name: f for f in fields(Config)}
+    for name, value in data.items():
+        if name not in sections:
+            raise ConfigError(f"{source}: unknown section [{name}], expected one of {', '.join(sections)}")
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{source}: {name} must be a section, [{name}]")
+        made[name] = dict(value) if name == "drivers" else _section(sections[name].default, name, value, source)
+    return Config(**made)
+
+
+def _section(default: Any, name: str, values: Mapping[str, Any], source: str) -> Any:
+    cls = type(default)
+    assert is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"{source}: unknown key {name}.{key}, expected one of {', '.join(hints)}")
+        if not isinstance(value, hints[key]) or (hints[key] is int and isinstance(value, bool)):
+            raise ConfigError(f"{source}: {name}.{key} must be of type {hints[key].__name__}, not {value!r}")
+        if hints[key] is int and value < 0:
+            raise ConfigError(f"{source}: {name}.{key} must not be negative, not {value}")
+    return cls(**values)

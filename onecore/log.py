@@ -1,0 +1,94 @@
+"""The core's log (text or JSON, reopened on SIGHUP) and one file for each VM.  Nothing else writes log files in oned."""
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import time
+from pathlib import Path
+from typing import Any
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        rid = getattr(record, "rid", "")
+        text = f"{stamp}.{int(record.msecs):03d} {record.levelname[0]} {'[' + rid + '] ' if rid else ''}{record.getMessage()}"
+        return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        data: dict[str, Any] = {"time": round(record.created, 3), "level": record.levelname.lower(),
+                                "text": record.getMessage(), **getattr(record, "fields", {})}
+        if getattr(record, "rid", ""):
+            data["rid"] = record.rid  # type: ignore[attr-defined]
+        if record.exc_info:
+            data["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(data)
+
+
+class Log:
+    """A logger with a request id, and the VMs' own files.  A file that is gone or moved is opened anew."""
+
+    def __init__(self, directory: Path | None, level: str = "info", as_json: bool = False, stream: bool = False) -> None:
+        self._logger = logging.Logger("oned", LEVELS[level])
+        self._directory = directory
+        handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
+        if directory is not None:
+            (directory / "vm").mkdir(parents=True, exist_ok=True)
+            self._file = logging.FileHandler(directory / "oned.log")
+            handlers.append(self._file)
+        for handler in handlers:
+            handler.setFormatter(_Json() if as_json else _Text())
+            self._logger.addHandler(handler)
+
+    def reopen(self) -> None:
+        """Close the file so that the next line opens it anew (SIGHUP, after a rotation)."""
+        if self._directory is not None:
+            self._file.close()
+
+    def line(self, level: str, text: str, rid: str = "", error: BaseException | None = None, **fields: Any) -> None:
+        """One line; FIELDS go into the JSON form."""
+        number = LEVELS.get(level, logging.INFO)
+        if self._logger.isEnabledFor(number):
+            self._logger.log(number, text, exc_info=error, extra={"rid": rid, "fields": fields})
+
+    def info(self, text: str, rid: str = "") -> None:
+        """One line of level info."""
+        self.line("info", text, rid)
+
+    def warning(self, text: str, rid: str = "") -> None:
+        """One line of level warning."""
+        self.line("warning", text, rid)
+
+    def error(self, text: str, rid: str = "", error: BaseException | None = None) -> None:
+        """One line of level error, with the traceback of ERROR."""
+        self.line("error", text, rid, error)
+
+    def debug(self, text: str, rid: str = "") -> None:
+        """One line of level debug."""
+        self.line("debug", text, rid)
+
+    def vm_path(self, oid: int) -> Path | None:
+        """The file of a VM."""
+        return self._directory / "vm" / f"{oid}.log" if self._directory else None
+
+    def vm(self, oid: int, text: str, rid: str = "", level: str = "info") -> None:
+        """A line in a VM's own log."""
+        path = self.vm_path(oid)
+        if path is None:
+            return
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        try:
+            with path.open("a") as out:
+                out.write(f"{stamp} {level[0].upper()} {'[' + rid + '] ' if rid else ''}{text}\n")
+        except OSError as error:
+            self.warning(f"cannot write {path}: {error.strerror}", rid)
+
+    def close(self) -> None:
+        """Close the files."""
+        for handler in self._logger.handlers:
+            handler.close()

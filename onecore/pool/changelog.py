@@ -1,0 +1,84 @@
+"""The change log as its readers see it: durable events after a cursor, from memory or from SQL, with a way to wait."""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+from onecore.pool.database import Database
+from onecore.pool.schema import LOG_COLUMNS
+from onecore.pool.store import Event
+
+PAGE = 5000
+"""Most events in one answer."""
+
+
+class ChangeLog:
+    """Keeps the newest events in memory; older ones are read from SQL as long as retention leaves them."""
+
+    def __init__(self, database: Database, keep: int = 50_000) -> None:
+        self._database = database
+        self._tail: deque[Event] = deque(maxlen=keep)
+        self._waiting: set[Callable[[], None]] = set()
+        self.last = 0
+        self.first_kept = 0
+        """Sequence numbers up to this one may be gone."""
+
+    def load(self, last: int) -> None:
+        """Take in the newest rows; LAST is the last durable sequence."""
+        self._tail.clear()
+        self.last = last
+        newest = self._select("seq <= :last", {"last": last}, "seq DESC, n DESC", self._tail.maxlen or 1)
+        self._tail.extend(reversed(newest))
+        oldest = self._database.rows("SELECT MIN(seq) FROM log")[0][0]
+        self.first_kept = (int(oldest) - 1) if oldest is not None else last
+
+    def publish(self, events: list[Event]) -> None:
+        """Durable events of one transaction; wakes who waits."""
+        if not events:
+            return
+        self._tail.extend(events)
+        self.last = events[-1].seq
+        waiting, self._waiting = self._waiting, set()
+        for wake in waiting:
+            wake()
+
+    def wait(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call WAKE at the next event; returns what takes that back."""
+        self._waiting.add(wake)
+        return lambda: self._waiting.discard(wake)
+
+    def in_memory(self, since: int) -> bool:
+        """Whether `after(since)` needs no SQL."""
+        return since >= self.last or (bool(self._tail) and self._tail[0].seq <= since + 1)
+
+    def too_old(self, since: int) -> bool:
+        """Whether rows after SINCE may be gone, or SINCE is in the future."""
+        return since < self.first_kept or since > self.last
+
+    def after(self, since: int) -> list[Event]:
+        """At most a PAGE of events after SINCE, oldest first, whole transactions; from memory."""
+        count = 0
+        for event in reversed(self._tail):
+            if event.seq <= since:
+                break
+            count += 1
+        return _whole(list(islice(self._tail, len(self._tail) - count, len(self._tail) - count + PAGE + 1)))
+
+    def read(self, since: int) -> list[Event]:
+        """As `after`, from SQL (call it in a thread)."""
+        return _whole(self._select("seq > :since AND seq <= :last", {"since": since, "last": self.last}, "seq, n", PAGE + 1))
+
+    def _select(self, where: str, parameters: dict[str, int], order: str, limit: int) -> list[Event]:
+        names = ", ".join(f'"{n}"' for n in LOG_COLUMNS)
+        rows = self._database.rows(f"SELECT {names} FROM log WHERE {where} ORDER BY {order} LIMIT {int(limit)}", parameters)
+        return [Event(*row) for row in rows]
+
+
+def _whole(events: list[Event]) -> list[Event]:
+    """Cut a page where a transaction ends (one larger than a page is given as it is)."""
+    if len(events) <= PAGE:
+        return events
+    cut = events[PAGE].seq
+    kept = [e for e in events[:PAGE] if e.seq != cut]
+    return kept or events

@@ -1,0 +1,142 @@
+"""The connection to SQL: opening, locking, loading records, small reads.  SQLite (WAL, FULL) or PostgreSQL.
+
+One oned a database: an exclusive lock on the home's file (SQLite) or an advisory lock on the writer's connection
+(PostgreSQL), taken before anything is read.
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from onecore.pool import schema
+from onecore.pool.record import Record, columns
+
+R = TypeVar("R", bound=Record)
+_ADVISORY = 0x0E0C04E
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the text says why and what to do."""
+
+
+class Database:
+    """One SQL database and the home that it belongs to."""
+
+    def __init__(self, home: Path, url: str, classes: Sequence[type[Record]]) -> None:
+        self.home, self.classes = home, tuple(classes)
+        self.sqlite = url in ("", "sqlite")
+        self.path = home / "onecore.db"
+        self.engine = sa.create_engine(f"sqlite:///{self.path}" if self.sqlite else _psycopg(url), pool_pre_ping=not self.sqlite)
+        if self.sqlite:
+            sa.event.listen(self.engine, "connect", _pragmas)
+        self.metadata = schema.metadata(self.classes)
+        self.paramstyle = self.engine.dialect.paramstyle
+        self._lock: Any = None
+
+    def lock(self) -> None:
+        """Take the home; raises DatabaseError when another oned has it."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.home / "oned.lock", "a+")  # noqa: SIM115 (held for the life of the process)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            raise DatabaseError(f"another oned (pid {holder}) runs on {self.home}") from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def unlock(self) -> None:
+        """Give the home back."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def writer_connection(self) -> sa.Connection:
+        """The connection that writes; on PostgreSQL it holds the advisory lock."""
+        try:
+            made = self.engine.connect()
+            if not self.sqlite:
+                if not made.exec_driver_sql(f"SELECT pg_try_advisory_lock({_ADVISORY})").scalar():
+                    made.close()
+                    raise DatabaseError("another oned holds this PostgreSQL database")
+                made.commit()
+        except sa.exc.SQLAlchemyError as error:
+            raise DatabaseError(f"cannot open {self.engine.url.render_as_string()}: {error}") from None
+        return made
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for a short read."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def meta(self, name: str, default: int = 0) -> int:
+        """A number of the meta table."""
+        table = self.metadata.tables["meta"]
+        with self.reading() as connection:
+            found = connection.execute(sa.select(table.c.value).where(table.c.name == name)).scalar()
+        return default if found is None else int(found)
+
+    def set_meta(self, name: str, value: int) -> None:
+        """Write a number of the meta table, durably."""
+        sql = schema.upsert_sql(self.metadata.tables["meta"], self.paramstyle)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(sql, (name, value))
+
+    def load(self, cls: type[R]) -> Iterable[R]:
+        """All live records of a class, streamed."""
+        table = self.metadata.tables[cls.TABLE]
+        with self.reading() as connection:
+            for row in connection.execution_options(yield_per=2000).execute(sa.select(*(table.c[n] for n in columns(cls)))):
+                record = cls(*row)
+                if cls.live(record):
+                    yield record
+
+    def select(self, cls: type[R], where: str = "", parameters: dict[str, Any] | None = None, order: str = "",
+               limit: int | None = None) -> list[R]:
+        """Records of a class by an SQL condition with named parameters (searches outside memory)."""
+        text = f'SELECT {", ".join(chr(34) + n + chr(34) for n in columns(cls))} FROM "{cls.TABLE}"'
+        text += f" WHERE {where}" if where else ""
+        text += f" ORDER BY {order}" if order else ""
+        text += f" LIMIT {int(limit)}" if limit is not None else ""
+        with self.reading() as connection:
+            return [cls(*row) for row in connection.execute(sa.text(text), parameters or {})]
+
+    def rows(self, text: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of any SELECT with named parameters."""
+        with self.reading() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(text), parameters or {})]
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        if self.sqlite:
+            return sum(p.stat().st_size for p in self.home.glob("onecore.db*") if p.suffix in (".db", ".db-wal"))
+        return int(self.rows("SELECT pg_database_size(current_database())")[0][0])
+
+    def close(self) -> None:
+        """Close all connections and give the lock back."""
+        self.engine.dispose()
+        self.unlock()
+
+
+def _psycopg(url: str) -> str:
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url[len(prefix):]
+    return url
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=10000", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,69 @@
+"""Bringing a database to the schema of this release: forward only, one transaction, a copy made before."""
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from onecore.pool import schema
+from onecore.pool.database import Database, DatabaseError
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {}
+"""From schema number N to N + 1."""
+
+
+def migrate(database: Database, target: int = schema.VERSION,
+            steps: dict[int, Callable[[sa.Connection], None]] | None = None) -> str:
+    """Make or upgrade the schema; returns what was done, "" for nothing.  Raises DatabaseError when it is newer."""
+    found = version(database)
+    if found is None:
+        with database.engine.begin() as connection:
+            database.metadata.create_all(connection)
+            _stamp(connection, database, target)
+        return f"made schema {target}"
+    if found > target:
+        raise DatabaseError(f"the database has schema {found}, this onecore knows up to {target}: "
+                            "it was written by a newer release; use that one")
+    if found == target:
+        return ""
+    copy = backup(database, database.home / f"onecore.db.schema-{found}")
+    try:
+        with database.engine.begin() as connection:
+            if database.sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for number in range(found, target):
+                (STEPS if steps is None else steps)[number](connection)
+            _stamp(connection, database, target)
+    except (sa.exc.SQLAlchemyError, KeyError) as error:
+        raise DatabaseError(f"upgrade from schema {found} to {target} failed, nothing was changed: {error!r}") from None
+    return f"upgraded schema {found} to {target}" + (f", copy of the old one in {copy}" if copy else "")
+
+
+def version(database: Database) -> int | None:
+    """The schema number that the database has, None when it is empty."""
+    if not sa.inspect(database.engine).has_table("meta"):
+        return None
+    return database.meta("schema")
+
+
+def backup(database: Database, path: Path) -> Path | None:
+    """A consistent copy of an SQLite database; None on PostgreSQL (make one with pg_dump)."""
+    if not database.sqlite:
+        return None
+    partial = path.with_name(path.name + ".part")
+    source, target = sqlite3.connect(database.path), sqlite3.connect(partial)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+    shutil.move(partial, path)
+    return path
+
+
+def _stamp(connection: sa.Connection, database: Database, number: int) -> None:
+    sql = schema.upsert_sql(database.metadata.tables["meta"], database.paramstyle)
+    connection.exec_driver_sql(sql, ("schema", number))

@@ -1,0 +1,52 @@
+"""Tables from record classes, plus the core's own: meta (schema version, epoch, last sequence) and the change log."""
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from onecore.pool.record import Record, columns
+
+VERSION = 1
+"""The schema's number; migrations.py leads to it."""
+
+_TYPES: dict[object, type[sa.types.TypeEngine[typing.Any]]] = {
+    int: sa.BigInteger, float: sa.Float, str: sa.Text, bytes: sa.LargeBinary}
+
+LOG_COLUMNS = ("seq", "n", "time", "kind", "oid", "what", "old", "new", "keys", "uid", "method", "rid")
+
+
+def metadata(classes: Iterable[type[Record]]) -> sa.MetaData:
+    """The whole schema.  No constraint but the primary keys: the core is what keeps it right."""
+    made = sa.MetaData()
+    sa.Table("meta", made, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.BigInteger))
+    sa.Table("log", made,
+             sa.Column("seq", sa.BigInteger, primary_key=True), sa.Column("n", sa.Integer, primary_key=True),
+             sa.Column("time", sa.BigInteger, index=True), sa.Column("kind", sa.Text), sa.Column("oid", sa.BigInteger),
+             sa.Column("what", sa.Text), sa.Column("old", sa.Text), sa.Column("new", sa.Text), sa.Column("keys", sa.Text),
+             sa.Column("uid", sa.BigInteger), sa.Column("method", sa.Text), sa.Column("rid", sa.Text))
+    for cls in classes:
+        hints = typing.get_type_hints(cls)
+        sa.Table(cls.TABLE, made, *(
+            sa.Column(name, _TYPES[hints[name]], primary_key=name in cls.KEY, autoincrement=False)
+            for name in columns(cls)))
+    return made
+
+
+def upsert_sql(table: sa.Table, paramstyle: str) -> str:
+    """INSERT … ON CONFLICT DO UPDATE with one placeholder a column; understood by SQLite and PostgreSQL."""
+    mark = "?" if paramstyle == "qmark" else "%s"
+    names = [f'"{c.name}"' for c in table.columns]
+    keys = [f'"{c.name}"' for c in table.primary_key.columns]
+    rest = [n for n in names if n not in keys]
+    then = "DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in rest) if rest else "DO NOTHING"
+    return (f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({", ".join([mark] * len(names))}) '
+            f'ON CONFLICT ({", ".join(keys)}) {then}')
+
+
+def delete_sql(table: sa.Table, paramstyle: str) -> str:
+    """DELETE by primary key."""
+    mark = "?" if paramstyle == "qmark" else "%s"
+    where = " AND ".join(f'"{c.name}" = {mark}' for c in table.primary_key.columns)
+    return f'DELETE FROM "{table.name}" WHERE {where}'

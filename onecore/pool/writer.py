@@ -1,0 +1,156 @@
+"""Group commit: a thread that writes many transactions in one commit and tells when each is durable.
+
+A transaction is a set of upserts and deletes by key.  A batch keeps the last of each key and runs one executemany a table.
+"""
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from onecore.pool import schema
+from onecore.pool.database import Database
+
+Row = tuple[Any, ...]
+Write = tuple[str, Any, Row | None]
+"""(table, key, row or None to delete)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction stages: its number and its writes."""
+
+    seq: int
+    writes: Sequence[Write]
+
+
+class Writer(Protocol):
+    """Where transactions become durable."""
+
+    def submit(self, batch: Batch) -> None:
+        """Queue a transaction; `durable` or `failed` is told later."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        ...
+
+
+class BatchSql:
+    """Runs batches on one connection in one SQL transaction."""
+
+    def __init__(self, database: Database) -> None:
+        tables = database.metadata.tables
+        self._upserts = {n: schema.upsert_sql(t, database.paramstyle) for n, t in tables.items()}
+        self._deletes = {n: schema.delete_sql(t, database.paramstyle) for n, t in tables.items()}
+
+    def run(self, connection: sa.Connection, batches: Sequence[Batch]) -> None:
+        """Commit BATCHES; raises what SQL raises, with nothing written."""
+        last: dict[str, dict[Any, Row | None]] = {}
+        for batch in batches:
+            for table, key, row in batch.writes:
+                last.setdefault(table, {})[key] = row
+        last["meta"] = {"seq": ("seq", batches[-1].seq)}
+        try:
+            for table, rows in last.items():
+                kept = [r for r in rows.values() if r is not None]
+                gone = [k if isinstance(k, tuple) else (k,) for k, r in rows.items() if r is None]
+                if kept:
+                    connection.exec_driver_sql(self._upserts[table], kept)
+                if gone:
+                    connection.exec_driver_sql(self._deletes[table], gone)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+class ThreadWriter:
+    """The real writer.  DURABLE(seq) and FAILED(seq, error) are called in its thread."""
+
+    def __init__(self, database: Database, durable: Callable[[int], None],
+                 failed: Callable[[int, BaseException], None], limit: int = 2000) -> None:
+        self._sql = BatchSql(database)
+        self._database, self._durable, self._failed, self._limit = database, durable, failed, limit
+        self._queue: deque[Batch] = deque()
+        self._wake = threading.Condition()
+        self._closing = self._broken = False
+        self._connection = database.writer_connection()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Queue a transaction.  After a failed commit everything is dropped until `resume`."""
+        with self._wake:
+            if not self._broken:
+                self._queue.append(batch)
+                self._wake.notify()
+
+    def resume(self) -> None:
+        """Accept transactions again after a failure (memory was loaded anew)."""
+        with self._wake:
+            self._queue.clear()
+            self._connection.close()
+            self._connection = self._database.writer_connection()
+            self._broken = False
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._connection.close()
+
+    def _take(self) -> list[Batch]:
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._wake.wait()
+            return [self._queue.popleft() for _ in range(min(len(self._queue), self._limit))]
+
+    def _run(self) -> None:
+        while batches := self._take():
+            try:
+                self._sql.run(self._connection, batches)
+            except Exception as error:  # whatever it is, nothing of this batch may be acknowledged
+                with self._wake:
+                    self._broken = True
+                    self._queue.clear()
+                self._failed(batches[0].seq, error)
+                if self._closing:
+                    return
+                continue
+            self._durable(batches[-1].seq)
+
+
+class InlineWriter:
+    """Commits each transaction at once in the calling thread: simulations and tools."""
+
+    def __init__(self, database: Database, durable: Callable[[int], None]) -> None:
+        self._sql, self._durable = BatchSql(database), durable
+        self._connection = database.writer_connection()
+        self.held: list[Batch] | None = None
+        """A list: transactions wait in it (a test decides when, or whether, they become durable)."""
+
+    def submit(self, batch: Batch) -> None:
+        """Commit now, or hold."""
+        if self.held is not None:
+            self.held.append(batch)
+            return
+        self._sql.run(self._connection, [batch])
+        self._durable(batch.seq)
+
+    def release(self) -> None:
+        """Commit what is held and go on holding."""
+        if self.held:
+            batches, self.held = self.held, []
+            self._sql.run(self._connection, batches)
+            self._durable(batches[-1].seq)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
