@@ -64,20 +64,23 @@ class Context(Protocol):
 
     home: Path
     settings: Mapping[str, Any]
-    deadline: float
-    """Seconds of ctx.now() at which the command's time is up."""
     rid: str
+
+    @property
+    def deadline(self) -> float:
+        """Seconds of ctx.now() at which the command's time is up; progress() renews it."""
+        ...
 
     def now(self) -> float:
         """Monotonic seconds."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Sleep; raises Cancelled when the command is cancelled meanwhile."""
+        """Sleep; raises Cancelled when the command is cancelled meanwhile, Temporary when its time is up."""
         ...
 
     def check(self) -> None:
-        """Raise Cancelled if the command was cancelled."""
+        """Raise Cancelled if the command was cancelled, Temporary if its time is up."""
         ...
 
     def progress(self, step: str, done: int = 0, total: int = 0) -> None:

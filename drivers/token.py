@@ -1,15 +1,18 @@
-"""The stop mark of one command: any thread may set it, the command's own thread feels it in its sleeps and children."""
+"""When a command must stop: told by any thread or out of time.  Its own thread feels it in its sleeps and children."""
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Token:
-    """Set once, never cleared; whoever waits wakes up, whoever registered an ending is called."""
+    """The stop mark of one command: set once, never cleared; whoever registered an ending is called."""
 
     def __init__(self) -> None:
+        self.deadline = math.inf
+        """When the command's time is up, on its context's clock."""
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._endings: list[Callable[[], None]] = []
@@ -29,7 +32,7 @@ class Token:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most SECONDS; true when the command was told to stop."""
-        return self._event.wait(seconds)
+        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
 
     @contextmanager
     def ending(self, call: Callable[[], None]) -> Iterator[None]:
