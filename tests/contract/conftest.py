@@ -1,0 +1,65 @@
+"""One suite over every driver of a family: what docs/drivers.md promises, dummy and real alike.
+
+To put a driver under it, add `tests/contract/rigs_NAME.py` with a list `RIGS` of `rig.Rig`:
+
+    @contextmanager
+    def opened(directory: Path) -> Iterator[Ground]:
+        yield Ground(home=directory, host=..., vm=...)      # then clean up
+
+    RIGS = [Rig("vm", "kvm", opened, marks=(pytest.mark.live,))]
+
+A Rig names its family and driver and opens a Ground: the documents (host, vm, datastore, image) that the tests hand to the
+driver, and `vanish`, which ends a guest behind its back.  rig.py says what each must be.  test_FAMILY.py runs once for each
+rig of its family through the `bench` fixture: `bench.ok("deploy", host=…, vm=…)` gives the result's data, `bench.refused(…)`
+the error of a permanent failure, `bench.samples()` and `bench.news()` what the driver emitted.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from rig import Bench, Rig
+
+from drivers.context import Surroundings
+from drivers.journal import Journal
+from drivers.timers import TimerThread
+from drivers.token import Token
+from onecore.wire.messages import Message
+
+
+def _rigs() -> list[Rig]:
+    files = sorted(Path(__file__).parent.glob("rigs_*.py"))
+    return [rig for file in files for rig in import_module(file.stem).RIGS]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of test_FAMILY.py for every rig of FAMILY."""
+    if "bench" in metafunc.fixturenames:
+        family = metafunc.module.__name__.rpartition("test_")[2].partition("_")[0]
+        rigs = [pytest.param(rig, id=rig.name, marks=rig.marks) for rig in _rigs() if rig.family == family]
+        metafunc.parametrize("rig", rigs)
+
+
+@pytest.fixture
+def bench(rig: Rig, tmp_path: Path) -> Iterator[Bench]:
+    """The rig's driver on its ground."""
+    messages: list[Message] = []
+    with rig.open(tmp_path) as ground:
+        around = Surroundings(ground.home, ground.settings, time.monotonic, Token.wait, messages.append, Journal())
+        around.kept.get("timers", lambda: TimerThread(time.monotonic, Journal()))
+        yield Bench(rig, ground, around, messages)
+        around.kept.close()
+
+
+@pytest.fixture
+def until(bench: Bench) -> Callable[[Callable[[], object]], None]:
+    """Wait until something is true, at most the ground's patience."""
+    def wait(true: Callable[[], object]) -> None:
+        end = time.monotonic() + bench.ground.patience
+        while not true():
+            assert time.monotonic() < end, f"not within {bench.ground.patience} s; got {bench.messages}"
+            time.sleep(0.02)
+    return wait

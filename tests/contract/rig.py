@@ -1,0 +1,98 @@
+"""What a driver brings to the contract suite (see conftest.py): a Rig, and the Ground on which it stands in one test."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.context import Surroundings
+from drivers.execute import execute
+from drivers.token import Token
+from onecore.wire.messages import Command, Doc, Message, News, Result, Sample
+
+
+@dataclass
+class Ground:
+    """The documents that the tests of one rig hand to its driver.
+
+    Each maker gives a fresh document as docs/drivers.md has it; what it names (files, directories) is there.
+    """
+
+    home: Path
+    host: Callable[[], Doc]
+    """A host that can be reached."""
+    vm: Callable[[int], Doc]
+    """VM number N (any N from 1 to 9), generation 1, its `dir` not made yet; small, and bootable where that matters.
+    For vm rigs its disks lie in `dir` already (deploy comes after prolog)."""
+    settings: Doc = field(default_factory=dict)
+    datastore: Callable[[], Doc] | None = None
+    """tm: a system datastore.  ds: an image datastore, empty."""
+    image: Callable[[int], Doc] | None = None
+    """ds: image N with `path` of an existing file of 1 MB or more, no `source`."""
+    on_disk: bool = True
+    """Whether prolog makes `dir` and register makes a file at `source`."""
+    vanish: Callable[[Doc, Doc], None] | None = None
+    """vm: end the guest of (host, vm) behind the driver's back."""
+    patience: float = 5.0
+    """Seconds that a test waits for what must come by itself; the timeout of one command is ten times that."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One driver of one family under the suite."""
+
+    family: str
+    """vm, tm, ds or im."""
+    driver: str
+    open: Callable[[Path], AbstractContextManager[Ground]]
+    """Gets an empty directory, gives the ground, cleans up what the driver may have left."""
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+    """pytest.mark.live where it needs libvirt, QEMU or root."""
+
+    @property
+    def name(self) -> str:
+        """How the suite shows it."""
+        return f"{self.family}-{self.driver}"
+
+
+class Bench:
+    """Runs a rig's actions as the driver process does, on the real clock, and keeps what they emit."""
+
+    def __init__(self, rig: Rig, ground: Ground, around: Surroundings, messages: list[Message]) -> None:
+        self.rig = rig
+        self.ground = ground
+        self.messages = messages
+        self._around = around
+        self._op = 0
+
+    def do(self, action: str, *, generation: int = 1, op: int = 0, epoch: int = 1, **args: Any) -> Result:
+        """Carry one command out; the operation number rises by itself."""
+        self._op = op or self._op + 1
+        kind = "vm" if "vm" in args else "host"
+        command = Command(self._op, 1, epoch, generation, "lane", self.rig.driver, action,
+                          (kind, int(args.get("vm", {"id": 0})["id"])), self.ground.patience * 10, "test", args)
+        return execute(self._around, "tm" if self.rig.family == "ds" else self.rig.family, command, Token())
+
+    def ok(self, action: str, **args: Any) -> Doc:
+        """Carry one command out that must succeed; its data."""
+        result = self.do(action, **args)
+        assert result.ok, result.error
+        return result.data
+
+    def refused(self, action: str, **args: Any) -> str:
+        """Carry one command out that must fail for good; its error."""
+        result = self.do(action, **args)
+        assert not result.ok and not result.temporary and "internal error" not in result.error, result
+        return result.error
+
+    def samples(self) -> list[Sample]:
+        """The samples so far."""
+        return [message for message in self.messages if isinstance(message, Sample)]
+
+    def news(self) -> list[News]:
+        """The news so far."""
+        return [message for message in self.messages if isinstance(message, News)]
