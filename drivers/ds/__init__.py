@@ -1,0 +1,1 @@
+"""Datastore drivers: images on the front-end, from registration to removal.  A VM's own disks: drivers.tm."""

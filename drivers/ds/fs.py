@@ -1,0 +1,201 @@
+"""ds/fs: images are files in a directory of the front-end.
+
+A new image is written under a temporary name, checked, and renamed: what fails leaves nothing.  Its name follows
+from the operation, so that an operation which is sent twice makes one file.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drivers.base import Action, Context, Permanent
+from drivers.ds.capacity import MB, need, room
+from drivers.ds.fetch import origin
+from drivers.ds.inspect import HEAD, inspect, packing, refuse_foreign
+from drivers.ds.measure import measure
+from drivers.ds.paths import base, inside, name_of
+from drivers.ds.pour import Checksums, chunks, pour
+from drivers.ds.unpack import unpacked
+from drivers.tm.blank import blank_steps
+from drivers.tm.steps import Step, perform
+from onecore.wire.messages import Doc
+
+_FILE_TYPES = (3, 4, 5)
+"""Kernels, initial RAM disks and context files: kept byte by byte."""
+
+
+def stat(ctx: Context, args: Doc) -> Doc:
+    """Format and virtual size (MB, rounded up) of what the image's path leads to, without registering it."""
+    image, datastore = args["image"], args["datastore"]
+    with origin(_path(image), ctx.home, datastore["attrs"]) as found:
+        form, size = measure(ctx, found, _path(image), _unpacks(image, datastore), _is_disk(image))
+    return {"format": form, "size_mb": -(-size // MB)}
+
+
+def register(ctx: Context, args: Doc) -> Doc:
+    """Copy the image's path (file or http URL) into the datastore: unpacked, its checksums and its header checked."""
+    image, datastore = args["image"], args["datastore"]
+    target = _target(args, datastore)
+    with _making(target) as made:
+        _copy(ctx, image, datastore, made)
+        return _checked(ctx, image, made, target)
+
+
+def mkfs(ctx: Context, args: Doc) -> Doc:
+    """Make an empty image of `size_mb` in `format`, with file system `fs` or none."""
+    image, datastore = args["image"], args["datastore"]
+    target, form, size = _target(args, datastore), image.get("format") or "raw", int(image["size_mb"])
+    what = f"image {image['id']}"
+    if form not in ("raw", "qcow2"):
+        raise Permanent(f"{what}: FORMAT {form!r} is neither raw nor qcow2")
+    need(datastore, size * MB, what)
+    with _making(target) as made:
+        perform(ctx, ctx.host({}), blank_steps(what, made, size, form, image.get("fs", "")))
+        _settle(made, target)
+    return {"source": target, "format": form, "size_mb": size}
+
+
+def clone(ctx: Context, args: Doc) -> Doc:
+    """Copy an image's file into the target datastore (its own when none is given)."""
+    image, into = args["image"], args.get("target") or args["datastore"]
+    source, form = inside(args["datastore"], image["source"]), image["format"]
+    if not os.path.exists(source):
+        raise Permanent(f"image {image['id']}: its file {source} is missing")
+    target, size = _target(args, into), os.stat(source).st_blocks * 512
+    need(into, size, f"a copy of image {image['id']}")
+    argv = ("cp", "--sparse=always", "--reflink=auto", "--", source)
+    with _making(target) as made:
+        perform(ctx, ctx.host({}), [Step(f"copying image {image['id']}", (*argv, made), grows=made, total=size)])
+        _settle(made, target)
+    return {"source": target, "format": form, "size_mb": int(image["size_mb"])}
+
+
+def remove(ctx: Context, args: Doc) -> Doc:
+    """Remove the image's file; none there is fine, one outside the datastore is refused."""
+    if args["image"].get("source"):
+        path = inside(args["datastore"], args["image"]["source"])
+        for name in (path, *_leftovers(path)):
+            _unlink(name)
+    return {}
+
+
+def monitor(ctx: Context, args: Doc) -> Doc:
+    """The datastore's room in MB."""
+    found = room(args["datastore"])
+    return {"total_mb": found.total // MB, "used_mb": -(-found.used // MB), "free_mb": found.free // MB}
+
+
+def _copy(ctx: Context, image: Doc, datastore: Doc, made: str) -> None:
+    what, sums = f"PATH {_path(image)}", Checksums(image["attrs"])
+    free = room(datastore).free
+    full = (f"{name_of(datastore)} is full: {_path(image)} needs more than the {free // MB} MB that are free in "
+            f"{datastore['base_path']}")
+    with origin(_path(image), ctx.home, datastore["attrs"]) as found:
+        if found.length > free:
+            raise Permanent(full)
+        pieces = chunks(ctx, found, f"copying {_path(image)}", sums.add)
+        first = next(pieces, b"")
+        how = packing(first) if _unpacks(image, datastore) else ""
+        whole = _chain(first, pieces)
+        if how in ("", "zstd"):
+            pour(whole, made, free, full)
+        else:
+            pour(unpacked(how, whole, what), made, free, full)
+    sums.check(what)
+    if how == "zstd":
+        _unpack_zstd(ctx, made, free, what)
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _unpack_zstd(ctx: Context, made: str, free: int, what: str) -> None:
+    """Python has no zstd: its tool unpacks, held to the room there is."""
+    packed = _leftovers(made)[0]
+    os.rename(made, packed)
+    argv = ("prlimit", f"--fsize={free}", "zstd", "-d", "-q", "-f", "-o", made, packed)
+    perform(ctx, ctx.host({}), [Step(f"{what}: unpacking", argv, grows=made)])
+    _unlink(packed)
+
+
+def _checked(ctx: Context, image: Doc, made: str, target: str) -> Doc:
+    """Refuse what hosts must not open; else the file gets its name."""
+    what, size = f"PATH {_path(image)}", os.path.getsize(made)
+    if not size:
+        raise Permanent(f"{what}: the file is empty")
+    form = "raw"
+    if _is_disk(image):
+        with open(made, "rb") as file:
+            look = inspect(file.read(HEAD))
+        refuse_foreign(look, what, image.get("format", ""))
+        form, size = look.form, look.virtual_size or size
+    if form == "qcow2":
+        perform(ctx, ctx.host({}), [Step(what, ("qemu-img", "info", "-f", "qcow2", "--", made))])
+    _settle(made, target)
+    return {"source": target, "format": form, "size_mb": -(-size // MB)}
+
+
+def _target(args: Doc, datastore: Doc) -> str:
+    """The new file's path: from what the operation is, unlike any other's."""
+    image, run = args["image"], args["_"]
+    words = (run["op"], datastore["id"], image["id"], image["name"], image.get("path", ""), image.get("source", ""))
+    return f"{base(datastore)}/{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}"
+
+
+@contextmanager
+def _making(target: str) -> Iterator[str]:
+    """A temporary name beside TARGET; whatever ends the block, nothing temporary is left."""
+    made = f"{target}.tmp"
+    try:
+        yield made
+    finally:
+        for name in (made, *_leftovers(made)):
+            _unlink(name)
+
+
+def _leftovers(path: str) -> tuple[str, ...]:
+    """What a driver that was killed may leave beside the file PATH."""
+    return f"{path}.zst", f"{path}.raw", f"{path}.tmp"
+
+
+def _settle(made: str, target: str) -> None:
+    """The finished file, on stable storage, under its own name."""
+    with open(made, "rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    os.rename(made, target)
+    directory = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Permanent(f"{path}: {error.strerror}") from None
+
+
+def _path(image: Doc) -> str:
+    return str(image.get("path", "")).strip()
+
+
+def _is_disk(image: Doc) -> bool:
+    return int(image.get("type", 0)) not in _FILE_TYPES
+
+
+def _unpacks(image: Doc, datastore: Doc) -> bool:
+    return _is_disk(image) and str(datastore["attrs"].get("NO_DECOMPRESS", "")).upper() != "YES"
+
+
+ACTIONS: dict[str, Action] = {
+    "stat": stat, "register": register, "mkfs": mkfs, "clone": clone, "remove": remove, "monitor": monitor,
+}
