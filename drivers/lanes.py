@@ -1,4 +1,4 @@
-"""Which command may start next: a bounded queue for each lane, a few of each at once, lanes in turn; no threads here."""
+"""Which command may start next: a bounded queue for each lane, a few of each at once, lanes in turn.  No threads."""
 from __future__ import annotations
 
 from collections import deque

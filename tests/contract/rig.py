@@ -1,4 +1,4 @@
-"""What a driver brings to the contract suite (see conftest.py): a Rig, and the Ground on which it stands in one test."""
+"""What a driver brings to the contract suite (see conftest.py): a Rig, and the Ground it stands on in one test."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,0 +1,123 @@
+"""What dummies do by script: delays, capacity and the rules by which actions fail, hang or linger.  No I/O here."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Any
+
+from onecore.wire.messages import Doc
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What happens to the actions that it matches; docs/drivers.md has the keys."""
+
+    action: str = "*"
+    host: str = "*"
+    vm: int = -1
+    fail: str = ""
+    hang: bool = False
+    delay: float = 0.0
+    probability: float = 1.0
+    times: int = 0
+    """How often at most; 0: always."""
+    temporary: bool = False
+
+    def matches(self, action: str, host: str, vm: int) -> bool:
+        """Whether it is about this action (`vm.deploy`), host and VM (-1: none)."""
+        return (self.vm in (-1, vm)) and fnmatchcase(action, self.action) and fnmatchcase(host, self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The settings of the dummies; memory and disks in MB, CPU in percent of a core."""
+
+    delay: Mapping[str, float] = field(default_factory=dict)
+    cpu: int = 1600
+    memory_mb: int = 65536
+    disk_mb: int = 1000000
+    rules: tuple[Rule, ...] = ()
+    seed: int | None = None
+
+    def usual_delay(self, action: str) -> float:
+        """Seconds that ACTION takes without any rule."""
+        return self.delay.get(action, self.delay.get("default", 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one action: it takes its time, then it hangs, fails, or, with neither, succeeds."""
+
+    delay: float = 0.0
+    hang: bool = False
+    fail: str = ""
+    temporary: bool = False
+
+
+def parse_script(data: Mapping[str, Any]) -> Script:
+    """The script in a JSON object; ValueError names what is wrong."""
+    rest = {key: value for key, value in data.items() if key not in ("rules", "delay")}
+    unknown = sorted(set(rest) - set(Script.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    delay = {str(action): float(seconds) for action, seconds in dict(data.get("delay", {})).items()}
+    return Script(delay=delay, rules=tuple(parse_rule(rule) for rule in data.get("rules", ())), **rest)
+
+
+def parse_rule(data: Mapping[str, Any]) -> Rule:
+    """A rule with keys in either case and values as text or not: DUMMY attributes are text."""
+    default = Rule()
+    made: dict[str, Any] = {}
+    for name, value in ((key.lower(), value) for key, value in data.items()):
+        if name not in Rule.__dataclass_fields__:
+            raise ValueError(f"a rule has no key {name!r}")
+        kind = type(getattr(default, name))
+        made[name] = _truth(value) if kind is bool else kind(value)
+    return replace(default, **made)
+
+
+def own_rule(user: Doc) -> tuple[Rule, ...]:
+    """The rule in a VM's user template (`DUMMY = [ACTION=…, FAIL=…]`), if there is one."""
+    own = user.get("DUMMY")
+    return (parse_rule(own),) if isinstance(own, dict) else ()
+
+
+class Dice:
+    """Decides fates: counts how often rules struck and throws for their probability."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._struck: dict[tuple[Rule, int], int] = {}
+
+    def forget(self) -> None:
+        """Count from nothing again."""
+        self._struck.clear()
+
+    def fate(self, rules: Iterable[Rule], action: str, host: str, vm: int, own: int = 0) -> Fate:
+        """The fate of an action: delays of all rules that strike add up, the first failure or hang decides.
+
+        The first OWN rules are the VM's and counted for it alone.
+        """
+        delay = 0.0
+        for place, rule in enumerate(rules):
+            if rule.matches(action, host, vm) and self._strikes(rule, vm if place < own else -1):
+                delay += rule.delay
+                if rule.hang or rule.fail:
+                    return Fate(delay, rule.hang, rule.fail, rule.temporary)
+        return Fate(delay)
+
+    def _strikes(self, rule: Rule, vm: int) -> bool:
+        struck = self._struck.get((rule, vm), 0)
+        if rule.times and struck >= rule.times:
+            return False
+        if rule.probability < 1 and self._random.random() >= rule.probability:
+            return False
+        if rule.times:
+            self._struck[rule, vm] = struck + 1
+        return True
+
+
+def _truth(value: object) -> bool:
+    return value.strip().upper() in ("YES", "TRUE", "1") if isinstance(value, str) else bool(value)

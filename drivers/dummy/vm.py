@@ -1,0 +1,90 @@
+"""Dummy guests: deploy makes a file, destroy removes it; nothing runs."""
+from __future__ import annotations
+
+from drivers.base import Action, Context, Permanent
+from drivers.dummy import net
+from drivers.dummy.stage import act
+from drivers.dummy.watch import unwatch, watch
+from drivers.dummy.world import Guest, world
+from onecore.wire.messages import Doc
+
+
+def deploy(ctx: Context, args: Doc) -> Doc:
+    """A running guest of the VM's generation; a newer one there refuses it."""
+    return _start(ctx, args, "vm.deploy")
+
+
+def restore(ctx: Context, args: Doc) -> Doc:
+    """As deploy: a dummy keeps nothing in its checkpoint."""
+    return _start(ctx, args, "vm.restore")
+
+
+def shutdown(ctx: Context, args: Doc) -> Doc:
+    """The guest obeys and is off."""
+    return _stop(ctx, args, "vm.shutdown")
+
+
+def destroy(ctx: Context, args: Doc) -> Doc:
+    """No guest; none there is fine."""
+    return _stop(ctx, args, "vm.destroy")
+
+
+def save(ctx: Context, args: Doc) -> Doc:
+    """No guest, as if its state were saved."""
+    return _stop(ctx, args, "vm.save")
+
+
+def cleanup(ctx: Context, args: Doc) -> Doc:
+    """No guest and no nets."""
+    return _stop(ctx, args, "vm.cleanup")
+
+
+def reboot(ctx: Context, args: Doc) -> Doc:
+    """The guest is asked; Permanent when it does not run."""
+    return _ask(ctx, args, "vm.reboot")
+
+
+def reset(ctx: Context, args: Doc) -> Doc:
+    """As reboot."""
+    return _ask(ctx, args, "vm.reset")
+
+
+def state(ctx: Context, args: Doc) -> Doc:
+    """What its file says."""
+    act(ctx, "vm.state", args["host"], args["vm"])
+    guest = world(ctx).get(args["host"]["name"], args["vm"]["id"])
+    return {"state": guest.state, "generation": guest.generation} if guest else {"state": "gone", "generation": 0}
+
+
+def _start(ctx: Context, args: Doc, action: str) -> Doc:
+    host, vm = args["host"], args["vm"]
+    there = world(ctx).get(host["name"], vm["id"])
+    if there and there.generation > vm["generation"]:
+        raise Permanent(f"superseded: generation {there.generation} of VM {vm['id']} is on {host['name']}")
+    if not (there and there.generation == vm["generation"] and there.state == "running"):
+        net.plug(ctx, args)
+        act(ctx, action, host, vm)
+        guest = Guest(vm["generation"], "running", float(vm.get("cpu", 1)), int(vm.get("memory_mb", 0)) * 1024)
+        world(ctx).put(host["name"], vm["id"], guest)
+    return {"deploy_id": f"one-{vm['id']}"}
+
+
+def _stop(ctx: Context, args: Doc, action: str) -> Doc:
+    act(ctx, action, args["host"], args["vm"])
+    world(ctx).drop(args["host"]["name"], args["vm"]["id"])
+    net.unplug(ctx, args)
+    return {}
+
+
+def _ask(ctx: Context, args: Doc, action: str) -> Doc:
+    act(ctx, action, args["host"], args["vm"])
+    guest = world(ctx).get(args["host"]["name"], args["vm"]["id"])
+    if guest is None or guest.state != "running":
+        raise Permanent(f"VM {args['vm']['id']} does not run on {args['host']['name']}")
+    return {}
+
+
+ACTIONS: dict[str, Action] = {
+    "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
+    "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
+}
