@@ -45,13 +45,16 @@ def opened(path: str, home: Path, attrs: Doc) -> Iterator[BinaryIO]:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Permanent(f"PATH {path}: {error.strerror}") from None
-    with open(fd, "rb") as file:
+    try:
         rule = restricted(os.readlink(f"/proc/self/fd/{fd}"), home, attrs)
         if rule:
             raise Permanent(f"PATH {path}: files below {rule} may not become images (RESTRICTED_DIRS, SAFE_DIRS)")
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Permanent(f"PATH {path}: not a regular file")
-        yield file
+        with open(fd, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(fd)
 
 
 def base(datastore: Doc) -> str:

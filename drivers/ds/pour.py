@@ -11,7 +11,8 @@ from drivers.base import Context, Permanent, Temporary
 from drivers.ds.fetch import Origin
 from drivers.ds.unpack import CHUNK
 
-_ZEROS = bytes(CHUNK)
+_BLOCK = 1 << 16
+_ZEROS = bytes(_BLOCK)
 CHECKSUMS = ("MD5", "SHA1", "SHA256")
 
 
@@ -68,9 +69,14 @@ def _pour(pieces: Iterable[bytes], file: BinaryIO, limit: int, full: str) -> int
         size += len(piece)
         if size > limit:
             raise Permanent(full)
-        if piece == _ZEROS[:len(piece)]:
-            file.seek(len(piece), os.SEEK_CUR)
-        else:
-            file.write(piece)
+        for start in range(0, len(piece), _BLOCK):
+            _write(piece[start:start + _BLOCK], file)
     file.truncate(size)
     return size
+
+
+def _write(block: bytes, file: BinaryIO) -> None:
+    if block == _ZEROS[:len(block)]:
+        file.seek(len(block), os.SEEK_CUR)
+    else:
+        file.write(block)
