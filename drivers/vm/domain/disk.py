@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drivers.base import Permanent
+from drivers.tm.layout import disk_format
 from drivers.vm.domain.element import Element, Item, Part, Property, Value
 from drivers.vm.domain.os import boot_order, disk_device
 from drivers.vm.domain.values import attr, const, lower, number, section, truth, whole
@@ -17,7 +18,7 @@ def all_disks(part: Part) -> Iterable[Item]:
     yield from part.vm.get("disks", ())
     context = part.vm.get("context_disk")
     if context:
-        yield {"TYPE": "CDROM", "READONLY": "YES", "CONTEXT": "YES", **context}
+        yield {"TYPE": "CDROM", "SOURCE": "/", "READONLY": "YES", "CONTEXT": "YES", **context}
 
 
 def bus(part: Part, disk: Item) -> str:
@@ -59,10 +60,11 @@ def _source(block: bool) -> Property:
 
 
 def _format(part: Part) -> Value:
-    """Always said, never guessed: a guest could write another format's header into its raw disk."""
-    if _is_cd(part):
-        return "raw"
-    return str(part.item.get("DRIVER") or part.item.get("FORMAT") or "raw").lower()
+    """What the transfer driver made, never guessed and never DRIVER's word for it.
+
+    A guest can write another format's header into its raw disk; read as that format, it may name any file of the host.
+    """
+    return "raw" if _is_block(part) else disk_format(dict(part.item))
 
 
 def _thread(part: Part) -> Value:

@@ -1,0 +1,83 @@
+"""A guest's saved state: `dir/checkpoint`, written under another name first, so that under its own it is complete."""
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+
+from drivers.base import Context, Executor, Permanent
+from drivers.vm.connection import call
+from drivers.vm.domain.saved import renewed
+from drivers.vm.guest import Guest
+from onecore.wire.messages import Doc
+
+_JOB_TOTAL, _JOB_DONE = 3, 4
+
+
+def path(vm: Doc) -> str:
+    """The checkpoint's file on the VM's host."""
+    return f"{vm['dir']}/checkpoint"
+
+
+def save(ctx: Context, executor: Executor, vm: Doc, guest: Guest) -> None:
+    """Write the guest's state and end it; left early or failed, the guest runs on."""
+    part = _part(vm)
+    executor.run(["rm", "-f", "--", part])
+    call(ctx, f"saving VM {vm['id']}", lambda _: guest.domain.save(part),
+         on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
+    _complete(executor, vm)
+
+
+def is_complete(ctx: Context, executor: Executor, vm: Doc) -> bool:
+    """Whether there is a whole checkpoint; one that only lacks its name, from a driver that ended, gets it."""
+    if executor.exists(path(vm)):
+        return True
+    if not executor.exists(_part(vm)):
+        return False
+    try:
+        _read_xml(ctx, vm, _part(vm))
+    except Permanent:
+        return False
+    _complete(executor, vm)
+    return True
+
+
+def xml(ctx: Context, executor: Executor, vm: Doc) -> str:
+    """The domain document to restore the checkpoint with; Permanent when there is no whole checkpoint."""
+    if not is_complete(ctx, executor, vm):
+        raise Permanent(f"VM {vm['id']} has no checkpoint in {path(vm)}")
+    return renewed(_read_xml(ctx, vm, path(vm)), vm)
+
+
+def remove(executor: Executor, vm: Doc) -> None:
+    """The checkpoint is used up: the disks will not fit it any more."""
+    executor.run(["rm", "-f", "--", path(vm), _part(vm)])
+
+
+def _part(vm: Doc) -> str:
+    return path(vm) + ".part"
+
+
+def _complete(executor: Executor, vm: Doc) -> None:
+    executor.run(["sync", "--", _part(vm)])
+    executor.run(["mv", "-T", "--", _part(vm), path(vm)])
+
+
+def _read_xml(ctx: Context, vm: Doc, file: str) -> str:
+    """libvirt marks a file as whole at the end of a save, and refuses to read another."""
+    return call(ctx, f"reading the checkpoint of VM {vm['id']}",
+                lambda connection: str(connection.saveImageGetXMLDesc(file, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)))
+
+
+class _Teller:
+    """Tells the core how far a save is, and nothing while it stands still: that would renew its deadline for ever."""
+
+    def __init__(self, ctx: Context, domain: Any) -> None:
+        self._ctx, self._domain, self._done = ctx, domain, 0
+
+    def __call__(self, _: Any) -> None:
+        info = self._domain.jobInfo()
+        done, total = int(info[_JOB_DONE]), int(info[_JOB_TOTAL])
+        if done > self._done:
+            self._done = done
+            self._ctx.progress("saving", done, total)

@@ -1,0 +1,102 @@
+"""A domain of ours as libvirt shows it: found by name, known by the metadata we gave it, and its state in a word."""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from drivers.base import Permanent
+from drivers.vm.domain import NAMESPACE, domain_name
+from drivers.vm.errors import is_gone
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "running", libvirt.VIR_DOMAIN_PAUSED: "suspended",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended", libvirt.VIR_DOMAIN_SHUTOFF: "poweroff",
+    libvirt.VIR_DOMAIN_CRASHED: "poweroff", libvirt.VIR_DOMAIN_NOSTATE: "running",
+}
+_ID = re.compile(r"\bid=['\"](\d+)['\"]")
+_GENERATION = re.compile(r"\bgeneration=['\"](\d+)['\"]")
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A domain of ours.  `domain` is libvirt's handle."""
+
+    domain: Any
+    vm: int
+    generation: int
+    state: str
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a QEMU runs for it."""
+        return self.state in ("running", "suspended")
+
+
+def find(connection: Any, vm: int) -> Guest | None:
+    """The domain of VM, None when there is none.  Raises Permanent when one of that name is not ours."""
+    name = domain_name(vm)
+    try:
+        guest = guest_of(connection.lookupByName(name))
+    except libvirt.libvirtError as error:
+        if is_gone(error):
+            return None
+        raise
+    if guest is None or guest.vm != vm:
+        raise Permanent(f"the host has a domain {name} that this cloud did not make")
+    return guest
+
+
+def guest_of(domain: Any) -> Guest | None:
+    """DOMAIN as a Guest, None when it is not ours.  Raises libvirtError when it is gone meanwhile."""
+    ours = identity(domain)
+    return Guest(domain, *ours, state=_STATES.get(domain.state()[0], "running")) if ours else None
+
+
+def identity(domain: Any) -> tuple[int, int] | None:
+    """VM id and generation from DOMAIN's metadata, None when it has none of ours."""
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+    vm, generation = _ID.search(text), _GENERATION.search(text)
+    return (int(vm.group(1)), int(generation.group(1))) if vm and generation else None
+
+
+def guests(connection: Any) -> list[Guest]:
+    """All domains of ours that the host has."""
+    found = []
+    for domain in connection.listAllDomains():
+        try:
+            guest = guest_of(domain)
+        except libvirt.libvirtError as error:
+            if not is_gone(error):
+                raise
+            continue
+        if guest:
+            found.append(guest)
+    return found
+
+
+def end(guest: Guest) -> None:
+    """Take the domain away, running or not; gone already is fine."""
+    for step in (guest.domain.destroy, guest.domain.undefine):
+        try:
+            step()
+        except libvirt.libvirtError as error:
+            if is_gone(error):
+                return
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
+
+
+def end_if_there(connection: Any, vm: int) -> None:
+    """Take the domain of VM away if there is one."""
+    guest = find(connection, vm)
+    if guest is not None:
+        end(guest)
