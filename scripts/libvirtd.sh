@@ -10,6 +10,7 @@
 # `stop`); where an administrator has one, ours is laid over it in a mount namespace that only our libvirtd sees.
 set -eu
 uri=qemu:///system
+here=$(cd "$(dirname "$0")" && pwd)
 action=${1:-status}
 dir=$(realpath -m "${2:-/var/lib/onecore}")/libvirt
 pidfile=$dir/pid
@@ -73,17 +74,22 @@ remove_system_conf() {
     if [ -f $system_conf ] && [ "$(head -n 1 $system_conf)" = "$mark" ]; then rm -f $system_conf; fi
 }
 
+# libvirtd in the background, below a process that reaps the guests that end
+run() { setsid "$@" </dev/null >"$dir/start.log" 2>&1 & }
+
 launch() {
+    rm -f "$pidfile"
     remove_system_conf
+    set -- python3 "$here/reap.py" libvirtd -f "$dir/libvirtd.conf" --pid-file "$pidfile"
     if [ -e $system_conf ]; then
-        unshare --mount --propagation slave sh -c \
-            'mount --bind "$1/qemu.conf" "$2" && exec libvirtd --daemon -f "$1/libvirtd.conf" --pid-file "$1/pid"' \
-            sh "$dir" $system_conf
+        run unshare --mount --propagation slave sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' \
+            "$dir/qemu.conf" $system_conf "$@"
     else
         mkdir -p /etc/libvirt
         cp "$dir/qemu.conf" $system_conf
-        libvirtd --daemon -f "$dir/libvirtd.conf" --pid-file "$pidfile"
+        run "$@"
     fi
+    launched=$!
 }
 
 start() {
@@ -93,14 +99,16 @@ start() {
         systemctl start libvirtd.service 2>/dev/null || systemctl start virtqemud.socket 2>/dev/null || true
         if answers; then return 0; fi
     fi
+    command -v python3 >/dev/null || die "python3 is not installed"
     command -v libvirtd >/dev/null || die "not installed: apt-get install libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
     make_accounts
     write_config
-    launch </dev/null >"$dir/start.log" 2>&1 || die "did not start: $(tail -n 3 "$dir/start.log" "$dir/log" 2>/dev/null)"
+    launch
     tries=0
     until answers; do
         tries=$((tries + 1))
-        [ $tries -lt 60 ] || die "does not answer on $uri; see $dir/log"
+        [ -d "/proc/$launched" ] || die "did not start: $(tail -n 3 "$dir/start.log" "$dir/log" 2>/dev/null)"
+        [ $tries -lt 80 ] || die "does not answer on $uri; see $dir/log"
         sleep 0.25
     done
 }
