@@ -19,6 +19,8 @@ from drivers.vm.errors import in_words, is_lost
 DEFAULT_URI = "qemu:///system"
 OPEN_SECONDS = 10.0
 """How long a connection may take to be made."""
+ANSWER_SECONDS = 10.0
+"""How long a question may take that libvirt can answer at once."""
 _POLL = 0.1
 _KEEPALIVE = (5, 3)
 _TICK = 2.0
@@ -75,6 +77,14 @@ def _run_events() -> None:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError:
             time.sleep(_POLL)
+
+
+def answer(question: Callable[[], T]) -> T:
+    """What libvirt answers; Temporary when it takes longer than ANSWER_SECONDS."""
+    asked = Call(question)
+    if not asked.wait(ANSWER_SECONDS):
+        raise Temporary("libvirt does not answer")
+    return asked.result()
 
 
 class Connections:

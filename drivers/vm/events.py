@@ -13,14 +13,12 @@ from typing import Any
 import libvirt
 
 from drivers.base import Context, Temporary
-from drivers.vm.connection import Call, open_connection, uri_of
+from drivers.vm.connection import Call, answer, open_connection, uri_of
 from drivers.vm.domain import domain_name
 from drivers.vm.guest import Guest, guest_of, guests
 from onecore.wire.messages import Doc, News
 
 RETRY_SECONDS = 1.0
-ANSWER_SECONDS = 10.0
-"""How long libvirt may take to answer a question of the watch before its connection counts as dead."""
 
 Emit = Callable[[News], None]
 
@@ -129,7 +127,7 @@ class HostWatch:
         self._events = queue.SimpleQueue()
         try:
             self._subscribe(connection)
-            self._roster.stock(_answer(lambda: [_row(guest) for guest in guests(connection)]))
+            self._roster.stock(answer(lambda: [_row(guest) for guest in guests(connection)]))
             while not self._closed.is_set() and connection.isAlive():
                 self._next(connection)
         finally:
@@ -142,7 +140,7 @@ class HostWatch:
             events.put(Event(domain.name(), domain.ID(), event, detail))
 
         connection.registerCloseCallback(lambda *_: events.put(None), None)
-        _answer(lambda: connection.domainEventRegisterAny(
+        answer(lambda: connection.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None))
 
     def _next(self, connection: Any) -> None:
@@ -162,8 +160,8 @@ class HostWatch:
         """VM and generation of the domain that started: read from it, or remembered if it is gone again."""
         expected = self._expected.pop(event.name, None)
         try:
-            domain = _answer(lambda: connection.lookupByName(event.name))
-            guest = _answer(lambda: guest_of(domain))
+            domain = answer(lambda: connection.lookupByName(event.name))
+            guest = answer(lambda: guest_of(domain))
         except libvirt.libvirtError:
             return expected
         return (guest.vm, guest.generation) if guest and domain.ID() == event.run else None
@@ -220,11 +218,3 @@ def _watches(ctx: Context) -> Watches:
 
 def _row(guest: Guest) -> tuple[str, int, int, str]:
     return guest.domain.name(), guest.vm, guest.generation, guest.state
-
-
-def _answer(question: Callable[[], Any]) -> Any:
-    """What libvirt answers; Temporary when it takes too long."""
-    call = Call(question)
-    if not call.wait(ANSWER_SECONDS):
-        raise Temporary("libvirt does not answer")
-    return call.result()

@@ -13,7 +13,7 @@ _V1 = "/sys/fs/cgroup/cpu"
 def host_facts(ctx: Context, host: Doc) -> Facts:
     """The facts of HOST."""
     executor = ctx.host(host)
-    return Facts(hypervisor(ctx, host), executor.run(["uname", "-m"]).strip(), cpu_shares(executor))
+    return Facts(hypervisor(ctx, host, executor), executor.run(["uname", "-m"]).strip(), cpu_shares(executor))
 
 
 def cpu_shares(executor: Executor) -> int:

@@ -31,12 +31,12 @@ _CODE = bytes.fromhex(
 )
 
 
-def hypervisor(ctx: Context, host: Doc) -> str:
+def hypervisor(ctx: Context, host: Doc, executor: Executor) -> str:
     """`kvm` or `qemu` for HOST: the setting kvm.hypervisor, or with `auto` what has been proved so far."""
     wanted = str(settings(ctx).get("hypervisor") or "auto")
     if wanted not in ("auto", "kvm", "qemu"):
         raise Permanent(f"kvm.hypervisor must be auto, kvm or qemu, not {wanted!r}")
-    return wanted if wanted != "auto" else verdict(ctx.home, host, ctx.host(host)) or "qemu"
+    return wanted if wanted != "auto" else verdict(ctx.home, host, executor) or "qemu"
 
 
 def prove_in_background(ctx: Context, host: Doc) -> None:
