@@ -39,7 +39,7 @@ class LocalExecutor:
         seconds = self._seconds(timeout)
         process = self._start(argv)
         with self._token.ending(lambda: _end_group(process)):
-            out, err, late = _talk(process, stdin, seconds)
+            out, err, late = _talk(process, stdin, seconds, self._renewed if timeout is None else lambda: 0.0)
         self._check()
         if late:
             raise Temporary(f"{shlex.join(argv)}: no end after {seconds:g} s{_tail(err)}")
@@ -94,6 +94,10 @@ class LocalExecutor:
             raise Temporary("the command's time is up")
         return left if timeout is None else min(timeout, left)
 
+    def _renewed(self) -> float:
+        """Seconds that progress, told from another thread, gave the command meanwhile."""
+        return self._left() if self._left is not None else 0.0
+
     def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "LC_ALL": "C"}
         for _, more in self._guards:
@@ -103,18 +107,22 @@ class LocalExecutor:
                                     start_new_session=True, env=environment)
 
 
-def _talk(process: subprocess.Popen[bytes], stdin: bytes, seconds: float | None) -> tuple[bytes, bytes, bool]:
+def _talk(process: subprocess.Popen[bytes], stdin: bytes, seconds: float | None,
+          renewed: Callable[[], float]) -> tuple[bytes, bytes, bool]:
     """Feed and read the child until it ends: output, errors, whether it was killed for lateness."""
     try:
-        out, err = process.communicate(stdin, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end_group(process)
-        return *_collect(process), True
+        while True:
+            try:
+                return *process.communicate(stdin, timeout=seconds), False
+            except subprocess.TimeoutExpired:
+                stdin, seconds = b"", renewed()
+                if seconds <= 0:
+                    _end_group(process)
+                    return *_collect(process), True
     except BaseException:
         _end_group(process)
         _collect(process)
         raise
-    return out, err, False
 
 
 def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

@@ -153,3 +153,17 @@ def test_the_growth_of_a_file_is_told(ground: Ground) -> None:
     perform(ground.context(), ground.context().host({}), [step])
     told = [m for m in ground.messages if getattr(m, "step", "") == "copying"]
     assert told and getattr(told[0], "done", 0) >= 300000 and getattr(told[0], "total", 0) == 500000
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_file_that_grows_renews_the_deadline_and_one_that_stands_does_not(ground: Ground, grows: bool) -> None:
+    path = ground.outside / "grows"
+    write = "head -c 9999 /dev/zero" if grows else "true"
+    script = f"for i in 1 2 3 4 5 6 7 8 9; do {write} >> {path}; sleep 0.35; done"
+    ctx = ground.context(timeout=2.0)
+    step = Step("copying", ("sh", "-c", script), grows=str(path))
+    if grows:
+        perform(ctx, ctx.host({}), [step])
+    else:
+        with pytest.raises(Temporary, match="no end after"):
+            perform(ctx, ctx.host({}), [step])
