@@ -1,0 +1,199 @@
+"""Hosts, datastores, clusters and VMs as the match-maker sees them, read from oned's XML bodies."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from onecore.wire.states import DatastoreType, Lcm, VmState
+from onecore.wire.xmlbody import Body
+from scheduler.columns import Leaves, leaves, number
+
+HOLDING = frozenset((VmState.ACTIVE, VmState.SUSPENDED, VmState.POWEROFF))
+"""States in which a VM keeps its capacity on its host."""
+ARRIVING = frozenset((Lcm.LCM_INIT, Lcm.PROLOG))
+_KEPT_DISKS = frozenset(("5", "6", "9"))
+"""History actions undeploy, undeploy-hard and stop: the disks wait in the datastore where they were."""
+_MEASURED = ("HOST_SHARE/", "MONITORING/")
+_HOST_SKIP = frozenset(("VMS",))
+_DATASTORE_SKIP = frozenset(("IMAGES", "PERMISSIONS"))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host: capacity in percent of a core and KB, free space in MB by datastore id."""
+
+    id: int
+    name: str
+    state: int
+    cluster: int
+    cpu: int
+    memory: int
+    stores: Mapping[int, float]
+    attributes: Leaves = field(repr=False)
+
+    def differs(self, other: Host) -> bool:
+        """Is OTHER this host with something else changed than what it has free and what is measured?"""
+        mine = self.id, self.name, self.state, self.cluster, self.cpu, self.memory, self.stores
+        if mine != (other.id, other.name, other.state, other.cluster, other.cpu, other.memory, other.stores):
+            return True
+        return any(self.attributes.get(path) != other.attributes.get(path)
+                   for path in self.attributes.keys() | other.attributes.keys() if not path.startswith(_MEASURED))
+
+
+@dataclass(frozen=True, slots=True)
+class Datastore:
+    """A datastore; `free` in MB, NaN when it is not known, `shared` when all hosts see the same space."""
+
+    id: int
+    name: str
+    system: bool
+    enabled: bool
+    clusters: frozenset[int]
+    shared: bool
+    free: float
+    partners: frozenset[int]
+    """COMPATIBLE_SYS_DS: the system datastores that images from here may go to; none named is all."""
+    attributes: Leaves = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster; PRIORITY is for those of its hosts that have none."""
+
+    id: int
+    name: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a VM asks for.  Identical VMs share one: CPU in percent of a core, memory in KB, disk in MB."""
+
+    cpu: int
+    memory: int
+    disk: int = 0
+    automatic: str = ""
+    requirements: str = ""
+    rank: str = ""
+    store_automatic: str = ""
+    store_requirements: str = ""
+    store_rank: str = ""
+    sources: frozenset[int] = frozenset()
+    """Datastores that its images come from."""
+    store: int = -1
+    """The only system datastore that will do, because its disks are there; -1: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """A VM; `host` and `datastore` are its last ones, -1 when it never had any."""
+
+    id: int
+    state: int
+    lcm: int
+    host: int
+    datastore: int
+    demand: Demand
+    priority: float = 0.0
+    message: str = ""
+    resched: bool = False
+    placing: bool = False
+    """A deploy of ours is under way: it counts on `host` though oned calls it PENDING."""
+
+    @property
+    def holds(self) -> bool:
+        """Does it take capacity on `host`?"""
+        return self.host >= 0 and (self.placing or self.state in HOLDING)
+
+    @property
+    def arriving(self) -> bool:
+        """Are its disks still on their way, so that what is monitored does not show them yet?"""
+        return self.placing or (self.state == VmState.ACTIVE and self.lcm in ARRIVING)
+
+
+@dataclass(slots=True)
+class Use:
+    """What the VMs on one host take: CPU in percent of a core, memory in KB."""
+
+    cpu: int = 0
+    memory: int = 0
+    vms: set[int] = field(default_factory=set)
+    fresh: dict[int, Vm] = field(default_factory=dict)
+    """VMs that the host's monitored figures do not show yet."""
+
+
+def _whole(body: Body, path: str, otherwise: int = 0) -> int:
+    return int(number(body.findtext(path) or "", otherwise))
+
+
+def _id_set(text: str) -> frozenset[int]:
+    return frozenset(int(part) for part in text.replace(",", " ").split() if part.isdecimal())
+
+
+def host(body: Body) -> Host:
+    """A HOST body."""
+    stores = {_whole(ds, "ID"): number(ds.findtext("FREE_MB") or "") for ds in body.findall("HOST_SHARE/DATASTORES/DS")
+              if _whole(ds, "TOTAL_MB") > 0}
+    return Host(
+        _whole(body, "ID"), body.findtext("NAME") or "", _whole(body, "STATE"), _whole(body, "CLUSTER_ID", -1),
+        _whole(body, "HOST_SHARE/MAX_CPU"), _whole(body, "HOST_SHARE/MAX_MEM"), stores, leaves(body, _HOST_SKIP))
+
+
+def datastore(body: Body) -> Datastore:
+    """A DATASTORE body."""
+    known = _whole(body, "TOTAL_MB") > 0
+    return Datastore(
+        _whole(body, "ID"), body.findtext("NAME") or "", _whole(body, "TYPE") == DatastoreType.SYSTEM,
+        _whole(body, "STATE") == 0, frozenset(int(e.text or -1) for e in body.findall("CLUSTERS/ID")),
+        (body.findtext("TEMPLATE/SHARED") or "").upper() == "YES",
+        number(body.findtext("FREE_MB") or "") if known else float("nan"),
+        _id_set(body.findtext("TEMPLATE/COMPATIBLE_SYS_DS") or ""), leaves(body, _DATASTORE_SKIP))
+
+
+def cluster(body: Body) -> Cluster:
+    """A CLUSTER body."""
+    return Cluster(_whole(body, "ID"), body.findtext("NAME") or "", body.findtext("TEMPLATE/PRIORITY") or "")
+
+
+def vm(body: Body) -> Vm:
+    """A VM body, short or extended; what is only read for placing is left out of a VM that does not wait for it."""
+    records = body.findall("HISTORY_RECORDS/HISTORY")
+    last = records[-1] if records else None
+    state, lcm = _whole(body, "STATE"), _whole(body, "LCM_STATE")
+    at, store = (-1, -1) if last is None else (_whole(last, "HID", -1), _whole(last, "DS_ID", -1))
+    waits = state == VmState.PENDING
+    keeps = waits and last is not None and (last.findtext("ACTION") in _KEPT_DISKS)
+    return Vm(
+        _whole(body, "ID"), state, lcm, at, store, _demand(body, waits, store if keeps else -1),
+        number(body.findtext("USER_TEMPLATE/USER_PRIORITY") or "", 0.0),
+        (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", _whole(body, "RESCHED") == 1)
+
+
+def _demand(body: Body, waits: bool, store: int) -> Demand:
+    cpu = round(number(body.findtext("TEMPLATE/CPU") or "", 0.0) * 100)
+    memory = _whole(body, "TEMPLATE/MEMORY") * 1024
+    if not waits:
+        return Demand(cpu, memory, _disk_mb(body))
+
+    def text(name: str) -> str:
+        return body.findtext(f"USER_TEMPLATE/{name}") or body.findtext(f"TEMPLATE/{name}") or ""
+
+    return Demand(
+        cpu, memory, _disk_mb(body), body.findtext("TEMPLATE/AUTOMATIC_REQUIREMENTS") or "", text("SCHED_REQUIREMENTS"),
+        text("SCHED_RANK"), body.findtext("TEMPLATE/AUTOMATIC_DS_REQUIREMENTS") or "", text("SCHED_DS_REQUIREMENTS"),
+        text("SCHED_DS_RANK"), frozenset(_whole(disk, "DATASTORE_ID") for disk in body.findall("TEMPLATE/DISK")
+                                         if disk.find("DATASTORE_ID") is not None), store)
+
+
+def _disk_mb(body: Body) -> int:
+    """MB of the VM's disks that will lie in its system datastore: volatile ones, and copies that are made there."""
+    return sum(_whole(disk, "SIZE") for disk in body.findall("TEMPLATE/DISK") if _lies_in_system(disk))
+
+
+def _lies_in_system(disk: Body) -> bool:
+    if not (disk.findtext("IMAGE_ID") or disk.findtext("IMAGE")):
+        return True
+    copied = (disk.findtext("CLONE") or "YES").upper() == "YES"
+    if copied:
+        return (disk.findtext("CLONE_TARGET") or "SYSTEM").upper() == "SYSTEM"
+    return (disk.findtext("LN_TARGET") or "NONE").upper() == "SYSTEM"

@@ -1,0 +1,136 @@
+"""The match: VMs that wait, in order of priority and age, each to its best host at once.  Pure.
+
+Every placement is taken off the view before the next VM is looked at.  VMs with the same demand share one row of bids,
+of which only the hosts that changed since are worked out again.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from scheduler.bodies import Demand
+from scheduler.columns import ALL, Bools, Floats, Ints, Rows
+from scheduler.evaluate import ranks
+from scheduler.explain import bad_expression, refusal
+from scheduler.filters import BadExpression, Terms, stages, terms, usable_stores
+from scheduler.plan import Placement, Plan, Refusal, Waiting
+from scheduler.ranks import Policy
+from scheduler.view import View, take_space
+
+NEVER = -np.inf
+AVOIDED = 2.0 ** 60
+FEW = 16
+
+
+class Board:
+    """A view under change: which host rows were taken from, in order."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.touched: list[int] = []
+        self.shared_space = 0
+
+    def take(self, row: int, column: int, vm: Waiting) -> None:
+        """Take what VM needs off host ROW and store COLUMN."""
+        view, demand = self.view, vm.demand
+        view.used_cpu[row] += demand.cpu
+        view.used_memory[row] += demand.memory
+        view.running[row] += 1
+        view.idle_cpu[row] -= demand.cpu
+        view.idle_memory[row] -= demand.memory
+        view.vms[row] = view.vms[row] | {vm.id}
+        self.touched.append(row)
+        if demand.disk:
+            take_space(view.fixed, view.space, row, column, demand.disk)
+            self.shared_space += int(view.fixed.common[column])
+
+
+class Bids:
+    """What each host is worth for one demand, kept up with the board."""
+
+    def __init__(self, board: Board, demand: Demand, avoid: frozenset[int], policy: Policy) -> None:
+        self.board, self.demand, self.policy = board, demand, policy
+        self.terms: Terms = terms(demand)
+        fixed = board.view.fixed
+        self.stores: Bools = usable_stores(fixed, demand, self.terms)
+        self.malus: Floats = np.where(np.isin(fixed.host_ids, list(avoid)), AVOIDED, 0.0)
+        self.worth: Floats = np.full(len(fixed.hosts), NEVER)
+        self.ranks: Ints = np.zeros(len(fixed.hosts), dtype=np.int64)
+        self.exhausted: Refusal | None = None
+        self._seen, self._shared = len(board.touched), board.shared_space
+        self._work_out(ALL)
+
+    def best(self) -> int | None:
+        """The row of the best host; None when none can take the VM."""
+        self._catch_up()
+        if not len(self.worth):
+            return None
+        row = int(self.worth.argmax())
+        return None if self.worth[row] == NEVER else row
+
+    def store(self, row: int) -> int:
+        """The column of the best datastore for the host in ROW, which has one."""
+        view = self.board.view
+        columns = np.flatnonzero(self.stores & view.fixed.reach[row] & (view.space[row] >= (self.demand.disk or NEVER)))
+        if len(columns) == 1:
+            return int(columns[0])
+        tree = self.policy.store if self.terms.store_rank is None else self.terms.store_rank
+        return int(columns[ranks(tree, view.stores(row), columns).argmax()])
+
+    def _catch_up(self) -> None:
+        board = self.board
+        news = board.touched[self._seen:]
+        if board.shared_space != self._shared or len(news) > FEW:
+            self._work_out(ALL)
+        elif news:
+            self._work_out(np.array(sorted(set(news)), dtype=np.int64))
+        self._seen, self._shared = len(board.touched), board.shared_space
+
+    def _work_out(self, rows: Rows) -> None:
+        tree = self.policy.host if self.terms.rank is None else self.terms.rank
+        passed = stages(self.board.view, self.demand, self.terms, self.stores, rows).passed
+        self.ranks[rows] = ranks(tree, self.board.view.hosts, rows)
+        self.worth[rows] = np.where(passed, self.ranks[rows] - self.malus[rows], NEVER)
+
+
+def match(view: View, waiting: Iterable[Waiting], policy: Policy) -> Plan:
+    """Decide for all that are WAITING.  VIEW is used up."""
+    board, known = Board(view), dict[tuple[Demand, frozenset[int]], Bids | str]()
+    placements, refusals = list[Placement](), list[Refusal]()
+    for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.id)):
+        found = _decide(board, known, vm, policy)
+        if isinstance(found, Placement):
+            placements.append(found)
+        else:
+            refusals.append(found)
+    return Plan(tuple(placements), tuple(refusals))
+
+
+def _decide(board: Board, known: dict[tuple[Demand, frozenset[int]], Bids | str], vm: Waiting,
+            policy: Policy) -> Placement | Refusal:
+    key = vm.demand, vm.avoid
+    bids = known.get(key)
+    if bids is None:
+        try:
+            bids = Bids(board, vm.demand, vm.avoid, policy)
+        except BadExpression as error:
+            bids = str(error)
+        known[key] = bids
+    if isinstance(bids, str):
+        return bad_expression(vm.id, bids)
+    if bids.exhausted:
+        return Refusal(vm.id, bids.exhausted.counts, bids.exhausted.text)
+    return _place(board, bids, vm)
+
+
+def _place(board: Board, bids: Bids, vm: Waiting) -> Placement | Refusal:
+    row = bids.best()
+    if row is None:
+        bids.exhausted = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores)
+        return bids.exhausted
+    column = bids.store(row)
+    placement = Placement(vm.id, int(board.view.fixed.host_ids[row]), int(board.view.fixed.store_ids[column]),
+                          int(bids.ranks[row]))
+    board.take(row, column, vm)
+    return placement

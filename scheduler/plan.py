@@ -1,0 +1,57 @@
+"""What a match decides, as values: where VMs go, and why others cannot."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from scheduler.bodies import Demand
+
+
+class Reason(Enum):
+    """Why a host, or all of them, cannot take a VM."""
+
+    EXPRESSION = "expression"
+    STATE = "state"
+    AUTOMATIC = "automatic requirements"
+    REQUIREMENTS = "requirements"
+    CPU = "cpu"
+    MEMORY = "memory"
+    SPACE = "space"
+    DATASTORE = "datastore"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A VM that waits for a host; AVOID are hosts that refused it, taken only when no other fits."""
+
+    id: int
+    demand: Demand
+    priority: float = 0.0
+    avoid: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A VM goes to a host and a system datastore."""
+
+    vm: int
+    host: int
+    store: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No host can take the VM now: hosts by reason, and the same as a text for its owner."""
+
+    vm: int
+    counts: dict[Reason, int]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decisions of one match, best VM first."""
+
+    placements: tuple[Placement, ...] = ()
+    refusals: tuple[Refusal, ...] = field(default=())

@@ -1,0 +1,66 @@
+"""Reading oned: pools at the start, then only what events name.  Reads, and nothing else."""
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import islice
+
+from onecore.wire import xmlbody
+from onecore.wire.client import Client, ClientError
+from onecore.wire.states import VmState
+from scheduler import bodies
+from scheduler.snapshot import Snapshot
+
+NO_EXISTS = 0x0400
+FEW_HOSTS = 8
+
+
+def read_everything(client: Client, snapshot: Snapshot, batch: int) -> None:
+    """Hosts, datastores, clusters and all VMs; in full only those that wait for a host."""
+    read_hosts(client, snapshot)
+    read_datastores(client, snapshot)
+    read_clusters(client, snapshot)
+    pool = xmlbody.read(client.text("one.vmpool.info", -2, -1, -1, -1))
+    for body in pool.findall("VM"):
+        snapshot.put_vm(bodies.vm(body))
+    waiting = [vm.id for vm in snapshot.vms.values() if vm.state == VmState.PENDING]
+    read_vms(client, snapshot, waiting, batch)
+
+
+def read_vms(client: Client, snapshot: Snapshot, vms: Collection[int], batch: int) -> None:
+    """These VMs in full, BATCH in a call; those that are not there any more are dropped."""
+    wanted = iter(sorted(vms))
+    while some := tuple(islice(wanted, batch)):
+        pool = xmlbody.read(client.text("one.vmpool.infoset", ",".join(map(str, some)), True))
+        found = {vm.id: vm for vm in map(bodies.vm, pool.findall("VM"))}
+        for vm in some:
+            if vm in found and found[vm].state != VmState.DONE:
+                snapshot.put_vm(found[vm])
+            else:
+                snapshot.drop_vm(vm)
+
+
+def read_hosts(client: Client, snapshot: Snapshot, hosts: Collection[int] | None = None) -> None:
+    """These hosts, or all."""
+    if hosts is None or len(hosts) > FEW_HOSTS:
+        pool = xmlbody.read(client.text("one.hostpool.info"))
+        snapshot.put_hosts(map(bodies.host, pool.findall("HOST")))
+        return
+    for host in sorted(hosts):
+        try:
+            snapshot.put_host(bodies.host(xmlbody.read(client.text("one.host.info", host))))
+        except ClientError as error:
+            if error.code != NO_EXISTS:
+                raise
+            snapshot.drop_host(host)
+
+
+def read_datastores(client: Client, snapshot: Snapshot) -> None:
+    """All datastores."""
+    pool = xmlbody.read(client.text("one.datastorepool.info"))
+    snapshot.put_datastores(map(bodies.datastore, pool.findall("DATASTORE")))
+
+
+def read_clusters(client: Client, snapshot: Snapshot) -> None:
+    """All clusters."""
+    pool = xmlbody.read(client.text("one.clusterpool.info"))
+    snapshot.put_clusters(map(bodies.cluster, pool.findall("CLUSTER")))

@@ -1,0 +1,150 @@
+"""The cloud as the match-maker knows it: objects by id, and what its VMs take of each host.
+
+It is read once and then kept up by differences.  Usage is summed from the VMs, so that no host is read again because
+a VM changed.  No I/O here: reader.py brings the bodies.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from onecore.wire.states import VmState
+from scheduler.bodies import Cluster, Datastore, Demand, Host, Use, Vm
+from scheduler.view import Fixed, View, view_of
+
+MANY_DEMANDS = 16384
+
+
+class Snapshot:
+    """The model.  `grown` are the hosts with more room, `changed` tells that hosts or datastores are not as they were,
+    since `settle` was last called."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[int, Host] = {}
+        self.datastores: dict[int, Datastore] = {}
+        self.clusters: dict[int, Cluster] = {}
+        self.vms: dict[int, Vm] = {}
+        self.use: dict[int, Use] = {}
+        self.grown: set[int] = set()
+        self.changed = True
+        self._fixed: Fixed | None = None
+        self._demands: dict[Demand, Demand] = {}
+
+    def put_host(self, host: Host) -> None:
+        """A host as it is now."""
+        known = self.hosts.get(host.id)
+        self.changed |= known is None or known.differs(host)
+        self.hosts[host.id] = host
+        use = self.use.get(host.id)
+        if use:
+            use.fresh = {vm.id: vm for vm in map(self.vms.__getitem__, use.fresh) if vm.arriving}
+        self._fixed = None
+
+    def drop_host(self, host: int) -> None:
+        """A host is gone."""
+        if self.hosts.pop(host, None):
+            self._fixed, self.changed = None, True
+
+    def put_hosts(self, hosts: Iterable[Host]) -> None:
+        """All hosts there are."""
+        found = {host.id: host for host in hosts}
+        for gone in self.hosts.keys() - found.keys():
+            self.drop_host(gone)
+        for host in found.values():
+            self.put_host(host)
+
+    def put_datastores(self, datastores: Iterable[Datastore]) -> None:
+        """All datastores there are."""
+        found = {datastore.id: datastore for datastore in datastores}
+        self.changed |= found != self.datastores
+        self.datastores, self._fixed = found, None
+
+    def put_clusters(self, clusters: Iterable[Cluster]) -> None:
+        """All clusters there are."""
+        found = {cluster.id: cluster for cluster in clusters}
+        self.changed |= found != self.clusters
+        self.clusters, self._fixed = found, None
+
+    def put_vm(self, vm: Vm) -> None:
+        """A VM as it is now; a deploy of ours that is under way is not forgotten."""
+        known = self.vms.get(vm.id)
+        if known and known.placing and vm.state == VmState.PENDING:
+            vm = replace(vm, host=known.host, datastore=known.datastore, placing=True)
+        if len(self._demands) > MANY_DEMANDS:
+            self._demands.clear()
+        self._set(replace(vm, demand=self._demands.setdefault(vm.demand, vm.demand)))
+
+    def drop_vm(self, vm: int) -> None:
+        """A VM is gone."""
+        known = self.vms.pop(vm, None)
+        if known:
+            self._release(known)
+
+    def set_state(self, vm: int, state: int, lcm: int) -> None:
+        """A VM changed its state and nothing else."""
+        known = self.vms[vm]
+        self._set(replace(known, state=state, lcm=lcm, placing=known.placing and state == VmState.PENDING))
+
+    def place(self, vm: int, host: int, datastore: int) -> None:
+        """A deploy begins: the VM counts on the host from now on."""
+        self._set(replace(self.vms[vm], host=host, datastore=datastore, placing=True))
+
+    def placed(self, vm: int) -> None:
+        """The deploy was accepted."""
+        known = self.vms.get(vm)
+        if known and known.placing:
+            self._set(replace(known, state=int(VmState.ACTIVE), lcm=0, placing=False, message=""))
+
+    def unplace(self, vm: int) -> None:
+        """The deploy was not accepted or not sent: the VM waits again."""
+        known = self.vms.get(vm)
+        if known and known.placing:
+            self._set(replace(known, placing=False))
+
+    def settle(self) -> tuple[set[int], bool]:
+        """(hosts with more room, did hosts or datastores change) since the last call."""
+        told = self.grown, self.changed
+        self.grown, self.changed = set(), False
+        return told
+
+    def most_free(self, hosts: Iterable[int]) -> tuple[int, int]:
+        """The most CPU (percent of a core) and the most memory (KB) that any of HOSTS has free."""
+        known = [(self.hosts[host], self.use.get(host) or Use()) for host in hosts if host in self.hosts]
+        return (max((host.cpu - use.cpu for host, use in known), default=-1),
+                max((host.memory - use.memory for host, use in known), default=-1))
+
+    def view(self) -> View:
+        """The columns to decide on; changing them changes nothing here."""
+        if self._fixed is None:
+            self._fixed = Fixed(self.hosts.values(), self.datastores.values(), self.clusters)
+        return view_of(self._fixed, self.use)
+
+    def _set(self, vm: Vm) -> None:
+        known = self.vms.get(vm.id)
+        self.vms[vm.id] = vm
+        if known and known.holds and vm.holds and (known.host, known.demand) == (vm.host, vm.demand):
+            fresh = self.use[vm.host].fresh
+            if vm.id in fresh or vm.arriving:
+                fresh[vm.id] = vm
+            return
+        if known:
+            self._release(known)
+        if vm.holds:
+            self._take(vm)
+
+    def _take(self, vm: Vm) -> None:
+        use = self.use.setdefault(vm.host, Use())
+        use.cpu += vm.demand.cpu
+        use.memory += vm.demand.memory
+        use.vms.add(vm.id)
+        if vm.arriving:
+            use.fresh[vm.id] = vm
+
+    def _release(self, vm: Vm) -> None:
+        if vm.holds:
+            use = self.use[vm.host]
+            use.cpu -= vm.demand.cpu
+            use.memory -= vm.demand.memory
+            use.vms.discard(vm.id)
+            use.fresh.pop(vm.id, None)
+            self.grown.add(vm.host)
