@@ -16,7 +16,7 @@ name=quickstart      # of the network, the image, the template and the VM
 bridge=onebr0
 bridge_alias="onecore quickstart"
 guest=$checkout/build/guest
-home= port= dummy= down=
+home='' port='' dummy='' down=''
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 
@@ -45,7 +45,11 @@ read_arguments() {
 one() { # one of the checkout's commands
     local command=$1
     shift
-    "$checkout/.venv/bin/$command" "$@"
+    "$checkout/.venv/bin/$command" "$@" < /dev/null
+}
+
+create() { # COMMAND create, with the template on standard input
+    "$checkout/.venv/bin/$1" create - > /dev/null
 }
 
 there() { one "$1" show "$2" > /dev/null 2>&1; }
@@ -72,18 +76,25 @@ until_true() { # wait at most $1 seconds for a command to succeed
 # What is installed and started
 
 install_all() {
-    check_distribution
     if [ -n "$dummy" ]; then
-        find_python > /dev/null || exit 1
+        install_python
         make_venv ""
         return
     fi
+    check_distribution
     # shellcheck disable=SC2046
-    install_packages $(kvm_packages)
+    install_packages $(kvm_packages) || exit 1
     make_venv kvm
     mkdir -p "$home"
     "$checkout/scripts/libvirtd.sh" start "$home" > /dev/null || exit 1
     "$checkout/scripts/guest-image.sh" "$guest" || exit 1
+}
+
+install_python() { # where it cannot make environments yet
+    python3 -c 'import ensurepip, venv' 2> /dev/null && return
+    check_distribution
+    # shellcheck disable=SC2086
+    install_packages $packages_python || exit 1
 }
 
 start_onecore() {
@@ -116,7 +127,7 @@ make_network() {
     local subnet
     if ! there onevnet $name; then
         subnet=$([ -n "$dummy" ] && echo 10.78.0 || free_subnet)
-        one onevnet create /dev/stdin > /dev/null <<END
+        create onevnet <<END
 NAME = "$name"
 VN_MAD = "$([ -n "$dummy" ] && echo dummy || echo bridge)"
 BRIDGE = "$bridge"
@@ -150,7 +161,7 @@ make_image() {
 
 make_template() {
     there onetemplate $name && return
-    one onetemplate create /dev/stdin > /dev/null <<END
+    create onetemplate <<END
 NAME = "$name"
 CPU = "0.5"
 VCPU = "1"
