@@ -1,0 +1,83 @@
+"""How a command is made: a plain function of (session, kind, ...) behind click parameters and the options all share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.kind import Kind
+from cli.session import Account, Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+HELP = {"help_option_names": ["-h", "--help"]}
+Run = Callable[..., int | None]
+
+
+def _shared(taken: set[str]) -> list[click.Parameter]:
+    verbose = ["--verbose"] if "-v" in taken else ["-v", "--verbose"]
+    return [
+        click.Option(["--user"], metavar="NAME", help="User to connect as."),
+        click.Option(["--password"], metavar="TEXT", help="Password of that user; asked for when missing."),
+        click.Option(["--endpoint"], metavar="URL", help="URL of the server, else $ONE_XMLRPC."),
+        click.Option(verbose, is_flag=True, help="Tell what was done."),
+        version_option(),
+    ]
+
+
+def version_option() -> click.Option:
+    """-V, --version: tells onecore's version and ends."""
+
+    def tell(context: click.Context, option: click.Parameter, given: bool) -> None:
+        if given and not context.resilient_parsing:
+            from importlib.metadata import version
+
+            click.echo(f"onecore {version('onecore')}")
+            context.exit(0)
+
+    return click.Option(
+        ["-V", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=tell,
+        help="Tell the version and exit.",
+    )
+
+
+def command(kind: Kind, name: str, run: Run, *parameters: click.Parameter, help: str = "") -> click.Command:
+    """The command NAME: RUN(session, kind, ...) with PARAMETERS and the shared options; its text is RUN's docstring."""
+
+    def callback(
+        user: str | None, password: str | None, endpoint: str | None, verbose: bool, **rest: Any
+    ) -> int | None:
+        if user is not None and password is None:
+            password = click.prompt("Password", hide_input=True, err=True)
+        return run(Session(Account(endpoint, user, password), verbose), kind, **rest)
+
+    taken = {name for parameter in parameters for name in parameter.opts}
+    return click.Command(
+        name, params=[*parameters, *_shared(taken)], callback=callback, help=help or run.__doc__, context_settings=HELP
+    )
+
+
+def ids_argument(kind: Kind, name: str = "ids") -> click.Argument:
+    """One argument with ids (`1,3..7`) or names of KIND, completed from the server."""
+    return click.Argument([name], metavar=name.upper(), shell_complete=_names(kind, comma=True))
+
+
+def object_argument(kind: Kind, name: str, required: bool = True) -> click.Argument:
+    """One argument with the id or name of one object of KIND."""
+    return click.Argument([name], metavar=name.upper(), required=required, shell_complete=_names(kind))
+
+
+def _names(kind: Kind, comma: bool = False) -> Callable[..., list[CompletionItem]]:
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from cli.completion import objects
+
+        return objects(kind, context.params, incomplete, comma)
+
+    return complete

@@ -1,0 +1,166 @@
+"""Template flags (`--cpu 1 --disk img:size=1000 --nic net`): options and the template text they make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from cli.errors import CliError
+from cli.source import read
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([mMgGtT]?)[bB]?\Z")
+_OWNED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]\Z")
+_MEGABYTES = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
+FROM_USER = "\0user"
+"""Value of --ssh without a file: the key of the user's own template."""
+
+Pairs = list[tuple[str, Any]]
+
+
+def options() -> list[click.Parameter]:
+    """The options; `used` and `text` read what they were given."""
+    return [
+        click.Option(["--name"], metavar="TEXT", help="Name."),
+        click.Option(["--cpu"], metavar="N", help="Share of CPU, 1 is a whole core."),
+        click.Option(["--vcpu"], type=click.IntRange(min=1), metavar="N", help="Virtual CPUs."),
+        click.Option(["--arch"], metavar="ARCH", help="Architecture, as x86_64."),
+        click.Option(["--memory"], metavar="SIZE", help="Memory in MB, or 8g."),
+        click.Option(
+            ["--disk"], multiple=True, metavar="IMAGES", help="Images, each img or user[img], with :key=value:..."
+        ),
+        click.Option(
+            ["--nic"], multiple=True, metavar="NETS", help="Networks, each net, user[net] or auto, with :key=value:..."
+        ),
+        click.Option(["--context"], multiple=True, metavar="A=B,..", help="Lines for the context section."),
+        click.Option(
+            ["--ssh"],
+            metavar="[FILE]",
+            is_flag=False,
+            flag_value=FROM_USER,
+            help="Public key file for the context; without one the user's SSH_PUBLIC_KEY.",
+        ),
+        click.Option(["--net_context", "--net-context"], is_flag=True, help="Network settings in the context."),
+        click.Option(["--startscript"], metavar="FILE", help="Script to run when the guest starts."),
+        click.Option(
+            ["--files_ds", "--files-ds"], metavar="FILES", help="Images of the files datastore for the context."
+        ),
+        click.Option(["--init"], metavar="SCRIPTS", help="Names of context files to run at boot."),
+        click.Option(["--vnc"], is_flag=True, help="VNC console."),
+        click.Option(["--vnc-password"], metavar="TEXT", help="Its password."),
+        click.Option(["--vnc-listen"], metavar="IP", help="Its address on the host."),
+        click.Option(["--vnc-keymap"], metavar="MAP", help="Its keyboard map."),
+        click.Option(["--spice"], is_flag=True, help="SPICE console."),
+        click.Option(["--spice-password"], metavar="TEXT", help="Its password."),
+        click.Option(["--spice-listen"], metavar="IP", help="Its address on the host."),
+        click.Option(["--spice-keymap"], metavar="MAP", help="Its keyboard map."),
+        click.Option(["--boot"], metavar="DEVICES", help="Boot order, as disk0,nic0."),
+        click.Option(["--raw"], metavar="TEXT", help="Text added to the template as it is."),
+    ]
+
+
+def used(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the flags that were given."""
+    return {name: value for name, value in given.items() if value not in (None, False, ())}
+
+
+def text(flags: Mapping[str, Any]) -> str:
+    """The template text that FLAGS stand for; raises CliError."""
+    from onecore.wire.template import Tree, to_text
+
+    raw = flags.get("raw")
+    return to_text(Tree(_pairs(flags))) + (f"{raw}\n" if raw else "")
+
+
+def _pairs(flags: Mapping[str, Any]) -> Pairs:
+    pairs: Pairs = [(key.upper(), str(flags[key])) for key in ("name", "cpu", "vcpu") if key in flags]
+    if "memory" in flags:
+        pairs.append(("MEMORY", str(megabytes(flags["memory"]))))
+    system = {key.upper(): flags[key] for key in ("arch", "boot") if key in flags}
+    if system:
+        pairs.append(("OS", system))
+    pairs += [("DISK", _device(item, "IMAGE")) for item in _items(flags.get("disk", ()))]
+    pairs += [("NIC", _device(item, "NETWORK")) for item in _items(flags.get("nic", ()))]
+    pairs += [("GRAPHICS", _graphics(flags, kind)) for kind in ("vnc", "spice") if kind in flags]
+    context = _context(flags)
+    return [*pairs, ("CONTEXT", context)] if context else pairs
+
+
+def megabytes(text: str) -> int:
+    """MB of `128`, `512m`, `8g` or `0.5g`; raises CliError."""
+    found = _MEMORY.match(text.strip())
+    amount = round(float(found[1]) * _MEGABYTES[found[2].lower()]) if found else 0
+    if amount < 1:
+        raise CliError(f"{text!r} is not an amount of memory, as in 512 or 8g")
+    return amount
+
+
+def _items(given: tuple[str, ...]) -> list[str]:
+    return [item.strip() for text in given for item in text.split(",") if item.strip()]
+
+
+def _device(item: str, what: str) -> dict[str, str]:
+    first, *rest = item.split(":")
+    if "=" in first:
+        first, rest = "", [first, *rest]
+    out = _target(first, what) if first else {}
+    for part in rest:
+        if not out or "=" in part:
+            key, equals, value = part.partition("=")
+            if not equals or not key:
+                raise CliError(f"{item!r}: {part!r} is not key=value")
+            out[key.upper()] = value
+        else:  # a colon that belongs to the value before it: a MAC address
+            out[list(out)[-1]] += f":{part}"
+    return out
+
+
+def _target(name: str, what: str) -> dict[str, str]:
+    if what == "NETWORK" and name == "auto":
+        return {"NETWORK_MODE": "auto"}
+    owned = _OWNED.match(name)
+    if owned:
+        return {what: owned[2], f"{what}_UNAME": owned[1]}
+    return {f"{what}_ID" if name.isdigit() else what: name}
+
+
+def _graphics(flags: Mapping[str, Any], kind: str) -> dict[str, str]:
+    keys = {"PASSWD": "password", "LISTEN": "listen", "KEYMAP": "keymap"}
+    return {
+        "TYPE": kind.upper(),
+        "LISTEN": "0.0.0.0",
+        **{key: flags[f"{kind}_{name}"] for key, name in keys.items() if f"{kind}_{name}" in flags},
+    }
+
+
+def _context(flags: Mapping[str, Any]) -> dict[str, str]:
+    context = dict(_line(line) for text in flags.get("context", ()) for line in _lines(text))
+    if "ssh" in flags:
+        context["SSH_PUBLIC_KEY"] = "$USER[SSH_PUBLIC_KEY]" if flags["ssh"] == FROM_USER else read(flags["ssh"]).strip()
+    if "net_context" in flags:
+        context["NETWORK"] = "YES"
+    if "startscript" in flags:
+        from base64 import b64encode
+
+        context["START_SCRIPT_BASE64"] = b64encode(read(flags["startscript"]).encode()).decode()
+    if "files_ds" in flags:
+        context["FILES_DS"] = " ".join(f'$FILE[IMAGE="{name}"]' for name in _items((flags["files_ds"],)))
+    if "init" in flags:
+        context["INIT_SCRIPTS"] = " ".join(_items((flags["init"],)))
+    return context
+
+
+def _lines(text: str) -> list[str]:
+    """TEXT cut at the commas that begin a new NAME=, so that a value may hold commas."""
+    return re.split(r",(?=\s*\w+\s*=)", text)
+
+
+def _line(line: str) -> tuple[str, str]:
+    key, equals, value = line.partition("=")
+    if not equals or not key.strip():
+        raise CliError(f"{line!r} is not NAME=value")
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return key.strip().upper(), value[1:-1] if quoted else value

@@ -1,0 +1,102 @@
+"""From what the user wrote (`1,3..7` or names) to ids, and the loop over them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from cli.errors import FAILED, CliError
+from cli.kind import Kind
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from onecore.wire.xmlbody import Body
+
+_RANGE = re.compile(r"(\d+)\.\.(\d+)\Z")
+MOST = 1_000_000
+"""Ids in one argument; beyond that it is a slip of the keyboard."""
+
+
+def pool_arguments(kind: Kind, filter_flag: int = -2) -> tuple[int, ...]:
+    """The arguments of the kind's pool.info: everything that FILTER_FLAG lets see."""
+    return (filter_flag, -1, -1, *kind.tail) if kind.filtered else ()
+
+
+def ids_of(session: Session, kind: Kind, text: str) -> list[int]:
+    """The ids that TEXT names, in its order, each once; raises CliError for a name that is not one object's."""
+    found: list[int] = []
+    names: dict[str, list[int]] | None = None
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        numbers = _numbers(part)
+        if numbers is None:
+            names = names if names is not None else _names(session, kind)
+            numbers = [_one(names, kind, part)]
+        found += numbers
+    if not found:
+        raise CliError(f"{kind.tag}: no id or name given")
+    return list(dict.fromkeys(found))
+
+
+def id_of(session: Session, kind: Kind, text: str) -> int:
+    """The id of one object, given by id or name."""
+    return int(text) if text.isascii() and text.isdigit() else _one(_names(session, kind), kind, text)
+
+
+def read_info(session: Session, kind: Kind, oid: int) -> Body:
+    """The body of one object."""
+    from onecore.wire import xmlbody
+
+    return xmlbody.read(session.text(kind.call("info"), oid))
+
+
+def _numbers(part: str) -> list[int] | None:
+    if part.isascii() and part.isdigit():
+        return [int(part)]
+    ends = _RANGE.match(part)
+    if not ends:
+        return None
+    first, last = int(ends[1]), int(ends[2])
+    if not first <= last < first + MOST:
+        raise CliError(f"{part} is not a range of ids")
+    return list(range(first, last + 1))
+
+
+def _names(session: Session, kind: Kind) -> dict[str, list[int]]:
+    names: dict[str, list[int]] = {}
+    for name, oid in entries(session, kind):
+        names.setdefault(name, []).append(oid)
+    return names
+
+
+def entries(session: Session, kind: Kind) -> Iterator[tuple[str, int]]:
+    """Name and id of every object that the user can see."""
+    from onecore.wire import xmlbody
+
+    for body in xmlbody.read(session.text(f"one.{kind.pool}.info", *pool_arguments(kind))).findall(kind.tag):
+        yield body.findtext("NAME") or "", int(body.findtext("ID") or -1)
+
+
+def _one(names: dict[str, list[int]], kind: Kind, name: str) -> int:
+    found = names.get(name, [])
+    if len(found) == 1:
+        return found[0]
+    raise CliError(
+        f"There are multiple {kind.tag}s with name {name}." if found else f"{kind.tag} named {name} not found."
+    )
+
+
+def each(session: Session, kind: Kind, text: str, act: Callable[[int], object], done: str) -> int:
+    """Do ACT for every id of TEXT; errors are told, the rest still done.  Returns the exit code."""
+    code = 0
+    for oid in ids_of(session, kind, text):
+        try:
+            act(oid)
+        except CliError as error:
+            if error.offline:
+                raise
+            session.fail(error)
+            code = FAILED
+        else:
+            session.told(f"{kind.tag} {oid}: {done}")
+    return code

@@ -1,0 +1,254 @@
+"""`list` and `top` of every kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import filters, formats, table
+from cli.command import command
+from cli.errors import CliError
+from cli.ids import id_of, pool_arguments
+from cli.kind import Column, Kind, View
+from cli.session import Session, coloured, on_terminal
+
+if TYPE_CHECKING:
+    from onecore.wire.xmlbody import Body
+
+FLAGS = {"a": -2, "all": -2, "m": -3, "mine": -3, "g": -1, "group": -1, "G": -4}
+"""Words for the filter flag of pools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the options of a list ask for, checked."""
+
+    kind: Kind
+    columns: tuple[Column, ...]
+    conditions: tuple[filters.Condition, ...]
+    every: bool
+    layout: table.Layout
+    view: View
+    form: str
+    delimiter: str
+    extended: bool
+    pager: bool
+
+
+def list_(kind: Kind) -> click.Command:
+    """The command `list`."""
+    return command(kind, "list", run_list, *_arguments(kind), *_options(), help=f"List {kind.title}.")
+
+
+def top(kind: Kind) -> click.Command:
+    """The command `top`."""
+    return command(kind, "top", run_top, *_arguments(kind), *_options(), help=f"List {kind.title} again and again.")
+
+
+def _arguments(kind: Kind) -> list[click.Parameter]:
+    return [click.Argument(["filterflag"], required=False, default="a")] if kind.filtered else []
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        *formats.options(),
+        click.Option(["-l", "--list", "names"], metavar="X,Y", help="Columns to show."),
+        click.Option(["-c", "--listconf", "named"], metavar="NAME", help="A named set of columns."),
+        click.Option(
+            ["-d", "--delay"], type=click.FloatRange(min=0.1), default=5.0, help="Seconds between refreshes of top."
+        ),
+        click.Option(
+            ["-f", "--filter", "condition"], metavar="A=B,C~D", help="Only rows that meet = != < <= > >= or ~."
+        ),
+        click.Option(
+            ["--operator"],
+            type=click.Choice(["AND", "OR"], case_sensitive=False),
+            default="AND",
+            help="How conditions join.",
+        ),
+        click.Option(["--csv"], is_flag=True, help="Comma separated values."),
+        click.Option(["--csv-del", "delimiter"], metavar="CHAR", default=",", help="Separator of --csv."),
+        click.Option(["--no-pager"], is_flag=True, help="Never through $ONE_PAGER."),
+        click.Option(["--no-header"], is_flag=True, help="No header line."),
+        click.Option(["--adjust"], metavar="X,Y", help="Columns as wide as their content."),
+        click.Option(["-s", "--size"], metavar="X=N,Y=M", help="Widths of columns."),
+        click.Option(
+            ["--expand"], metavar="X=0.4,Y", is_flag=False, flag_value="", help="Columns that fill the terminal."
+        ),
+        click.Option(["--no-expand"], is_flag=True, help="Fill nothing."),
+        click.Option(["--extended"], is_flag=True, help="Bodies with everything (xml, json, yaml)."),
+        click.Option(["-n", "--numeric"], is_flag=True, help="Ids instead of names of users and groups."),
+        click.Option(["-k", "--kilobytes"], is_flag=True, help="Sizes in kilobytes."),
+        click.Option(["--describe"], is_flag=True, help="Tell what the columns mean."),
+    ]
+
+
+def run_list(session: Session, kind: Kind, filterflag: str = "", describe: bool = False, **given: Any) -> None:
+    """List objects."""
+    if describe:
+        for column in kind.columns:
+            session.say(f"{column.name:16}: {column.help}")
+        return
+    listing = _listing(kind, **given)
+    _page(_lines(session, listing, filterflag), listing.pager)
+
+
+def run_top(
+    session: Session, kind: Kind, filterflag: str = "", describe: bool = False, delay: float = 5.0, **given: Any
+) -> None:
+    """List objects until interrupted."""
+    while True:
+        text = "\n".join(_lines(session, _listing(kind, **given), filterflag))
+        sys.stdout.write(("\x1b[H\x1b[J" if on_terminal() else "") + text + "\n")
+        sys.stdout.flush()
+        time.sleep(delay)
+
+
+def _listing(
+    kind: Kind,
+    names: str | None = None,
+    named: str | None = None,
+    condition: str | None = None,
+    operator: str = "AND",
+    delimiter: str = ",",
+    no_pager: bool = False,
+    extended: bool = False,
+    numeric: bool = False,
+    kilobytes: bool = False,
+    delay: float = 0,
+    output: str | None = None,
+    xml: bool = False,
+    json: bool = False,
+    yaml: bool = False,
+    csv: bool = False,
+    **look: Any,
+) -> Listing:
+    if len(delimiter) != 1:
+        raise CliError("--csv-del takes one character")
+    form = formats.chosen(output, xml, json, yaml, csv)
+    return Listing(
+        kind,
+        _columns(kind, names, named),
+        tuple(filters.parse(kind, condition or "")),
+        operator.upper() == "AND",
+        _layout(kind, **look),
+        View(numeric, kilobytes, time.time()),
+        form,
+        delimiter,
+        extended,
+        pager=form == "table" and not no_pager and on_terminal(),
+    )
+
+
+def _columns(kind: Kind, names: str | None, named: str | None) -> tuple[Column, ...]:
+    wanted: Sequence[str] = kind.default
+    if named:
+        if named not in kind.views and named != "default":
+            raise CliError(f"no set of columns {named}; there are {', '.join(['default', *kind.views])}")
+        wanted = kind.views.get(named, kind.default)
+    if names:
+        wanted = [n.strip() for n in names.split(",") if n.strip()]
+    return tuple(_column(kind, name) for name in wanted)
+
+
+def _column(kind: Kind, name: str) -> Column:
+    found = kind.column(name)
+    if found is None:
+        raise CliError(f"no column {name}; there are {', '.join(c.name for c in kind.columns)}")
+    return found
+
+
+def _layout(
+    kind: Kind, adjust: str | None, size: str | None, expand: str | None, no_expand: bool, no_header: bool
+) -> table.Layout:
+    sizes = {_column(kind, name).name: int(_positive(text)) for name, text in _pairs(size or "")}
+    fit = frozenset(_column(kind, name).name for name, _ in _pairs(adjust or ""))
+    grow = {_column(kind, name).name: _positive(text or "1") for name, text in _pairs(expand or "")} or None
+    return table.Layout(_width(), not no_header, coloured(), sizes, fit, {} if no_expand else grow)
+
+
+def _width() -> int:
+    if not on_terminal():
+        return 0
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [
+        (name.strip(), number.strip()) for name, _, number in (p.partition("=") for p in text.split(",") if p.strip())
+    ]
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 10_000:
+        raise CliError(f"{text!r} is not a width: NAME=NUMBER was expected")
+    return number
+
+
+def _lines(session: Session, listing: Listing, filterflag: str) -> list[str]:
+    body = _fetch(session, listing, filterflag)
+    for element in body.findall(listing.kind.tag):
+        if not filters.keep(listing.conditions, element, listing.view, listing.every):
+            body.remove(element)
+    if listing.form in ("xml", "json", "yaml"):
+        return [formats.document(body, listing.form)]
+    if listing.form == "name":
+        return [element.findtext("NAME") or "" for element in body.findall(listing.kind.tag)]
+    rows = [[c.cell(element, listing.view) for c in listing.columns] for element in body.findall(listing.kind.tag)]
+    if listing.form == "csv":
+        return formats.separated(
+            [[c.name for c in listing.columns]][not listing.layout.header :] + rows, listing.delimiter
+        )
+    return table.lines(
+        [table.Head(c.name, c.size, c.left, c.wide, c.state) for c in listing.columns], rows, listing.layout
+    )
+
+
+def _fetch(session: Session, listing: Listing, filterflag: str) -> Body:
+    from onecore.wire import xmlbody
+
+    kind = listing.kind
+    arguments = pool_arguments(kind, filter_flag(session, filterflag or "a"))
+    full = listing.extended and kind.extended
+    body = xmlbody.read(session.text(f"one.{kind.pool}.{kind.extended if full else 'info'}", *arguments))
+    if listing.extended and not kind.extended:
+        for element in body.findall(kind.tag):
+            body[body.index(element)] = xmlbody.read(session.text(kind.call("info"), int(element.findtext("ID") or -1)))
+    return body
+
+
+def filter_flag(session: Session, text: str) -> int:
+    """The number for a filter flag given as a word, a user id or a user name."""
+    if text in FLAGS:
+        return FLAGS[text]
+    if text.lstrip("-").isdigit():
+        return int(text)
+    from cli.kinds import kind
+
+    return id_of(session, kind("user"), text)
+
+
+def _page(lines: Sequence[str], pager: bool) -> None:
+    text = "\n".join(lines)
+    program = os.environ.get("ONE_PAGER", "more").strip()
+    if pager and program:
+        import shutil
+        import subprocess
+
+        if len(lines) >= shutil.get_terminal_size().lines and shutil.which(program.split()[0]):
+            subprocess.run(program, shell=True, input=text + "\n", text=True, check=False)
+            return
+    if text:
+        sys.stdout.write(text + "\n")

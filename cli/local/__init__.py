@@ -1,0 +1,1 @@
+"""The daemons of this machine: where they live, starting, stopping and looking after them."""

@@ -1,0 +1,184 @@
+"""The commands that most kinds have, made from the kind's declaration: show, delete, rename, chown and so on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import formats, sections, source
+from cli.command import command, ids_argument, object_argument
+from cli.errors import CliError
+from cli.ids import each, id_of, read_info
+from cli.kind import Kind, View
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from onecore.wire.xmlbody import Body
+
+LEVELS = {"use": 1, "manage": 2, "admin": 3, "all": 4}
+"""Lock levels: what is refused from then on."""
+
+
+def show(kind: Kind) -> click.Command:
+    """The command `show`."""
+
+    def run(session: Session, kind: Kind, oid: str, output: str | None, xml: bool, json: bool, yaml: bool) -> None:
+        """Show one object."""
+        body = read_info(session, kind, id_of(session, kind, oid))
+        form = formats.chosen(output, xml, json, yaml)
+        for line in _shown(session, kind, body, form):
+            session.say(line)
+
+    return command(
+        kind, "show", run, object_argument(kind, "oid"), *formats.options(), help=f"Show one of the {kind.title}."
+    )
+
+
+def _shown(session: Session, kind: Kind, body: Body, form: str) -> list[str]:
+    if form in ("xml", "json", "yaml"):
+        return [formats.document(body, form)]
+    if form == "name":
+        return [body.findtext("NAME") or ""]
+    if form == "csv":
+        chosen = [c for c in kind.columns if c.name in kind.default]
+        return formats.separated([[c.name for c in chosen], [c.cell(body, View()) for c in chosen]], ",")
+    return kind.show(session, kind, body)
+
+
+def delete(kind: Kind) -> click.Command:
+    """The command `delete`."""
+
+    def run(session: Session, kind: Kind, ids: str) -> int:
+        """Delete objects."""
+        return each(session, kind, ids, lambda oid: session.call(kind.call("delete"), oid), "deleted")
+
+    return command(kind, "delete", run, ids_argument(kind))
+
+
+def rename(kind: Kind) -> click.Command:
+    """The command `rename`."""
+
+    def run(session: Session, kind: Kind, oid: str, name: str) -> int:
+        """Give an object a new name."""
+        return each(session, kind, oid, lambda found: session.call(kind.call("rename"), found, name), "renamed")
+
+    return command(kind, "rename", run, object_argument(kind, "oid"), click.Argument(["name"]))
+
+
+def update(kind: Kind) -> click.Command:
+    """The command `update`."""
+
+    def run(session: Session, kind: Kind, oid: str, file: str | None, append: bool) -> None:
+        """Replace the template by that of FILE, of standard input, or as changed in $EDITOR."""
+        found = id_of(session, kind, oid)
+        text = source.given(file)
+        if text is not None:
+            session.call(kind.call("update"), found, text, int(append))
+        elif not _edited(session, kind, found, append):
+            session.told(f"{kind.tag} {found}: not changed")
+            return
+        session.told(f"{kind.tag} {found}: updated")
+
+    return command(
+        kind,
+        "update",
+        run,
+        object_argument(kind, "oid"),
+        click.Argument(["file"], required=False),
+        click.Option(["-a", "--append"], is_flag=True, help="Keep the attributes that are not given."),
+    )
+
+
+def _edited(session: Session, kind: Kind, oid: int, append: bool) -> bool:
+    before = "" if append else sections.template_text(read_info(session, kind, oid), kind.edits)
+    draft = source.Draft(before, f"{kind.program}-{oid}")
+    after = draft.edit()
+    if after is not None:
+        try:
+            session.call(kind.call("update"), oid, source.checked(after), int(append))
+        except CliError as error:
+            raise CliError(f"{error}; {draft.where()}", error.code) from None
+    draft.drop()
+    return after is not None
+
+
+def chown(kind: Kind) -> click.Command:
+    """The command `chown`."""
+
+    def run(session: Session, kind: Kind, ids: str, user: str, group: str | None) -> int:
+        """Give objects to another user, and group if it is named."""
+        uid, gid = id_of(session, _other("user"), user), -1 if group is None else id_of(session, _other("group"), group)
+        return each(session, kind, ids, lambda oid: session.call(kind.call("chown"), oid, uid, gid), "owner changed")
+
+    return command(
+        kind,
+        "chown",
+        run,
+        ids_argument(kind),
+        object_argument(_other("user"), "user"),
+        object_argument(_other("group"), "group", required=False),
+    )
+
+
+def chgrp(kind: Kind) -> click.Command:
+    """The command `chgrp`."""
+
+    def run(session: Session, kind: Kind, ids: str, group: str) -> int:
+        """Give objects to another group."""
+        gid = id_of(session, _other("group"), group)
+        return each(session, kind, ids, lambda oid: session.call(kind.call("chown"), oid, -1, gid), "group changed")
+
+    return command(kind, "chgrp", run, ids_argument(kind), object_argument(_other("group"), "group"))
+
+
+def _other(name: str) -> Kind:
+    from cli.kinds import kind
+
+    return kind(name)
+
+
+def chmod(kind: Kind) -> click.Command:
+    """The command `chmod`."""
+
+    def run(session: Session, kind: Kind, ids: str, octet: str) -> int:
+        """Set the permission bits: three digits for owner, group and others, each use 4 + manage 2 + admin 1."""
+        bits = permission_bits(octet)
+        return each(session, kind, ids, lambda oid: session.call(kind.call("chmod"), oid, *bits), "permissions changed")
+
+    return command(kind, "chmod", run, ids_argument(kind), click.Argument(["octet"]))
+
+
+def permission_bits(octet: str) -> list[int]:
+    """The nine arguments of chmod for `640`; raises CliError."""
+    if len(octet) != 3 or not set(octet) <= set("01234567"):
+        raise CliError(f"{octet!r} is not three digits of 0 to 7, as in 640")
+    return [int(digit) >> shift & 1 for digit in octet for shift in (2, 1, 0)]
+
+
+def lock(kind: Kind) -> click.Command:
+    """The command `lock`."""
+
+    def run(session: Session, kind: Kind, ids: str, **asked: bool) -> int:
+        """Lock objects against actions up to a level."""
+        level = max([LEVELS[name] for name, on in asked.items() if on], default=LEVELS["use"])
+        return each(session, kind, ids, lambda oid: session.call(kind.call("lock"), oid, level, False), "locked")
+
+    levels = [
+        click.Option([f"--{name}"], is_flag=True, help=f"Lock {name} actions{_default(name)}.") for name in LEVELS
+    ]
+    return command(kind, "lock", run, ids_argument(kind), *levels)
+
+
+def _default(name: str) -> str:
+    return " (the default)" if name == "use" else ""
+
+
+def unlock(kind: Kind) -> click.Command:
+    """The command `unlock`."""
+
+    def run(session: Session, kind: Kind, ids: str) -> int:
+        """Unlock objects."""
+        return each(session, kind, ids, lambda oid: session.call(kind.call("unlock"), oid), "unlocked")
+
+    return command(kind, "unlock", run, ids_argument(kind))

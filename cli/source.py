@@ -1,0 +1,97 @@
+"""Where template text comes from: a file, standard input, or the user's editor."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from cli.errors import CliError, one_line
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a template file; the server has its own, lower limit."""
+
+
+def given(path: str | None) -> str | None:
+    """The text of PATH (`-`: standard input); without a path what is piped in; None when there is neither."""
+    if path == "-" or (path is None and piped()):
+        return sys.stdin.read() or None
+    return None if path is None else read(path)
+
+
+def read(path: str) -> str:
+    """The text of the file PATH; raises CliError."""
+    try:
+        file = Path(path).expanduser()
+        if file.stat().st_size > LARGEST:
+            raise CliError(f"{path}: too large for a template")
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CliError(f"{path}: not text in UTF-8 (byte {error.start})") from None
+
+
+def piped() -> bool:
+    """Whether standard input is a file or a pipe, not a terminal or /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def required(path: str | None) -> str:
+    """As given, and a CliError when there is nothing."""
+    text = given(path)
+    if text is None or not text.strip():
+        raise CliError("no template: give a file, or pipe one in")
+    return text
+
+
+def checked(text: str) -> str:
+    """TEXT, if it is a template; raises CliError that names line and columns."""
+    from onecore.wire.template import TemplateError, parse
+
+    try:
+        parse(text)
+    except TemplateError as error:
+        raise CliError(one_line(error)) from None
+    return text
+
+
+class Draft:
+    """Text in a private temporary file while the user edits it."""
+
+    def __init__(self, text: str, name: str) -> None:
+        from tempfile import mkstemp
+
+        descriptor, path = mkstemp(prefix=f"{name}-", suffix=".txt")  # mode 0600
+        self.path, self.before = Path(path), text
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def edit(self) -> str | None:
+        """Open the editor; the new text, or None when nothing changed.  Raises CliError when the editor fails."""
+        import shlex
+        import subprocess
+
+        editor = os.environ.get("EDITOR") or os.environ.get("VISUAL") or "vi"
+        try:
+            code = subprocess.call([*shlex.split(editor), str(self.path)])
+        except (OSError, ValueError) as error:
+            self.drop()
+            raise CliError(f"cannot start the editor {editor}: {error}; set EDITOR") from None
+        if code:
+            raise CliError(f"the editor {editor} ended with {code}; {self.where()}")
+        text = read(str(self.path))
+        return None if text == self.before else text
+
+    def drop(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+    def where(self) -> str:
+        """Says where the text is kept."""
+        return f"your text is in {self.path}"
