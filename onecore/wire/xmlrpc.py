@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -93,6 +92,11 @@ def _value(element: etree._Element, depth: int = 0) -> Argument:
     if tag in ("nil", "dateTime.iso8601"):
         return None if tag == "nil" else text
     raise BadCall(f"unknown type <{tag}>")
+
+
+def escape(text: str) -> str:
+    """TEXT as it stands between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def encode_value(value: object) -> str:
