@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from drivers.base import Permanent
 from drivers.tm.layout import Disk, disk_format, disk_path, image_format, is_saved, source, vm_dir
-from drivers.tm.prolog import TEMPORARY, link_steps
+from drivers.tm.prolog import TEMPORARY, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
 
@@ -33,12 +33,7 @@ def _save(vm: Doc, disk: Disk, found: Found, sizes: Mapping[str, int]) -> list[S
         return _save_copy(what, path, disk, sizes.get(path, 0))
     if target is not None and target != image:
         raise Permanent(f"{what}: {path} is a link to {target}, not to its image {image}; nothing was removed")
-    return [_verify(what, image), Step(what, ("sync", "--", image))]
-
-
-def _verify(what: str, image: str) -> Step:
-    """The image is there and not empty: without it, the files in the VM's directory may be the only copy."""
-    return Step(f"{what}: the image {image} is missing or empty, nothing was removed", ("test", "-s", image))
+    return [verify_step(f"{what}, nothing was removed", image), Step(what, ("sync", "--", image))]
 
 
 def _save_copy(what: str, path: str, disk: Disk, size: int) -> list[Step]:

@@ -51,10 +51,15 @@ def _disk_steps(path: str, disk: Disk) -> list[Step]:
     what = f"disk {disk['DISK_ID']}"
     steps = [Step(what, ("rm", "-f", "--", made, f"{made}.raw"))]
     if kind(disk) == "link":
-        return [*steps, *link_steps(what, source(disk), path)]
+        return [*steps, verify_step(what, source(disk)), *link_steps(what, source(disk), path)]
     return [*steps, *_content_steps(what, made, disk),
             Step(what, ("chmod", "600", "--", made)), Step(what, ("sync", "--", made)),
             Step(what, ("mv", "-T", "--", made, path))]
+
+
+def verify_step(what: str, image: str) -> Step:
+    """Fail, saying so, unless the image's file is there and not empty."""
+    return Step(f"{what}: its image {image} is missing or empty", ("test", "-s", image))
 
 
 def link_steps(what: str, target: str, path: str) -> list[Step]:
