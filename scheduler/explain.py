@@ -1,7 +1,7 @@
 """Why a VM cannot be placed, in words: every host counted once, under the first filter that it does not pass."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from onecore.wire.states import HostState
 from scheduler.bodies import Demand
 from scheduler.columns import Bools, Floats, Ints, Table, figure
 from scheduler.evaluate import holds
-from scheduler.filters import Stages, Terms, compatible, stages
+from scheduler.filters import LIVE, Stages, Terms, compatible, stages
 from scheduler.plan import Reason, Refusal
 from scheduler.requirements import Expression, demands, names, to_text
 from scheduler.view import View
@@ -95,10 +95,10 @@ def _unmet(view: View, tree: Expression, out: Bools) -> str:
     culprits = [part for part in demands(tree) if not holds(part, view.hosts, rows).any()]
     shown = min(culprits, key=lambda part: len(to_text(part)), default=tree)
     return (f"{count} {'does' if count == 1 else 'do'} not match SCHED_REQUIREMENTS "
-            f"({_short(to_text(shown))}{_unknown(view.fixed.host_table, shown, 'host', {'CURRENT_VMS'})})")
+            f"({_short(to_text(shown))}{_unknown(view.fixed.host_table, shown, 'host', LIVE)})")
 
 
-def _unknown(table: Table, tree: Expression, kind: str, known: set[str]) -> str:
+def _unknown(table: Table, tree: Expression, kind: str, known: Set[str]) -> str:
     """Says which attributes of TREE nobody has: most often a typing error."""
     absent = sorted(name for name in names(tree) - known if not table.has(name))
     return f"; no {kind} has {' or '.join(absent)}" if absent else ""

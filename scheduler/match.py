@@ -130,7 +130,7 @@ def _place(board: Board, bids: Bids, vm: Waiting) -> Placement | Refusal:
         bids.exhausted = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores)
         return bids.exhausted
     column = bids.store(row)
-    placement = Placement(vm.id, int(board.view.fixed.host_ids[row]), int(board.view.fixed.store_ids[column]),
-                          int(bids.ranks[row]))
+    host, store = board.view.fixed.hosts[row], board.view.fixed.stores[column]
+    placement = Placement(vm.id, host.id, store.id, int(bids.ranks[row]), host.name)
     board.take(row, column, vm)
     return placement

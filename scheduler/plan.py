@@ -32,12 +32,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A VM goes to a host and a system datastore."""
+    """A VM goes to a host and a system datastore; `name` is the host's."""
 
     vm: int
     host: int
     store: int
-    rank: int
+    rank: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

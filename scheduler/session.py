@@ -15,7 +15,7 @@ from scheduler.match import match
 from scheduler.messages import Messages
 from scheduler.plan import Placement, Refusal, Waiting
 from scheduler.snapshot import Snapshot
-from scheduler.submit import Outcome, Submitter
+from scheduler.submit import Message, Outcome, Submitter
 from scheduler.waiting import Queue, wants_host
 
 LOG = logging.getLogger("onesched")
@@ -52,7 +52,7 @@ class Session:
                 self.queue.changed(vm.id)
         self._feed = Feed(self._connect(), since, self.config.poll_seconds, self._tell)
         self._feed.start()
-        self._submitter = Submitter(self._connect, self.config.parallel_calls, self._tell)
+        self._submitter = Submitter(self._connect, self.config.parallel_calls, self._sent)
         self._refresh_at = now + self.config.refresh_seconds
         LOG.info("read %d hosts, %d datastores, %d VMs, %d of them waiting", len(self.snapshot.hosts),
                  len(self.snapshot.datastores), len(self.snapshot.vms), len(self.queue))
@@ -78,6 +78,19 @@ class Session:
         self._decide(now)
         for vm, text in self.messages.due(now):
             self._sender.message(vm, text)
+
+    def _sent(self, outcome: Outcome) -> None:
+        """A task was sent: one line in the log, then on to step.  Called by the submitter's threads."""
+        task, error = outcome.task, outcome.error
+        if isinstance(task, Message):
+            if error:
+                LOG.warning("VM %d: message not written: %s", task.vm, error)
+        elif error:
+            LOG.warning("VM %d: refused on host %d (%s): %s", task.vm, task.host, task.name, error)
+        else:
+            LOG.info("VM %d: on host %d (%s), datastore %d, rank %d",
+                     task.vm, task.host, task.name, task.store, task.rank)
+        self._tell(outcome)
 
     @property
     def _sender(self) -> Submitter:
@@ -107,26 +120,20 @@ class Session:
         if isinstance(error, ClientError) and error.code in LASTING:
             raise error
         if not isinstance(task, Placement):
-            if error:
-                LOG.warning("VM %d: message not written: %s", task.vm, error)
             return []
-        host = self.snapshot.hosts.get(task.host)
-        name = host.name if host else str(task.host)
         if error is None:
-            LOG.info("VM %d: on host %d (%s), datastore %d, rank %d", task.vm, task.host, name, task.store, task.rank)
             self.snapshot.placed(task.vm)
             self._forget(task.vm)
             return []
-        return [task] if self._refused(task, name, error, now) else []
+        return [task] if self._refused(task, error, now) else []
 
-    def _refused(self, task: Placement, name: str, error: Exception, now: float) -> bool:
+    def _refused(self, task: Placement, error: Exception, now: float) -> bool:
         self.snapshot.unplace(task.vm)
         vm = self.snapshot.vms.get(task.vm)
-        LOG.warning("VM %d: refused on host %d (%s): %s", task.vm, task.host, name, error)
         if vm is None:
             return False
         if self.queue.refused(task.vm, task.host, now) > 1:
-            self.messages.want(vm.id, explain.refused(name, " ".join(str(error).split())), vm.message, now)
+            self.messages.want(vm.id, explain.refused(task.name, " ".join(str(error).split())), vm.message, now)
         return True
 
     def _read(self, changes: Changes) -> None:

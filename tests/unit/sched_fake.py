@@ -1,4 +1,5 @@
-"""A small oned for the match-maker's tests: a real XML-RPC server over a few objects, with refusals and a change log."""
+"""A small oned for the match-maker's tests: a real XML-RPC server over a few objects, with a change log."""
+
 from __future__ import annotations
 
 import json
@@ -31,15 +32,22 @@ class FakeVm:
 
     def body(self) -> str:
         """The VM's XML body."""
-        history = "" if self.host < 0 else (
-            f"<HISTORY><OID>{self.id}</OID><SEQ>0</SEQ><HID>{self.host}</HID><DS_ID>{self.store}</DS_ID>"
-            "<ACTION>0</ACTION></HISTORY>")
+        history = (
+            ""
+            if self.host < 0
+            else (
+                f"<HISTORY><OID>{self.id}</OID><SEQ>0</SEQ><HID>{self.host}</HID><DS_ID>{self.store}</DS_ID>"
+                "<ACTION>0</ACTION></HISTORY>"
+            )
+        )
         disk = f"<DISK><SIZE>{self.disk}</SIZE><TYPE>fs</TYPE></DISK>" if self.disk else ""
-        return (f"<VM><ID>{self.id}</ID><STATE>{self.state}</STATE><LCM_STATE>{self.lcm}</LCM_STATE><RESCHED>0</RESCHED>"
-                f"<TEMPLATE><AUTOMATIC_REQUIREMENTS>{template.cdata(self.automatic)}</AUTOMATIC_REQUIREMENTS>"
-                f"<CPU>{self.cpu}</CPU>{disk}<MEMORY>{self.memory}</MEMORY></TEMPLATE>"
-                f"{template.to_xml(template.Tree(self.user.items()), 'USER_TEMPLATE')}"
-                f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS></VM>")
+        return (
+            f"<VM><ID>{self.id}</ID><STATE>{self.state}</STATE><LCM_STATE>{self.lcm}</LCM_STATE>"
+            f"<TEMPLATE><AUTOMATIC_REQUIREMENTS>{template.cdata(self.automatic)}</AUTOMATIC_REQUIREMENTS>"
+            f"<CPU>{self.cpu}</CPU>{disk}<MEMORY>{self.memory}</MEMORY></TEMPLATE>"
+            f"{template.to_xml(template.Tree(self.user.items()), 'USER_TEMPLATE')}"
+            f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS></VM>"
+        )
 
 
 @dataclass
@@ -54,14 +62,20 @@ class FakeHost:
 
     def body(self) -> str:
         """The host's XML body."""
-        return (f"<HOST><ID>{self.id}</ID><NAME>node{self.id}</NAME><STATE>{self.state}</STATE><CLUSTER_ID>0</CLUSTER_ID>"
-                f"<HOST_SHARE><MAX_MEM>{self.memory}</MAX_MEM><MAX_CPU>{self.cpu}</MAX_CPU>"
-                "<DATASTORES><DS><FREE_MB>10000</FREE_MB><ID>0</ID><TOTAL_MB>20000</TOTAL_MB></DS></DATASTORES></HOST_SHARE>"
-                f"<VMS/>{template.to_xml(template.Tree(self.attributes.items()))}<MONITORING/></HOST>")
+        return (
+            f"<HOST><ID>{self.id}</ID><NAME>node{self.id}</NAME><STATE>{self.state}</STATE>"
+            "<CLUSTER_ID>0</CLUSTER_ID>"
+            f"<HOST_SHARE><MAX_MEM>{self.memory}</MAX_MEM><MAX_CPU>{self.cpu}</MAX_CPU>"
+            "<DATASTORES><DS><FREE_MB>10000</FREE_MB><ID>0</ID><TOTAL_MB>20000</TOTAL_MB></DS></DATASTORES></HOST_SHARE>"
+            f"<VMS/>{template.to_xml(template.Tree(self.attributes.items()))}<MONITORING/></HOST>"
+        )
 
 
-STORE = ("<DATASTORE><ID>0</ID><NAME>system</NAME><TYPE>1</TYPE><STATE>0</STATE><CLUSTERS><ID>0</ID></CLUSTERS>"
-         "<TOTAL_MB>0</TOTAL_MB><FREE_MB>0</FREE_MB><TEMPLATE/></DATASTORE>")
+CLUSTER = "<CLUSTER><ID>0</ID><NAME>default</NAME><TEMPLATE/></CLUSTER>"
+STORE = (
+    "<DATASTORE><ID>0</ID><NAME>system</NAME><TYPE>1</TYPE><STATE>0</STATE><CLUSTERS><ID>0</ID></CLUSTERS>"
+    "<TOTAL_MB>0</TOTAL_MB><FREE_MB>0</FREE_MB><TEMPLATE/></DATASTORE>"
+)
 
 
 class FakeOned:
@@ -104,8 +118,21 @@ class FakeOned:
     def change(self, kind: str, oid: int, what: str, new: str = "", old: str = "", method: str = "") -> None:
         """Append to the change log."""
         with self.news:
-            self.log.append({"seq": len(self.log) + 1, "time": 0, "kind": kind, "id": oid, "what": what, "old": old,
-                             "new": new, "keys": [], "uid": 0, "method": method, "rid": "x"})
+            self.log.append(
+                {
+                    "seq": len(self.log) + 1,
+                    "time": 0,
+                    "kind": kind,
+                    "id": oid,
+                    "what": what,
+                    "old": old,
+                    "new": new,
+                    "keys": [],
+                    "uid": 0,
+                    "method": method,
+                    "rid": "x",
+                }
+            )
             self.news.notify_all()
 
     def add_host(self, host: FakeHost) -> None:
@@ -135,6 +162,7 @@ class FakeOned:
         """The answer to a call."""
         with self.news:
             self.calls.append(method)
+            self.news.notify_all()
             handler = getattr(self, "do_" + method.replace(".", "_"), None)
             if handler is None:
                 return xmlrpc.failure(f"[{method}] unknown", 0x1000)
@@ -142,12 +170,12 @@ class FakeOned:
             return found
 
     def do_onecore_events(self, since: int, timeout: int) -> bytes:
-        last = len(self.log)
-        if since < 0 or since < self.oldest or since > last:
-            return xmlrpc.success(json.dumps({"last": last, "reset": since >= 0, "events": []}))
         server = self._server
-        self.news.wait_for(lambda: len(self.log) > since or server is None or server.ended, timeout)
-        events = self.log[since:since + 5000]
+        if 0 <= since <= len(self.log):
+            self.news.wait_for(lambda: len(self.log) > since or server is None or server.ended, timeout)
+        if since < 0 or since < self.oldest or since > len(self.log):
+            return xmlrpc.success(json.dumps({"last": len(self.log), "reset": since >= 0, "events": []}))
+        events = self.log[since : since + 5000]
         return xmlrpc.success(json.dumps({"last": since + len(events), "reset": False, "events": events}))
 
     def do_one_vmpool_info(self, *_: Any) -> bytes:
@@ -168,7 +196,7 @@ class FakeOned:
         return xmlrpc.success(f"<DATASTORE_POOL>{STORE}</DATASTORE_POOL>")
 
     def do_one_clusterpool_info(self) -> bytes:
-        return xmlrpc.success("<CLUSTER_POOL><CLUSTER><ID>0</ID><NAME>default</NAME><TEMPLATE/></CLUSTER></CLUSTER_POOL>")
+        return xmlrpc.success(f"<CLUSTER_POOL>{CLUSTER}</CLUSTER_POOL>")
 
     def do_one_vm_deploy(self, vm_id: int, host: int, enforce: bool, store: int, extra: str) -> bytes:
         vm = self.vms.get(vm_id)
@@ -199,6 +227,8 @@ class FakeOned:
 class Server(socketserver.ThreadingTCPServer):
     """HTTP with kept connections that can be broken."""
 
+    request_queue_size = 64
+
     allow_reuse_address = True
     daemon_threads = True
 
@@ -206,6 +236,9 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(address, Handler)
         self.oned, self.ended = oned, False
         self.open: set[Any] = set()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is nothing to tell."""
 
     def break_connections(self) -> None:
         """Cut all kept connections."""
