@@ -35,7 +35,9 @@ class Log:
 
     def __init__(self, directory: Path | None, level: str = "info", as_json: bool = False, stream: bool = False) -> None:
         self._logger = logging.Logger("oned", LEVELS[level])
-        self._directory = directory
+        self._directory, self._json = directory, as_json
+        self._calls: list[str] = []
+        self._second, self._stamp = 0, ""
         handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
         if directory is not None:
             (directory / "vm").mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,7 @@ class Log:
 
     def reopen(self) -> None:
         """Close the file so that the next line opens it anew (SIGHUP, after a rotation)."""
+        self.flush()
         if self._directory is not None:
             self._file.close()
 
@@ -54,7 +57,33 @@ class Log:
         """One line; FIELDS go into the JSON form."""
         number = LEVELS.get(level, logging.INFO)
         if self._logger.isEnabledFor(number):
+            self.flush()
             self._logger.log(number, text, exc_info=error, extra={"rid": rid, "fields": fields})
+
+    def call(self, rid: str, uid: int, method: str, oid: int, code: int, ms: float, client: str) -> None:
+        """The line of one API call; written with the next flush."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        if self._json:
+            self._calls.append(json.dumps({"time": round(time.time(), 3), "level": "info", "rid": rid, "uid": uid, "method": method,
+                                           "id": oid, "code": code, "ms": round(ms, 2), "client": client}))
+        else:
+            now = time.time()
+            if int(now) != self._second:
+                self._second = int(now)
+                self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            result = "" if code == 0 else f" error 0x{code:04x}"
+            self._calls.append(f"{self._stamp}.{int(now % 1 * 1000):03d} I [{rid}] {method} {oid} by {uid} {ms:.2f} ms{result}")
+
+    def flush(self) -> None:
+        """Write the lines of calls."""
+        if self._calls:
+            text, self._calls = "\n".join(self._calls) + "\n", []
+            for handler in self._logger.handlers:
+                stream = getattr(handler, "stream", None) or handler._open()  # type: ignore[attr-defined]
+                handler.stream = stream  # type: ignore[attr-defined]
+                stream.write(text)
+                stream.flush()
 
     def info(self, text: str, rid: str = "") -> None:
         """One line of level info."""
@@ -90,5 +119,6 @@ class Log:
 
     def close(self) -> None:
         """Close the files."""
+        self.flush()
         for handler in self._logger.handlers:
             handler.close()

@@ -39,6 +39,10 @@ class ChangeLog:
             return
         self._tail.extend(events)
         self.last = events[-1].seq
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Wake who waits (also when there is nothing: the core ends)."""
         waiting, self._waiting = self._waiting, set()
         for wake in waiting:
             wake()

@@ -71,6 +71,34 @@ class Groups(Generic[R]):
         return len(self._sets.get(value, _NOTHING))
 
 
+class Members(Generic[R]):
+    """Ids of records by each of several values derived from each."""
+
+    def __init__(self, values: Callable[[R], Iterable[Any]]) -> None:
+        self._values = values
+        self._sets: dict[Any, set[Any]] = {}
+
+    def change(self, old: R | None, new: R | None) -> None:
+        """Leave the sets of the old values, join those of the new ones."""
+        was = set(self._values(old)) if old is not None else _NOTHING
+        now = set(self._values(new)) if new is not None else _NOTHING
+        for value in was - now:
+            members = self._sets[value]
+            members.discard(old.key())  # type: ignore[union-attr]
+            if not members:
+                del self._sets[value]
+        for value in now - was:
+            self._sets.setdefault(value, set()).add(new.key())  # type: ignore[union-attr]
+
+    def of(self, value: Any) -> set[Any]:
+        """The keys under VALUE (not to be changed)."""
+        return self._sets.get(value, _NOTHING)
+
+    def count(self, value: Any) -> int:
+        """How many keys VALUE has."""
+        return len(self._sets.get(value, _NOTHING))
+
+
 _NOTHING: set[Any] = set()
 
 
@@ -201,6 +229,12 @@ class Store:
         self._kind_marks.clear()
         self._marked.clear()
         self._unpublished.clear()
+
+    def purge(self, writes: list[Write]) -> None:
+        """Delete rows that memory does not hold (retention)."""
+        if writes:
+            self.given += 1
+            self.committed(self.given, writes, set(), [])
 
     def committed(self, seq: int, writes: list[Write], touched: set[Object], events: list[Event]) -> None:
         """Called by Tx: mark, queue."""

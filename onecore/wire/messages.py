@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 PROTOCOL = 1
@@ -132,7 +132,8 @@ _TYPES: dict[str, type[Any]] = {c.t: c for c in (Hello, Command, Cancel, Progres
 
 def encode(message: Message) -> bytes:
     """One frame."""
-    body = json.dumps({"t": message.t, **asdict(message)}, separators=(",", ":")).encode()
+    fields = {name: getattr(message, name) for name in message.__slots__}
+    body = json.dumps({"t": message.t, **fields}, separators=(",", ":")).encode()
     if len(body) > MAX_FRAME:
         raise FrameError(f"a {message.t} of {len(body)} bytes is over the limit of {MAX_FRAME}")
     return struct.pack(">I", len(body)) + body

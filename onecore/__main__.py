@@ -1,0 +1,171 @@
+"""oned: read the configuration, build, serve until a signal."""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import onecore
+from onecore import app
+from onecore.config import Config, ConfigError, load
+from onecore.lifecycle.clock import RealClock
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.pipes import PipeTransport
+from onecore.log import Log
+from onecore.pool.database import Database, DatabaseError
+from onecore.pool.writer import ThreadWriter
+from onecore.request.dispatch import Dispatch
+from onecore.request.server import Application
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="oned", description="The core daemon of onecore.")
+    parser.add_argument("--home", type=Path, default=default_home(), help="database, logs, images, keys (default: %(default)s)")
+    parser.add_argument("--config", type=Path, help="configuration (default: HOME/oned.conf when it is there)")
+    parser.add_argument("--listen", help="address to listen on")
+    parser.add_argument("--port", type=int, help="TCP port of /RPC2")
+    parser.add_argument("--version", action="version", version=onecore.__version__)
+    return parser.parse_args(argv)
+
+
+def default_home() -> Path:
+    """/var/lib/onecore for root, ~/.local/share/onecore else."""
+    return Path("/var/lib/onecore") if os.geteuid() == 0 else Path.home() / ".local/share/onecore"
+
+
+def configure(args: argparse.Namespace) -> Config:
+    """Configuration of the file with the command line on top."""
+    path = args.config or (args.home / "oned.conf" if (args.home / "oned.conf").is_file() else None)
+    server = {k: v for k, v in (("listen", args.listen), ("port", args.port)) if v is not None}
+    return load(path, {"server": server} if server else {})
+
+
+class Daemon:
+    """oned as a process: the core, its writer, the HTTP server, signals."""
+
+    def __init__(self, config: Config, home: Path, database: Database, log: Log) -> None:
+        self.config, self.home, self.database, self.log = config, home, database, log
+        self.exit_code = 0
+
+    async def run(self) -> int:
+        """Serve until a signal; returns the exit code."""
+        import uvicorn
+
+        self.loop = asyncio.get_running_loop()
+        clock = RealClock()
+        transport = PipeTransport(self.home, lambda: self.core.epoch, {"home": str(self.home), **self.config.drivers}, clock, self.log)
+        self.core = app.build(self.config, self.home, self.database, clock, self.log, transport, random.SystemRandom())
+        self.core.kinds["drivers"] = transport.pids
+        self.writer = ThreadWriter(self.database, self._durable, self._failed)
+        app.start(self.core, self.writer)
+        app.keep_going(self.core)
+        self.dispatch = Dispatch(self.core)
+        server = self.config.server
+        application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
+        self.server = uvicorn.Server(uvicorn.Config(
+            application, host=server.listen, port=server.port, loop="none", http="httptools", lifespan="off", access_log=False,
+            log_level="warning", ws="none", timeout_keep_alive=75, backlog=1024, server_header=False, date_header=False,
+            ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
+        self._signals()
+        _warn_plaintext(self.config, self.log)
+        self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, home {self.home}")
+        try:
+            await self.server._serve() if hasattr(self.server, "_serve") else await self.server.serve()
+        finally:
+            self._stop(transport, clock)
+        return self.exit_code or (0 if self.server.started else 1)
+
+    def _signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._end, signal.Signals(number).name)
+        self.loop.add_signal_handler(signal.SIGHUP, self.log.reopen)
+
+    def _end(self, why: str) -> None:
+        self.log.info(f"{why}: stopping")
+        for box, progress in self.core.dispatcher.under_way():
+            step = f", {progress.step} {progress.done}/{progress.total}" if progress else ""
+            self.log.info(f"under way, goes on at the next start: {box.command} of {box.kind} {box.oid}{step}", box.rid)
+        self.dispatch.ready = False
+        self.server.should_exit = True
+        self.core.changelog.wake_all()
+
+    def _stop(self, transport: PipeTransport, clock: RealClock) -> None:
+        with contextlib.suppress(Exception):
+            clock.close()
+        self.writer.close()
+        transport.close()
+        self.core.series.close()
+        self.core.passwords.close()
+        self.database.close()
+        self.log.info("oned ended")
+        self.log.close()
+
+    # -- called in the writer's thread
+
+    def _durable(self, seq: int) -> None:
+        self.loop.call_soon_threadsafe(self.core.store.became_durable, seq)
+
+    def _failed(self, seq: int, error: BaseException) -> None:
+        self.loop.call_soon_threadsafe(self._recover, seq, error)
+
+    def _recover(self, seq: int, error: BaseException) -> None:
+        self.log.error(f"commit {seq} failed, loading again what is stored: {error}")
+        self.dispatch.ready = False
+        self.core.store.fail(error)
+        self._task = self.loop.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        for attempt in range(app.RELOADS):
+            try:
+                app.reload(self.core, self.writer.resume)
+            except Exception as error:  # whatever keeps SQL away
+                self.log.error(f"loading again failed ({attempt + 1} of {app.RELOADS}): {error}")
+                await asyncio.sleep(1 + attempt)
+                continue
+            self.dispatch.ready = True
+            self.log.info("loaded again, serving")
+            return
+        self.log.error("the database stays away, giving up")
+        self.exit_code, self.server.should_exit = 3, True
+
+
+def _warn_plaintext(config: Config, log: Log) -> None:
+    server = config.server
+    try:
+        local = ipaddress.ip_address(server.listen).is_loopback
+    except ValueError:
+        local = server.listen == "localhost"
+    if not local and not server.tls_cert:
+        log.warning(f"listening on {server.listen} without TLS: passwords cross the network in the clear; set tls_cert and tls_key")
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """The entry point."""
+    args = arguments(argv)
+    try:
+        config = configure(args)
+        (args.home / "log").mkdir(parents=True, exist_ok=True)
+        log = Log(args.home / "log", config.log.level, config.log.json)
+        database, done = app.open_database(config, args.home)
+    except (ConfigError, DatabaseError, OSError) as error:
+        print(f"oned: {error}", file=sys.stderr)
+        return 1
+    if done:
+        log.info(done)
+    import uvloop
+
+    sys.setswitchinterval(0.001)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Daemon(config, args.home.resolve(), database, log).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The composition root: the only place that knows every part.  Builds the core, loads it, keeps it going, stops it."""
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from onecore.auth.password import Passwords
+from onecore.auth.sessions import Sessions
+from onecore.config import Config
+from onecore.kinds import KINDS, retention, usage
+from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
+from onecore.kinds.datastore import monitor_all
+from onecore.kinds.fixed import AclRule
+from onecore.kinds.host import watch
+from onecore.kinds.host.record import Samples
+from onecore.kinds.image import work as image_work
+from onecore.kinds.image.record import Image
+from onecore.kinds.kind import add_indexes
+from onecore.kinds.vm import commands, news
+from onecore.kinds.vm.body import Bodies
+from onecore.kinds.vm.fire import fire as fire_vm
+from onecore.kinds.vm.record import Vm
+from onecore.kinds.vnet.record import Free, Lease, Range
+from onecore.lifecycle.clock import Clock
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.dispatcher import Dispatcher, Transport
+from onecore.lifecycle.outbox import Outbox
+from onecore.log import Log
+from onecore.pool.changelog import ChangeLog
+from onecore.pool.database import Database, DatabaseError
+from onecore.pool.migrations import migrate
+from onecore.pool.record import Record
+from onecore.pool.series import Series
+from onecore.pool.store import Counter, Groups, Store, Tx
+from onecore.pool.writer import Writer
+from onecore.wire.messages import Result
+
+RELOADS = 10
+"""How often loading again is tried after a failed commit before the process gives up."""
+
+
+def record_classes() -> list[type[Record]]:
+    """Every record class of every kind."""
+    found: list[type[Record]] = [Counter, Outbox, AclRule]
+    for kind in KINDS.values():
+        found += [kind.record, *kind.classes]
+    return list(dict.fromkeys(found))
+
+
+def open_database(config: Config, home: Path) -> tuple[Database, str]:
+    """Lock the home, bring the schema up to date; returns what was done.  Raises DatabaseError."""
+    database = Database(home, config.database.url, record_classes())
+    database.lock()
+    return database, migrate(database)
+
+
+def build(config: Config, home: Path, database: Database, clock: Clock, log: Log, transport: Transport,
+          rng: random.Random) -> Core:
+    """A core with its indexes and wiring, not loaded yet."""
+    store = Store(record_classes(), clock.time)
+    dispatcher = Dispatcher(store, transport, clock, log, float(config.deadlines.grace))
+    core = Core(config, home, database, store, clock, log, dispatcher, ChangeLog(database), Series(home / "monitor.db"),
+                Passwords(config.auth.argon2_time_cost, config.auth.argon2_memory_kb),
+                Sessions(rng.randbytes(32), clock.monotonic, float(config.auth.session_expiration)), rng)
+    _index(core)
+    _wire(core)
+    store.on_events = core.changelog.publish
+    return core
+
+
+def _index(core: Core) -> None:
+    for kind in KINDS.values():
+        add_indexes(core, kind)
+    usage.add_indexes(core)
+    free, ranges = Free(), Groups[Range](lambda r: r.vnet)
+    by_datastore, cloning = Groups[Image](lambda i: i.ds_id), Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
+    core.store.index(Lease, free)
+    core.store.index(Range, ranges)
+    core.store.index(Image, by_datastore)
+    core.store.index(Image, cloning)
+    rules = _Rules()
+    core.store.index(AclRule, rules)
+    core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore, "image.cloning": cloning,
+                       "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": Bodies(), "datastore.room": {},
+                       "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict, "cloud": ""})
+
+
+class _Rules:
+    """The ACL rules as a list that stays the same object."""
+
+    def __init__(self) -> None:
+        self.rules: list[Any] = []
+
+    def change(self, old: AclRule | None, new: AclRule | None) -> None:
+        """Follow the records."""
+        if old is not None:
+            self.rules.remove(old.rule())
+        if new is not None:
+            self.rules.append(new.rule())
+
+
+def _wire(core: Core) -> None:
+    """Who hears what from the drivers."""
+    dispatcher = core.dispatcher
+    dispatcher.compose = {"vm": lambda box: commands.compose(core, box), "image": lambda box: image_work.compose(core, box)}
+    dispatcher.take = {"vm": lambda tx, box, result: _vm_result(tx, core, box, result),
+                       "image": lambda tx, box, result: image_work.take(tx, core, box, result)}
+    dispatcher.on_sample = lambda sample: watch.take(core, sample)
+    dispatcher.on_news = lambda told: news.take_news(core, told)
+    dispatcher.on_up.append(lambda family: watch.driver_up(core, family))
+    dispatcher.on_up.append(lambda family: monitor_all(core) if family == "tm" else None)
+    core.kinds["vm.observe"] = lambda tx, oid, event: news.observe(tx, core, oid, event)
+    core.kinds["vm.roster"] = lambda host, sample: news.take_roster(core, host, sample)
+    core.kinds["vm.images_changed"] = lambda tx, image: news.images_changed(tx, core, image)
+
+
+def _vm_result(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
+    vm = tx.get(Vm, box.oid)
+    if vm is None or vm.op != box.op:
+        return
+    action = box.command.split(".")[1]
+    info = {k: v for k, v in result.data.items() if k == "deploy_id"}
+    vm = fire_vm(tx, core, vm, f"{action}.{'ok' if result.ok else 'fail'}", error=result.error, **info)
+    if result.data.get("owed") and vm.hid >= 0:
+        from onecore.kinds.vm.effects import owe_guest
+        owe_guest(tx, core, vm, {})
+
+
+def load(core: Core) -> None:
+    """Read everything that SQL has."""
+    store = core.store
+    for cls in store.tables:
+        store.load(core.database.load(cls))
+    store.given = store.durable = core.database.meta("seq")
+    core.changelog.load(store.durable)
+    core.kinds["cloud"] = str(core.database.meta("cloud"))
+
+
+def start(core: Core, writer: Writer) -> None:
+    """A new epoch: load, make what a new cloud holds, bring up the drivers."""
+    core.epoch = core.database.meta("epoch") + 1
+    core.database.set_meta("epoch", core.epoch)
+    if not core.database.meta("cloud"):
+        core.database.set_meta("cloud", core.random.getrandbits(48))
+    core.dispatcher.epoch = core.epoch
+    load(core)
+    core.store.writer = writer
+    bootstrap(core)
+    scheduler_token(core)
+    offer_credentials(core)
+    gc.collect()
+    gc.freeze()
+    core.dispatcher.start()
+
+
+def keep_going(core: Core) -> None:
+    """Periodic work."""
+    clock, monitoring = core.clock, core.config.monitoring
+    clock.every(1.0, core.log.flush)
+    clock.every(5.0, lambda: watch.check_silence(core))
+    clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
+    background(core, clock, 5.0, lambda: watch.write_series(core))
+    background(core, clock, 60.0, lambda: retention.purge(core))
+
+
+def background(core: Core, clock: Clock, seconds: float, work: Callable[[], Any]) -> None:
+    """Run an awaitable now and then, never two at once; an error is logged and the next round tries again."""
+    running: set[asyncio.Task[Any]] = set()
+
+    async def once() -> None:
+        try:
+            await work()
+        except Exception as error:  # the next round tries again
+            core.log.error("background work failed", error=error)
+
+    def begin() -> None:
+        if not running:
+            task = asyncio.get_running_loop().create_task(once())
+            running.add(task)
+            task.add_done_callback(running.discard)
+    clock.every(seconds, begin)
+
+
+def reload(core: Core, resume: Callable[[], None]) -> None:
+    """After a failed commit: forget, read again what SQL has, go on.  Raises DatabaseError when SQL stays away."""
+    core.dispatcher.forget()
+    core.sessions.clear()
+    core.store.clear()
+    load(core)
+    resume()
+    for box in sorted(core.store.all(Outbox), key=lambda b: b.op):
+        core.dispatcher.send(box.op)
+
+
+__all__ = ["DatabaseError", "build", "keep_going", "load", "open_database", "reload", "start"]

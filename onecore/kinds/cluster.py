@@ -1,0 +1,98 @@
+"""Clusters: record, body, methods; which hosts, datastores and networks belong to one."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from onecore.api import Request, method
+from onecore.errors import BadArgument
+from onecore.kinds import verbs
+from onecore.kinds.kind import KINDS, Kind, check_name
+from onecore.kinds.user import require_create
+from onecore.lifecycle.core import Core
+from onecore.pool.record import Record
+from onecore.wire import xmlbody
+from onecore.wire.xmlrpc import escape_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster(Record):
+    """A cluster; members are found through hosts, datastores and networks."""
+
+    TABLE: ClassVar[str] = "cluster_pool"
+    KIND: ClassVar[str] = "cluster"
+    oid: int
+    name: str
+    template: bytes
+
+
+def cluster_ids(text: str) -> frozenset[int]:
+    """The cluster ids that a datastore or network keeps as text."""
+    return frozenset(int(part) for part in text.split())
+
+
+def _members(core: Core, oid: int) -> dict[str, list[int]]:
+    store = core.store
+    hosts = [h.oid for h in store.all(KINDS["host"].record) if h.cid == oid]  # type: ignore[attr-defined]
+    stores, nets = ([r.oid for r in store.all(KINDS[k].record) if oid in cluster_ids(r.clusters)]  # type: ignore[attr-defined]
+                    for k in ("datastore", "vnet"))
+    return {"HOSTS": hosts, "DATASTORES": stores, "VNETS": nets}
+
+
+def body(core: Core, cluster: Cluster) -> list[bytes]:
+    """<CLUSTER>."""
+    members = "".join(xmlbody.ids(tag, found) for tag, found in _members(core, cluster.oid).items())
+    return [escape_bytes(f"<CLUSTER><ID>{cluster.oid}</ID>{xmlbody.text('NAME', cluster.name)}{members}<TEMPLATE>"),
+            cluster.template, b"&lt;/TEMPLATE&gt;&lt;/CLUSTER&gt;"]
+
+
+CLUSTER = Kind("cluster", "CLUSTER", Cluster, "one.cluster", "one.clusterpool", body, owned=False, unique="all")
+KINDS["cluster"] = CLUSTER
+verbs.declare(CLUSTER, "info", "pool", "rename", "update")
+
+
+@method("one.cluster.allocate")
+def allocate(req: Request, name: str) -> int:
+    """Make a cluster."""
+    require_create(req, "cluster")
+    check_name(req.tx, req.core, CLUSTER, name, -1)
+    oid = req.tx.next_id("cluster")
+    req.tx.put(Cluster(oid, name, b""))
+    req.tx.log("cluster", oid, "create", new=name)
+    return oid
+
+
+@method("one.cluster.delete", right="ADMIN", on="cluster")
+def delete(req: Request, cluster: Cluster) -> int:
+    """Remove an empty cluster."""
+    if cluster.oid == 0:
+        raise BadArgument("cluster 0 (default) is part of the cloud and cannot be deleted", 0)
+    for tag, found in _members(req.core, cluster.oid).items():
+        if found:
+            raise BadArgument(f"Cannot delete cluster {cluster.oid}: it still has {tag.lower()} {', '.join(map(str, found))}.",
+                              cluster.oid)
+    verbs.remove(req.tx, CLUSTER, cluster)
+    return cluster.oid
+
+
+@method("one.cluster.addhost", right="ADMIN", on="cluster")
+def addhost(req: Request, cluster: Cluster, host_id: int) -> int:
+    """Move a host into the cluster."""
+    _move(req, host_id, cluster.oid)
+    return cluster.oid
+
+
+@method("one.cluster.delhost", right="ADMIN", on="cluster")
+def delhost(req: Request, cluster: Cluster, host_id: int) -> int:
+    """Move a host of the cluster back to cluster 0."""
+    host = verbs.existing("host", req.core, host_id)
+    if host.cid != cluster.oid:
+        raise BadArgument(f"host {host_id} is not in cluster {cluster.oid}", host_id)
+    _move(req, host_id, 0)
+    return cluster.oid
+
+
+def _move(req: Request, host_id: int, cid: int) -> None:
+    host = verbs.existing("host", req.core, host_id)
+    req.tx.put(replace(host, cid=cid))
+    req.tx.log("host", host_id, "update", old=str(host.cid), new=str(cid), keys=["CLUSTER_ID"])

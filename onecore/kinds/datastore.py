@@ -1,0 +1,183 @@
+"""Datastores: record, body, methods, and how much room they have."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from onecore.api import Request, method
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import verbs
+from onecore.kinds.cluster import cluster_ids
+from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, owner_xml, parse_template, permissions_xml, tree_of
+from onecore.kinds.user import require_create
+from onecore.lifecycle.core import Core
+from onecore.pool.record import Object, Record
+from onecore.pool.store import Groups
+from onecore.wire import xmlbody
+from onecore.wire.messages import Command, Doc, Result
+from onecore.wire.states import DatastoreType
+from onecore.wire.template import Tree
+from onecore.wire.xmlrpc import escape_bytes
+
+TYPES = {"IMAGE_DS": DatastoreType.IMAGE, "SYSTEM_DS": DatastoreType.SYSTEM, "FILE_DS": DatastoreType.FILE,
+         "BACKUP_DS": DatastoreType.BACKUP}
+TM_CONF: dict[str, dict[str, str]] = {
+    "qcow2": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
+    "shared": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
+    "dummy": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
+    "ssh": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "SYSTEM", "SHARED": "NO"},
+}
+"""What a transfer driver's datastores are like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datastore(Record):
+    """`clusters` are ids as text; room is monitored, not stored."""
+
+    TABLE: ClassVar[str] = "datastore_pool"
+    KIND: ClassVar[str] = "datastore"
+    oid: int
+    uid: int
+    gid: int
+    name: str
+    perms: int
+    ds_mad: str
+    tm_mad: str
+    type: int
+    state: int
+    clusters: str
+    template: bytes
+
+    def touches(self) -> tuple[Object, ...]:
+        """The datastore and its clusters."""
+        return (("datastore", self.oid), *(("cluster", c) for c in cluster_ids(self.clusters)))
+
+
+def base_path(core: Core, oid: int) -> str:
+    """Where a datastore's files are."""
+    return str(Path(core.home) / "datastores" / str(oid))
+
+
+def room(core: Core, oid: int) -> tuple[int, int, int]:
+    """(total, free, used) MB as last read."""
+    found: dict[int, tuple[int, int, int]] = core.kinds["datastore.room"]
+    return found.get(oid, (0, 0, 0))
+
+
+def body(core: Core, ds: Datastore) -> list[bytes]:
+    """<DATASTORE>."""
+    total, free, used = room(core, ds.oid)
+    images: Groups[Any] = core.kinds["image.by_datastore"]
+    head = (f"<DATASTORE>{owner_xml(core, ds)}{permissions_xml(ds.perms)}{xmlbody.text('DS_MAD', ds.ds_mad)}"
+            f"{xmlbody.text('TM_MAD', ds.tm_mad)}{xmlbody.text('BASE_PATH', base_path(core, ds.oid))}<TYPE>{ds.type}</TYPE>"
+            f"<DISK_TYPE>0</DISK_TYPE><STATE>{ds.state}</STATE>{xmlbody.ids('CLUSTERS', cluster_ids(ds.clusters))}"
+            f"<TOTAL_MB>{total}</TOTAL_MB><FREE_MB>{free}</FREE_MB><USED_MB>{used}</USED_MB>"
+            f"{xmlbody.ids('IMAGES', images.of(ds.oid))}<TEMPLATE>")
+    return [escape_bytes(head), ds.template, b"&lt;/TEMPLATE&gt;&lt;/DATASTORE&gt;"]
+
+
+DATASTORE = Kind("datastore", "DATASTORE", Datastore, "one.datastore", "one.datastorepool", body, unique="all")
+KINDS["datastore"] = DATASTORE
+
+
+def _updated(req: Request, ds: Datastore, old: Tree, new: Tree) -> Datastore:
+    fields: dict[str, str] = {}
+    for key, name in (("TM_MAD", "tm_mad"), ("DS_MAD", "ds_mad")):
+        given = new.get(key)
+        if given and given != getattr(ds, name):
+            if core_images(req.core, ds.oid):
+                raise BadArgument(f"{key} cannot change while datastore {ds.oid} holds images", ds.oid)
+            fields[name] = given
+    for name, value in TM_CONF.get(fields.get("tm_mad", ds.tm_mad), {}).items():
+        new.set(name, value)
+    changed = replace(ds, **fields)  # type: ignore[arg-type]
+    req.tx.after(lambda: monitor(req.core, changed))
+    return changed
+
+
+def core_images(core: Core, oid: int) -> set[int]:
+    """Ids of the images in a datastore."""
+    found: Groups[Any] = core.kinds["image.by_datastore"]
+    return found.of(oid)
+
+
+verbs.declare(DATASTORE, "info", "pool", "update", "rename", "chmod", "chown", on_update=_updated)
+
+
+@method("one.datastore.allocate")
+def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
+    """Make a datastore: NAME, TYPE, TM_MAD and, unless it is a system one, DS_MAD."""
+    require_create(req, "datastore")
+    tree = parse_template(template)
+    kind = tree.get("TYPE", "IMAGE_DS").upper()
+    if kind not in TYPES:
+        raise NotAllocated(f"TYPE must be one of {', '.join(TYPES)}, not {kind!r}")
+    tm_mad, ds_mad = tree.get("TM_MAD"), tree.get("DS_MAD")
+    if not tm_mad:
+        raise NotAllocated("No TM_MAD in template: it names the transfer driver, such as qcow2 or dummy.")
+    if kind != "SYSTEM_DS" and not ds_mad:
+        raise NotAllocated("No DS_MAD in template: it names the datastore driver, such as fs or dummy.")
+    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    name = check_name(req.tx, req.core, DATASTORE, tree.get("NAME"), req.caller.uid)
+    given = req.tx.next_id("datastore")
+    kept = tree.without(["NAME", "TYPE"])
+    for key, value in {**TM_CONF.get(tm_mad, {}), "TYPE": kind}.items():
+        kept.set(key, value)
+    made = req.tx.put(Datastore(given, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller),
+                                "-" if kind == "SYSTEM_DS" and not ds_mad else ds_mad, tm_mad, int(TYPES[kind]), 0, str(cid), inner_xml(kept)))
+    req.tx.log("datastore", given, "create", new=name)
+    req.tx.after(lambda: monitor(req.core, made))
+    return given
+
+
+@method("one.datastore.delete", right="ADMIN", on="datastore")
+def delete(req: Request, ds: Datastore) -> int:
+    """Remove an empty datastore."""
+    images = core_images(req.core, ds.oid)
+    if images:
+        raise BadArgument(f"Cannot delete datastore {ds.oid}: it holds images {', '.join(map(str, sorted(images)[:10]))}.", ds.oid)
+    if ds.oid <= 2:
+        raise BadArgument(f"datastore {ds.oid} ({ds.name}) is part of the cloud and cannot be deleted", ds.oid)
+    using = [vm.oid for vm in req.core.store.all(KINDS["vm"].record) if vm.ds_id == ds.oid]  # type: ignore[attr-defined]
+    if using:
+        raise BadArgument(f"Cannot delete datastore {ds.oid}: VMs {', '.join(map(str, using[:10]))} are on it.", ds.oid)
+    verbs.remove(req.tx, DATASTORE, ds)
+    return ds.oid
+
+
+def document(core: Core, ds: Datastore) -> Doc:
+    """The datastore as drivers see it."""
+    attrs: dict[str, Any] = {}
+    for name, value in tree_of(ds.template):
+        attrs.setdefault(name, value)
+    return {"id": ds.oid, "name": ds.name, "type": ds.type, "ds_mad": ds.ds_mad, "tm_mad": ds.tm_mad,
+            "base_path": base_path(core, ds.oid), "attrs": attrs}
+
+
+def driver(ds: Datastore) -> str:
+    """The datastore driver that reads its room (a system datastore names none)."""
+    return ds.ds_mad if ds.ds_mad not in ("", "-") else "dummy" if ds.tm_mad == "dummy" else "fs"
+
+
+def monitor(core: Core, ds: Datastore) -> None:
+    """Ask how much room there is."""
+    def then(result: Result) -> None:
+        if result.ok:
+            found = core.kinds["datastore.room"]
+            now = tuple(int(result.data[key]) for key in ("total_mb", "free_mb", "used_mb"))
+            first = ds.oid not in found
+            found[ds.oid] = now
+            if first and core.store.get(Datastore, ds.oid):  # the match-maker waits for the first figure
+                with core.store.tx() as tx:
+                    tx.log("datastore", ds.oid, "update", keys=["FREE_MB"])
+        else:
+            core.log.warning(f"datastore {ds.oid} ({ds.name}) cannot be read: {result.error}")
+    core.dispatcher.ask("tm", Command(0, 0, core.epoch, 0, f"ds:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid), 60.0,
+                                      args={"datastore": document(core, ds)}), then)
+
+
+def monitor_all(core: Core) -> None:
+    """Ask all."""
+    for ds in list(core.store.all(Datastore)):
+        monitor(core, ds)

@@ -1,0 +1,100 @@
+"""Hosts: the kind and its methods."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from onecore.api import Body, Request, method
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import verbs
+from onecore.kinds.host import watch as watching
+from onecore.kinds.host.body import body, record_xml
+from onecore.kinds.host.record import Host, capacity, samples
+from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, tree_of
+from onecore.kinds.usage import usage
+from onecore.kinds.user import require_create
+from onecore.wire.states import HostState
+from onecore.wire.template import Tree
+from onecore.wire.xmlrpc import escape_bytes
+
+HOST = Kind("host", "HOST", Host, "one.host", "one.hostpool", body, owned=False, unique="all")
+KINDS["host"] = HOST
+
+
+def _updated(req: Request, host: Host, _old: Tree, new: Tree) -> Host:
+    kept = replace(host, facts=inner_xml(tree_of(host.facts).without(new.names())), template=inner_xml(new))
+    req.tx.after(lambda: watching.watch(req.core, kept))
+    return kept
+
+
+verbs.declare(HOST, "info", "pool", "rename", "update", on_update=_updated, update_right="ADMIN")
+
+
+@method("one.host.allocate")
+def allocate(req: Request, name: str, im_mad: str, vm_mad: str, cluster_id: int = -1) -> int:
+    """Add a host (cluster -1: the default one) and begin to watch it."""
+    require_create(req, "host")
+    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    check_name(req.tx, req.core, HOST, name, -1)
+    for field, value in (("im_mad", im_mad), ("vm_mad", vm_mad)):
+        if not value:
+            raise NotAllocated(f"{field} must name a driver, such as kvm or dummy")
+    oid = req.tx.next_id("host")
+    host = req.tx.put(Host(oid, name, int(HostState.INIT), 0, im_mad, vm_mad, cid, 0, 0, b"", b"", ""))
+    req.tx.log("host", oid, "create", new=name)
+    req.tx.after(lambda: watching.watch(req.core, host))
+    return oid
+
+
+@method("one.host.delete", right="ADMIN", on="host")
+def delete(req: Request, host: Host) -> int:
+    """Remove a host on which no VM is."""
+    vms = usage(req.core).by_host.of(host.oid)
+    if vms:
+        raise BadArgument(f"Can not remove a host with running VMs: {', '.join(map(str, sorted(vms)[:10]))}", host.oid)
+    verbs.remove(req.tx, HOST, host)
+    req.tx.after(lambda: watching.unwatch(req.core, host))
+    return host.oid
+
+
+@method("one.host.status", right="ADMIN", on="host")
+def status(req: Request, host: Host, status: int) -> int:
+    """Enable (0), disable (1: no scheduled deployments) or take offline (2: not watched either)."""
+    events = {0: "enable", 1: "disable", 2: "offline"}
+    if status not in events:
+        raise BadArgument(f"status must be 0 (enable), 1 (disable) or 2 (offline), not {status}", host.oid)
+    moved = watching.fire(req.tx, req.core, host, events[status])
+    req.tx.after(lambda: watching.unwatch(req.core, moved) if status == 2 else watching.watch(req.core, moved))
+    return host.oid
+
+
+async def _series(req: Request, host: Host) -> str:
+    since = req.core.now() - req.core.config.retention.series_hours * 3600
+    found = await asyncio.to_thread(req.core.series.read, "host", [host.oid], since)
+    return "".join(f"<MONITORING>{record_xml(host.oid, time, values)}</MONITORING>" for time, values in found[host.oid])
+
+
+@method("one.host.monitoring", right="USE", on="host", reads=True, prepare=_series)
+def monitoring(req: Request, host: Host) -> Body:
+    """The host's series, oldest first."""
+    return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
+
+
+async def _all_series(req: Request, seconds: int = -1) -> str:
+    core, now = req.core, req.core.now()
+    visible = [h.oid for h in verbs.select(req, HOST, -2, -1, -1)]
+    if seconds == 0:
+        last = samples(core).hosts
+        return "".join(f"<MONITORING>{record_xml(i, last[i].time, last[i].host)}</MONITORING>" for i in visible if i in last)
+    keep = core.config.retention.series_hours * 3600
+    found = await asyncio.to_thread(core.series.read, "host", visible, now - (keep if seconds < 0 else seconds))
+    return "".join(f"<MONITORING>{record_xml(i, t, v)}</MONITORING>" for i, rows in found.items() for t, v in rows)
+
+
+@method("one.hostpool.monitoring", reads=True, prepare=_all_series)
+def pool_monitoring(req: Request, seconds: int = -1) -> Body:
+    """The series of all hosts: of the last SECONDS, -1: all, 0: the latest sample."""
+    return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
+
+
+__all__ = ["HOST", "Host", "capacity"]

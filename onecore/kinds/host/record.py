@@ -1,0 +1,70 @@
+"""The record of a host and what is derived for it."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from onecore.kinds.kind import KINDS, tree_of
+from onecore.lifecycle.core import Core
+from onecore.pool.record import Object, Record
+from onecore.wire.messages import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Host(Record):
+    """`total_cpu` percent, `total_mem` KB and `facts` are what monitoring found; they change seldom."""
+
+    TABLE: ClassVar[str] = "host_pool"
+    KIND: ClassVar[str] = "host"
+    oid: int
+    name: str
+    state: int
+    prev_state: int
+    im_mad: str
+    vm_mad: str
+    cid: int
+    total_cpu: int
+    total_mem: int
+    facts: bytes
+    template: bytes
+    error: str
+
+    def touches(self) -> tuple[Object, ...]:
+        """The host and its cluster."""
+        return (("host", self.oid), ("cluster", self.cid))
+
+
+@dataclass
+class Samples:
+    """The latest sample of each host and VM, and when (monotonic) it came."""
+
+    hosts: dict[int, Sample] = field(default_factory=dict)
+    heard: dict[int, float] = field(default_factory=dict)
+    vms: dict[int, tuple[int, dict[str, object]]] = field(default_factory=dict)
+    """VM id -> (time, document)."""
+    pending: list[Sample] = field(default_factory=list)
+    """Waiting to be written to the series."""
+
+
+def samples(core: Core) -> Samples:
+    """The samples of CORE."""
+    made: Samples = core.kinds["samples"]
+    return made
+
+
+def _reserved(given: str, total: int) -> int:
+    try:
+        return int(total * float(given[:-1]) / 100) if given.endswith("%") else int(float(given or 0))
+    except ValueError:
+        return 0
+
+
+def capacity(core: Core, host: Host) -> tuple[int, int]:
+    """(MAX_CPU percent, MAX_MEM KB): what there is minus what is reserved; the host's own setting wins over its cluster's."""
+    cluster = core.store.get(KINDS["cluster"].record, host.cid)
+    own, theirs = tree_of(host.template), tree_of(cluster.template) if cluster else None
+    out = []
+    for key, total in (("RESERVED_CPU", host.total_cpu), ("RESERVED_MEM", host.total_mem)):
+        given = own.get(key) or (theirs.get(key) if theirs is not None else "")
+        out.append(total - _reserved(given, total))
+    return out[0], out[1]

@@ -1,0 +1,163 @@
+"""Hosts as monitoring sees them: watches told to the drivers, samples taken in, silence noticed, debts paid."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from onecore.errors import NoExists
+from onecore.kinds.host.record import Host, samples
+from onecore.kinds.host.states import HOST
+from onecore.kinds.kind import KINDS, inner_xml, tree_of
+from onecore.kinds.usage import usage
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Owed
+from onecore.pool.series import HOST_FIELDS, VM_FIELDS
+from onecore.pool.store import Actor, Tx
+from onecore.wire.messages import Command, Doc, Result, Sample
+from onecore.wire.states import HostState
+from onecore.wire.template import Tree
+
+
+def document(host: Host) -> Doc:
+    """The host as drivers see it."""
+    attrs: dict[str, Any] = {}
+    for name, value in tree_of(host.template):
+        attrs.setdefault(name, value)
+    return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad, "attrs": attrs}
+
+
+def _command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:
+    return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), 60.0,
+                   args={"host": document(host), **(args or {})})
+
+
+def watch(core: Core, host: Host, family: str = "") -> None:
+    """Tell the drivers to watch HOST (both families, or the one that came up)."""
+    if host.state == HostState.OFFLINE:
+        return
+    samples(core).heard.setdefault(host.oid, core.clock.monotonic())
+    if family in ("", "im"):
+        core.dispatcher.tell("im", _command(core, host, host.im_mad, "watch", {
+            "datastores": [], "period": core.config.monitoring.host_period}))
+    if family in ("", "vm"):
+        core.dispatcher.tell("vm", _command(core, host, host.vm_mad, "watch"))
+
+
+def unwatch(core: Core, host: Host) -> None:
+    """Tell the drivers to leave HOST alone; forget its samples."""
+    core.dispatcher.tell("im", _command(core, host, host.im_mad, "unwatch"))
+    core.dispatcher.tell("vm", _command(core, host, host.vm_mad, "unwatch"))
+    samples(core).hosts.pop(host.oid, None)
+    samples(core).heard.pop(host.oid, None)
+
+
+def driver_up(core: Core, family: str) -> None:
+    """A driver process is new: it watches nothing yet."""
+    for host in list(core.store.all(Host)):
+        watch(core, host, family)
+
+
+def fire(tx: Tx, core: Core, host: Host, event: str, error: str = "") -> Host:
+    """Move a host by one event; its VMs follow."""
+    line = HOST.decide(HostState(host.state), host, event)
+    if line.ignore or line.target is None:
+        return host
+    moved = tx.put(replace(host, state=int(line.target), prev_state=host.state, error=error))
+    tx.log("host", host.oid, "state", HostState(host.state).name, line.target.name)
+    if event == "lost":
+        core.log.warning(f"host {host.oid} ({host.name}) is in ERROR: {error}")
+        for oid in sorted(usage(core).by_host.of(host.oid)):
+            core.kinds["vm.observe"](tx, oid, "seen_lost")
+    return moved
+
+
+def take(core: Core, sample: Sample) -> None:
+    """Take in one sample: totals and facts when they changed, states of its VMs, numbers for the series."""
+    host = core.store.get(Host, sample.hid)
+    if host is None or host.state == HostState.OFFLINE:
+        return
+    kept = samples(core)
+    if sample.error:
+        with core.store.tx(Actor(method="monitor")) as tx:
+            fire(tx, core, host, "lost", sample.error)
+        return
+    kept.hosts[host.oid], kept.heard[host.oid] = sample, core.clock.monotonic()
+    kept.pending.append(sample)
+    for doc in sample.vms:
+        if doc.get("id", -1) >= 0:
+            kept.vms[doc["id"]] = (sample.time, doc)
+    if host.state == HostState.ERROR and debts(core, host.oid):
+        pay(core, host)
+        return
+    with core.store.tx(Actor(method="monitor")) as tx:
+        host = fire(tx, core, _facts(tx, host, sample.host), "seen")
+    core.kinds["vm.roster"](host, sample)
+
+
+def _facts(tx: Tx, host: Host, doc: Doc) -> Host:
+    tree = Tree((name.upper(), str(value)) for name, value in doc.get("attrs", {}).items())
+    for name in ("hypervisor", "hostname", "arch", "version"):
+        if doc.get(name):
+            tree.set(name.upper(), str(doc[name]))
+    found = replace(host, total_cpu=int(doc.get("total_cpu", 0)), total_mem=int(doc.get("total_mem_kb", 0)),
+                    facts=inner_xml(tree.without(tree_of(host.template).names())))
+    return host if found == host else tx.put(found)
+
+
+def check_silence(core: Core) -> None:
+    """Hosts that nothing was heard of for too long are lost."""
+    limit, now = core.config.monitoring.host_silence, core.clock.monotonic()
+    for host in list(core.store.all(Host)):
+        quiet = now - samples(core).heard.get(host.oid, now)
+        if host.state in (HostState.INIT, HostState.MONITORED) and quiet > limit:
+            with core.store.tx(Actor(method="monitor")) as tx:
+                fire(tx, core, host, "lost", f"nothing heard for {quiet:.0f} s")
+
+
+async def write_series(core: Core) -> None:
+    """Write the samples that came since the last time."""
+    pending, samples(core).pending = samples(core).pending, []
+    hosts = [(s.hid, s.time, [float(s.host.get(f) or 0) for f in HOST_FIELDS]) for s in pending]
+    vms = [(d["id"], s.time, [float(d.get(f) or 0) for f in VM_FIELDS]) for s in pending for d in s.vms if d.get("id", -1) >= 0]
+    if hosts:
+        await asyncio.to_thread(core.series.add, "host", hosts)
+    if vms:
+        await asyncio.to_thread(core.series.add, "vm", vms)
+
+
+def debts(core: Core, hid: int) -> list[Owed]:
+    """What a host owes."""
+    return [owed for owed in core.store.all(Owed) if owed.hid == hid]
+
+
+def pay(core: Core, host: Host) -> None:
+    """Have what a host owes cleaned up; each debt is struck off when its driver confirms."""
+    for owed in debts(core, host.oid):
+        try:
+            datastore = KINDS["datastore"].find(core, owed.ds_id)
+        except NoExists:
+            datastore = None
+        vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [], "disks": [],
+              "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
+              "dir": f"{core.home}/datastores/{owed.ds_id}/{owed.vid}"}
+        steps = [("vm", _command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
+        if owed.files and datastore is not None:
+            steps.append(("tm", _command(core, host, datastore.tm_mad, "delete",
+                                         {"vm": vm, "datastore": {"id": owed.ds_id, "base_path": str(core.home / "datastores" / str(owed.ds_id))}})))
+        _pay_steps(core, owed, steps)
+
+
+def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
+    family, command = steps[0]
+
+    def then(result: Result) -> None:
+        if not result.ok:
+            core.log.warning(f"host {owed.hid} still owes the clean-up of VM {owed.vid}: {result.error}")
+        elif len(steps) > 1:
+            _pay_steps(core, owed, steps[1:])
+        else:
+            with core.store.tx(Actor(method="owed")) as tx:
+                tx.delete(owed)
+                tx.log("host", owed.hid, "update", keys=["OWED"])
+    core.dispatcher.ask(family, replace(command, generation=owed.generation), then)

@@ -1,0 +1,171 @@
+"""Images: the kind and its methods."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from onecore.api import Request, method
+from onecore.auth.authorize import authorize
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import verbs
+from onecore.kinds.datastore import Datastore, document as datastore_document, room
+from onecore.kinds.image import work
+from onecore.kinds.image.record import Image, body, clones_under_way
+from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, rules, tree_of
+from onecore.kinds.usage import usage
+from onecore.kinds.user import require_create
+from onecore.wire.messages import Command
+from onecore.wire.states import DatastoreType, ImageState, ImageType
+from onecore.wire.template import TemplateError, Tree, parse
+
+IMAGE = Kind("image", "IMAGE", Image, "one.image", "one.imagepool", body, lockable=True)
+KINDS["image"] = IMAGE
+FILE_TYPES = (ImageType.KERNEL, ImageType.RAMDISK, ImageType.CONTEXT)
+
+
+def _updated(req: Request, image: Image, _old: Tree, new: Tree) -> Image:
+    return replace(image, modtime=req.core.now(), template=inner_xml(new))
+
+
+verbs.declare(IMAGE, "info", "pool", "update", "rename", "chmod", "chown", "lock", "unlock", on_update=_updated)
+
+
+async def _stat(req: Request, template: str, ds_id: int, skip_capacity_check: bool = False) -> Any:
+    try:
+        tree = parse(template)
+        ds: Any = KINDS["datastore"].find(req.core, ds_id)
+    except (TemplateError, Exception):  # said again, properly, by the decision itself
+        return None
+    if not tree.get("PATH"):
+        return None
+    doc = {"id": -1, "name": tree.get("NAME"), "type": 0, "persistent": False, "format": "", "fs": "", "size_mb": 0,
+           "source": "", "path": tree.get("PATH"), "attrs": dict(tree.pairs)}
+    return await req.core.dispatcher.question("tm", Command(
+        0, 0, req.core.epoch, 0, f"ds:{ds_id}", ds.ds_mad, "stat", ("datastore", ds_id), 60.0, req.rid,
+        {"datastore": datastore_document(req.core, ds), "image": doc}))
+
+
+def _whole(tree: Tree, key: str) -> int:
+    given = tree.get(key)
+    if not given.isascii() or not given.isdigit() or not 0 < int(given) < 2**40:
+        raise NotAllocated(f"{key} must be a positive whole number (of MB), not {given!r}")
+    return int(given)
+
+
+@method("one.image.allocate", prepare=_stat)
+def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool = False) -> int:
+    """Register a PATH, make an empty image of SIZE, or adopt a SOURCE."""
+    require_create(req, "image")
+    tree = parse_template(template)
+    ds: Datastore = verbs.existing("datastore", req.core, ds_id)
+    authorize(req.caller, "USE", "datastore", ds, rules(req.core))
+    kind = _type(tree, ds)
+    name = check_name(req.tx, req.core, IMAGE, tree.get("NAME"), req.caller.uid)
+    path, source = tree.get("PATH"), tree.get("SOURCE")
+    if source and not req.caller.admin:
+        raise NotAllocated("SOURCE may be set by administrators only")
+    if req.prepared is not None and not req.prepared.ok:
+        raise NotAllocated(f"PATH: {req.prepared.error}")
+    if path:
+        size, format_ = int(req.prepared.data["size_mb"]), str(req.prepared.data.get("format") or tree.get("FORMAT", "raw"))
+    else:
+        if kind not in (ImageType.DATABLOCK, ImageType.OS) and not source:
+            raise NotAllocated(f"No PATH in template for an image of type {kind.name}.")
+        if not tree.get("SIZE"):
+            raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is.")
+        size, format_ = _whole(tree, "SIZE"), tree.get("FORMAT", "raw")
+    _, free, _ = room(req.core, ds_id)
+    if not skip_capacity_check and not source and size > free:
+        raise NotAllocated(f"Not enough space in datastore {ds_id} ({ds.name}): SIZE is {size} MB, free are {free} MB")
+    oid = req.tx.next_id("image")
+    now = req.core.now()
+    kept = tree.without(["NAME", "TYPE", "PATH", "SOURCE", "SIZE", "PERSISTENT", "FORMAT", "FS"])
+    if not kept.get("DEV_PREFIX") and kind not in FILE_TYPES:
+        kept.set("DEV_PREFIX", "hd" if kind == ImageType.CDROM else req.core.config.defaults.device_prefix)
+    image = Image(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(kind),
+                  int(tree.get("PERSISTENT").upper() in ("YES", "1", "TRUE")), now, now, source, path, format_, tree.get("FS"),
+                  size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "")
+    req.tx.log("image", oid, "create", new=name)
+    image = work.fire(req.tx, image, "make")
+    if source:
+        work.fire(req.tx, image, "ok")
+    else:
+        work.send(req.tx, req.core, image, "register" if path else "mkfs")
+    return oid
+
+
+def _type(tree: Tree, ds: Datastore) -> ImageType:
+    given = tree.get("TYPE", "OS" if ds.type == DatastoreType.IMAGE else "CONTEXT").upper()
+    if given not in ImageType.__members__ or given == "BACKUP":
+        raise NotAllocated(f"TYPE must be one of OS, CDROM, DATABLOCK, KERNEL, RAMDISK, CONTEXT, not {given!r}")
+    kind = ImageType[given]
+    wanted = DatastoreType.FILE if kind in FILE_TYPES else DatastoreType.IMAGE
+    if ds.type != wanted:
+        raise NotAllocated(f"images of type {given} go into a {wanted.name} datastore; datastore {ds.oid} ({ds.name}) is of type "
+                           f"{DatastoreType(ds.type).name}")
+    return kind
+
+
+@method("one.image.delete", right="MANAGE", on="image")
+def delete(req: Request, image: Image, force: bool = False) -> int:
+    """Remove an image that nobody uses; with FORCE, forget it even if its file cannot be removed."""
+    if clones_under_way(req.core, image.oid):
+        raise BadArgument(f"IMAGE {image.oid} is being cloned", image.oid)
+    vms = usage(req.core).by_image.of(image.oid)
+    if vms:
+        raise BadArgument(f"IMAGE {image.oid} is in use by VMs {', '.join(map(str, sorted(vms)[:10]))}", image.oid)
+    if force and image.state in (ImageState.DELETE, ImageState.LOCKED):
+        verbs.remove(req.tx, IMAGE, image)
+        return image.oid
+    moved = work.fire(req.tx, image, "delete")
+    if image.source:
+        work.send(req.tx, req.core, moved, "remove")
+    else:
+        verbs.remove(req.tx, IMAGE, moved)
+    return image.oid
+
+
+@method("one.image.clone", right="USE", on="image")
+def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
+    """Copy an image under another name, into another datastore unless -1; it is LOCKED until the copy is there."""
+    require_create(req, "image")
+    check_name(req.tx, req.core, IMAGE, name, req.caller.uid)
+    ds: Datastore = verbs.existing("datastore", req.core, image.ds_id if ds_id == -1 else ds_id)
+    if ds.type != KINDS["datastore"].find(req.core, image.ds_id).type:
+        raise BadArgument(f"datastore {ds.oid} is of another type than that of IMAGE {image.oid}", ds.oid)
+    if image.persistent and image.state != ImageState.READY:
+        raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; only a READY one is cloned",
+                          image.oid)
+    if image.size > room(req.core, ds.oid)[1]:
+        raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): needed {image.size} MB, "
+                           f"free {room(req.core, ds.oid)[1]} MB")
+    work.fire(req.tx, image, "clone")
+    oid, now = req.tx.next_id("image"), req.core.now()
+    made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="", persistent=0,
+                   perms=new_perms(req.core, req.caller), regtime=now, modtime=now, ds_id=ds.oid, cloning_id=image.oid,
+                   state=int(ImageState.INIT), prev_state=0, error="")
+    req.tx.log("image", oid, "create", new=name)
+    work.send(req.tx, req.core, work.fire(req.tx, made, "make"), "clone")
+    return oid
+
+
+@method("one.image.enable", right="MANAGE", on="image")
+def enable(req: Request, image: Image, enable: bool) -> int:
+    """Enable or disable."""
+    work.fire(req.tx, image, "enable" if enable else "disable")
+    return image.oid
+
+
+@method("one.image.persistent", right="MANAGE", on="image")
+def persistent(req: Request, image: Image, persistent: bool) -> int:
+    """Make persistent or not; not while in use."""
+    if usage(req.core).by_image.of(image.oid):
+        raise BadArgument(f"IMAGE {image.oid} is in use; it can become persistent or not only when no VM has it", image.oid)
+    if persistent and image.type in FILE_TYPES:
+        raise BadArgument(f"IMAGE {image.oid} is of type {ImageType(image.type).name}, which cannot be persistent", image.oid)
+    req.tx.put(replace(image, persistent=int(persistent), modtime=req.core.now()))
+    req.tx.log("image", image.oid, "update", keys=["PERSISTENT"])
+    return image.oid
+
+
+__all__ = ["IMAGE", "Image", "tree_of"]

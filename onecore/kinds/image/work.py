@@ -1,0 +1,109 @@
+"""Images in motion: one event of the state table, datastore operations, what VMs wait for."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from onecore.errors import BadArgument
+from onecore.kinds.datastore import document as datastore_document
+from onecore.kinds.image.record import IMAGE, Image, clones_under_way
+from onecore.kinds.kind import KINDS, tree_of
+from onecore.kinds.usage import usage
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Outbox
+from onecore.pool.store import Tx
+from onecore.wire.messages import Command, Doc, Result
+from onecore.wire.states import ImageState, ImageType
+
+
+def document(image: Image) -> Doc:
+    """The image as drivers see it."""
+    attrs: dict[str, Any] = {}
+    for name, value in tree_of(image.template):
+        attrs.setdefault(name, value)
+    return {"id": image.oid, "name": image.name, "type": image.type, "persistent": bool(image.persistent),
+            "format": image.format, "fs": image.fs, "size_mb": image.size, "source": image.source, "path": image.path,
+            "attrs": attrs}
+
+
+def fire(tx: Tx, image: Image, event: str, **fields: Any) -> Image:
+    """Move an image by one event; raises WrongState."""
+    line = IMAGE.decide(ImageState(image.state), image, event)
+    if line.target is None:
+        return tx.put(replace(image, **fields)) if fields else image
+    tx.log("image", image.oid, "state", ImageState(image.state).name, line.target.name)
+    return tx.put(replace(image, state=int(line.target), prev_state=image.state, **fields))
+
+
+def send(tx: Tx, core: Core, image: Image, action: str) -> Image:
+    """Put a datastore action of the image into the outbox."""
+    op = core.dispatcher.new_op()
+    tx.put(Outbox(op, "image", image.oid, f"tm.{action}", 1, core.now(), tx.actor.rid))
+    tx.after(lambda: core.dispatcher.send(op))
+    return tx.put(replace(image, op=op))
+
+
+def compose(core: Core, box: Outbox) -> Command | None:
+    """The command of an outbox row."""
+    image = core.store.get(Image, box.oid)
+    datastore: Any = core.store.get(KINDS["datastore"].record, image.ds_id) if image else None
+    if image is None or datastore is None:
+        return None
+    args: Doc = {"datastore": datastore_document(core, datastore), "image": document(image)}
+    action = box.command.split(".")[1]
+    if action == "clone":
+        source: Any = core.store.get(Image, image.cloning_id)
+        if source is None:
+            return None
+        origin: Any = KINDS["datastore"].find(core, source.ds_id)
+        args = {"datastore": datastore_document(core, origin), "image": document(source), "target": args["datastore"]}
+    return Command(box.op, box.attempt, core.epoch, 0, f"ds:{image.ds_id}", datastore.ds_mad, action, ("image", image.oid),
+                   float(core.config.deadlines.image), box.rid, args)
+
+
+def take(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
+    """A datastore action of an image ended."""
+    image = tx.get(Image, box.oid)
+    if image is None or image.op != box.op:
+        return
+    action = box.command.split(".")[1]
+    image = replace(image, op=0)
+    if action == "remove":
+        if result.ok or "force" in box.args:
+            tx.delete(image)
+            tx.log("image", image.oid, "delete", old=image.name)
+        else:
+            fire(tx, image, "fail", error=result.error)
+        return
+    origin = image.cloning_id
+    if result.ok:
+        image = fire(tx, replace(image, cloning_id=-1), "ok", source=str(result.data["source"]), modtime=core.now(), error="",
+                     format=str(result.data.get("format") or image.format), size=int(result.data.get("size_mb") or image.size))
+    else:
+        image = fire(tx, replace(image, cloning_id=-1), "fail", error=result.error)
+    if origin >= 0:
+        finish_clone(tx, core, origin)
+    core.kinds["vm.images_changed"](tx, image)
+
+
+def finish_clone(tx: Tx, core: Core, origin: int) -> None:
+    """One copy of image ORIGIN less is under way."""
+    source = tx.get(Image, origin)
+    if source is not None and not clones_under_way(core, origin):
+        fire(tx, source, "cloned")
+
+
+def use(tx: Tx, image: Image) -> Image:
+    """A VM takes the image; raises WrongState or BadArgument."""
+    if image.type not in (ImageType.OS, ImageType.CDROM, ImageType.DATABLOCK):
+        raise BadArgument(f"IMAGE {image.oid} ({image.name}) is of type {ImageType(image.type).name}, not a disk", image.oid)
+    if image.persistent and image.state in (ImageState.USED_PERS, ImageState.LOCKED_USED_PERS):
+        raise BadArgument(f"IMAGE {image.oid} ({image.name}) is persistent and in use by another VM", image.oid)
+    return fire(tx, image, "use")
+
+
+def release(tx: Tx, core: Core, oid: int) -> None:
+    """A VM that used image OID is gone (its row no longer names it)."""
+    image = tx.get(Image, oid)
+    if image is not None and not usage(core).by_image.of(oid):
+        fire(tx, image, "free")

@@ -1,0 +1,202 @@
+"""What a kind declares, and what every kind's records have in common."""
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+from onecore.auth.acl import Rule
+from onecore.auth.authorize import may
+from onecore.auth.caller import Caller
+from onecore.errors import NoExists, NotAllocated
+from onecore.lifecycle.core import Core
+from onecore.pool.record import Record
+from onecore.pool.store import Groups, Tx
+from onecore.wire import xmlbody
+from onecore.wire.template import Tree, TemplateError, parse, to_xml
+from onecore.wire.xmlrpc import escape_bytes
+
+
+class Resource(Protocol):
+    """The fields that records of most kinds have."""
+
+    oid: int
+    uid: int
+    gid: int
+    name: str
+    perms: int
+
+
+BodyOf = Callable[[Core, Any], list[bytes]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource kind: its names, its record, how it is shown.  Behaviour is in the kind's own module."""
+
+    name: str
+    """onecore's word: vm, host, vnet …"""
+    noun: str
+    """The element of its body and the word in errors: VM, HOST, VNET …"""
+    record: type[Record]
+    api: str
+    """Prefix of its methods: one.vm."""
+    pool_api: str
+    """Prefix of its pool's methods: one.vmpool."""
+    body: BodyOf
+    """Fragments of the full body."""
+    pool_body: BodyOf | None = None
+    """Fragments inside the pool; the full body when None."""
+    pool_tag: str = ""
+    """The pool's element; NOUN_POOL when empty."""
+    owned: bool = True
+    """Has owner, group and permission bits."""
+    lockable: bool = False
+    unique: str = "owner"
+    """Where a name is unique: owner, all, or nowhere ("")."""
+    archive: Callable[[Core, int], Awaitable[Any]] | None = None
+    """Finds an object that left memory."""
+    classes: tuple[type[Record], ...] = ()
+    """Further record classes of the kind."""
+
+    def find(self, core: Core, oid: int) -> Any:
+        """The record; raises NoExists."""
+        found = core.store.get(self.record, oid)
+        if found is None:
+            raise NoExists(f"Error getting {self.label} [{oid}].", oid)
+        return found
+
+    @property
+    def label(self) -> str:
+        """The kind's word in error texts."""
+        return {"vm": "virtual machine", "vnet": "virtual network", "template": "virtual machine template"}.get(
+            self.name, self.name)
+
+
+@dataclass
+class Lookup:
+    """The indexes every kind has: names and who may see what."""
+
+    names: Groups[Any]
+    owner: Groups[Any]
+    group: Groups[Any]
+    open: Groups[Any]
+    bodies: dict[int, Any] = field(default_factory=dict)
+
+
+KINDS: dict[str, Kind] = {}
+"""Every kind by name; kinds/__init__.py fills it."""
+
+
+def add_indexes(core: Core, kind: Kind) -> None:
+    """Give KIND its indexes in CORE."""
+    owned = kind.owned
+    found = Lookup(
+        names=Groups(lambda r: (r.uid, r.name) if kind.unique == "owner" else r.name),
+        owner=Groups(lambda r: r.uid if owned else None),
+        group=Groups(lambda r: r.gid if owned else None),
+        open=Groups(lambda r: True if owned and r.perms & 4 else None))
+    core.kinds[kind.name] = found
+    for index in (found.names, found.owner, found.group, found.open):
+        core.store.index(kind.record, index)
+
+
+def lookup(core: Core, kind: str) -> Lookup:
+    """The indexes of a kind."""
+    made: Lookup = core.kinds[kind]
+    return made
+
+
+def named(core: Core, kind: Kind, name: str, uid: int = -1) -> Any:
+    """The object of that name (and owner, where names are unique per owner), or None."""
+    for oid in lookup(core, kind.name).names.of((uid, name) if kind.unique == "owner" else name):
+        return core.store.get(kind.record, oid)
+    return None
+
+
+def check_name(tx: Tx, core: Core, kind: Kind, name: str, uid: int, oid: int = -1) -> str:
+    """NAME, if an object of this kind may be called so; raises NotAllocated."""
+    if not name or len(name) > 128:
+        raise NotAllocated(f"NAME must have 1 to 128 characters, not {len(name)}")
+    if any(c in name for c in "\n\r\t\0"):
+        raise NotAllocated("NAME must be one line without tabs")
+    taken = named(core, kind, name, uid) if kind.unique else None
+    if taken is not None and taken.oid != oid:
+        raise NotAllocated(f"NAME is already taken by {kind.noun} {taken.oid}.", taken.oid)
+    return name
+
+
+def rules(core: Core) -> Iterable[Rule]:
+    """The ACL rules in force."""
+    found: list[Rule] = core.kinds["acl.rules"]
+    return found
+
+
+def allowed(core: Core, caller: Caller, right: str, kind: str, obj: Any) -> bool:
+    """Whether CALLER has RIGHT on OBJ."""
+    return may(caller, right, kind, obj, rules(core))
+
+
+def parse_template(text: str, field_name: str = "template") -> Tree:
+    """TEXT as a tree; raises NotAllocated with line and column."""
+    try:
+        return parse(text, field_name)
+    except TemplateError as error:
+        raise NotAllocated(str(error)) from None
+
+
+def inner_xml(tree: Tree) -> bytes:
+    """What stands inside <TEMPLATE>, escaped for an answer: how a record keeps its template."""
+    return escape_bytes(to_xml(tree, "T")[3:-4])
+
+
+@lru_cache(4096)
+def tree_of(fragment: bytes) -> Tree:
+    """The tree of an escaped fragment; cached by content, so do not change it (use .copy())."""
+    text = fragment.decode().replace("&#13;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return parse(f"<T>{text}</T>")
+
+
+def permissions_xml(perms: int) -> str:
+    """<PERMISSIONS> of nine bits."""
+    names = (f"{who}_{right}" for who in ("OWNER", "GROUP", "OTHER") for right in "UMA")
+    bits = (perms >> shift & 1 for shift in range(8, -1, -1))
+    return "<PERMISSIONS>" + "".join(xmlbody.number(n, b) for n, b in zip(names, bits, strict=True)) + "</PERMISSIONS>"
+
+
+def lock_xml(record: Any) -> str:
+    """<LOCK>, when there is one."""
+    if not record.lock:
+        return ""
+    level, owner, time = (int(part) for part in record.lock.split(":"))
+    return f"<LOCK><LOCKED>{level}</LOCKED><OWNER>{owner}</OWNER><TIME>{time}</TIME><REQ_ID>-1</REQ_ID></LOCK>"
+
+
+def new_perms(core: Core, caller: Caller, umask: str = "") -> int:
+    """Permission bits of a new object: 666 (777 for administrators) minus the umask."""
+    base = 0o777 if caller.admin else 0o666
+    try:
+        mask = int(umask or core.config.defaults.umask, 8)
+    except ValueError:
+        mask = 0o177
+    return base & ~mask & 0o777
+
+
+def user_name(core: Core, uid: int) -> str:
+    """UNAME of an id."""
+    found = core.store.get(KINDS["user"].record, uid)
+    return str(getattr(found, "name", "")) if found else ""
+
+
+def group_name(core: Core, gid: int) -> str:
+    """GNAME of an id."""
+    found = core.store.get(KINDS["group"].record, gid)
+    return str(getattr(found, "name", "")) if found else ""
+
+
+def owner_xml(core: Core, record: Any) -> str:
+    """ID, UID, GID, UNAME, GNAME, NAME: how most bodies begin."""
+    return (f"<ID>{record.oid}</ID><UID>{record.uid}</UID><GID>{record.gid}</GID>"
+            f"{xmlbody.text('UNAME', user_name(core, record.uid))}{xmlbody.text('GNAME', group_name(core, record.gid))}"
+            f"{xmlbody.text('NAME', record.name)}")

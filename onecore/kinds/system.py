@@ -1,0 +1,113 @@
+"""Methods about the cloud itself: versions, configuration, events, status."""
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import fields
+from typing import Any
+
+import onecore
+from onecore.api import Body, Request, method
+from onecore.errors import BadArgument, Forbidden
+from onecore.kinds.kind import KINDS, allowed, lookup
+from onecore.lifecycle.outbox import Owed
+from onecore.pool.store import Event
+from onecore.wire import xmlbody
+from onecore.wire.xmlrpc import escape_bytes
+
+
+@method("one.system.version", reads=True)
+def version(req: Request) -> str:
+    """The OpenNebula release whose API is answered."""
+    return onecore.API_VERSION
+
+
+@method("onecore.version", reads=True)
+def own_version(req: Request) -> str:
+    """onecore's own version."""
+    return onecore.__version__
+
+
+@method("one.system.config", reads=True)
+def config(req: Request) -> Body:
+    """The configuration; secrets are left out."""
+    if not req.caller.admin:
+        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN CONFIG.")
+    core, c = req.core, req.core.config
+    simple = {"API_LIST_ORDER": "ASC", "AUTOMATIC_REQUIREMENTS": "", "BACKUP": "", "DEFAULT_AUTH": "default",
+              "DEFAULT_CDROM_DEVICE_PREFIX": "hd", "DEFAULT_DEVICE_PREFIX": c.defaults.device_prefix, "DEFAULT_IMAGE_TYPE": "OS",
+              "DEFAULT_UMASK": c.defaults.umask, "LISTEN_ADDRESS": c.server.listen, "MAC_PREFIX": c.defaults.mac_prefix,
+              "MONITORING_INTERVAL_HOST": str(c.monitoring.host_period), "PORT": str(c.server.port),
+              "SESSION_EXPIRATION_TIME": str(c.auth.session_expiration)}
+    body = "".join(xmlbody.text(k, v) for k, v in sorted(simple.items()) if v)
+    body += f"<VNC_PORTS>{xmlbody.text('START', str(c.defaults.vnc_base_port))}</VNC_PORTS>"
+    own = "".join(xmlbody.text(f"{section.name}_{key.name}".upper(), str(getattr(getattr(c, section.name), key.name)))
+                  for section in fields(c) if section.name not in ("drivers", "database")
+                  for key in fields(getattr(c, section.name)) if "tls" not in key.name)
+    return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}<ONECORE>{own}{xmlbody.text('HOME', str(core.home))}</ONECORE>"
+                              "</OPENNEBULA_CONFIGURATION>")])
+
+
+async def _events(req: Request, since: int, timeout: int = 0) -> Any:
+    log = req.core.changelog
+    if since < 0 or log.too_old(since):
+        return [], log.last, since >= 0
+    end = req.core.clock.monotonic() + min(max(timeout, 0), 60)
+    while True:
+        found = log.after(since) if log.in_memory(since) else await asyncio.to_thread(log.read, since)
+        shown = [e for e in found if _visible(req, e)]
+        left = end - req.core.clock.monotonic()
+        if shown or left <= 0:
+            return shown, found[-1].seq if found else log.last, False
+        since = found[-1].seq if found else since
+        if not found:
+            await _wait(req, left)
+
+
+async def _wait(req: Request, seconds: float) -> None:
+    woken = asyncio.Event()
+    forget = req.core.changelog.wait(woken.set)
+    try:
+        await asyncio.wait_for(woken.wait(), seconds)
+    except TimeoutError:
+        pass
+    finally:
+        forget()
+
+
+def _visible(req: Request, event: Event) -> bool:
+    if req.caller.admin or event.uid == req.caller.uid:
+        return True
+    kind = KINDS.get(event.kind)
+    found = req.core.store.get(kind.record, event.oid) if kind else None
+    return found is not None and allowed(req.core, req.caller, "USE", event.kind, found)
+
+
+@method("onecore.events", reads=True, prepare=_events)
+def events(req: Request, since: int, timeout: int = 0) -> str:
+    """Durable rows of the change log after SINCE, as JSON; waits up to TIMEOUT seconds (60 at most) for one."""
+    if timeout < 0:
+        raise BadArgument(f"timeout must be seconds from 0 to 60, not {timeout}")
+    found, last, reset = req.prepared
+    return json.dumps({"last": last, "reset": reset, "events": [
+        {"seq": e.seq, "time": e.time, "kind": e.kind, "id": e.oid, "what": e.what, "old": e.old, "new": e.new,
+         "keys": e.keys.split(",") if e.keys else [], "uid": e.uid, "method": e.method, "rid": e.rid} for e in found]},
+        separators=(",", ":"))
+
+
+@method("onecore.status", reads=True)
+def status(req: Request) -> str:
+    """How the core is, as JSON."""
+    if not req.caller.admin:
+        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN STATUS.")
+    core = req.core
+    under_way = [{"kind": box.kind, "id": box.oid, "command": box.command, "since": box.since,
+                  "step": progress.step if progress else "", "done": progress.done if progress else 0,
+                  "total": progress.total if progress else 0} for box, progress in core.dispatcher.under_way()]
+    return json.dumps({
+        "version": onecore.__version__, "api": onecore.API_VERSION, "epoch": core.epoch, "home": str(core.home),
+        "started": core.kinds["started"], "uptime": core.now() - core.kinds["started"], "pid": core.kinds["pid"],
+        "sequence": {"given": core.store.given, "durable": core.store.durable},
+        "counts": {name: len(core.store.tables[kind.record]) for name, kind in KINDS.items() if name in core.kinds and lookup(core, name)},
+        "owed": len(core.store.all(Owed)), "under_way": under_way, "drivers": core.kinds["drivers"](),
+        "sizes": {"database": core.database.size(), "series": core.series.size()}, "last_event": core.changelog.last})

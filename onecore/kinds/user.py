@@ -1,0 +1,219 @@
+"""Users: record, body, methods.  Password hashes never leave in a body or a log."""
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from onecore.api import Request, method
+from onecore.auth.caller import Caller
+from onecore.errors import BadArgument, Forbidden, NotAllocated
+from onecore.kinds import verbs
+from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named
+from onecore.lifecycle.core import Core
+from onecore.pool.record import Record
+from onecore.wire import xmlbody
+from onecore.wire.xmlrpc import escape_bytes
+
+DRIVERS = ("core", "public", "ssh", "x509", "ldap", "server_cipher", "server_x509", "custom")
+PASSWORD_DRIVERS = ("core",)
+"""Drivers whose secret is a password that is stored hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class User(Record):
+    """`groups` is a list of ids as text, the primary one first; `tokens` is JSON [[SHA-256 of the token, expiry, egid], …]."""
+
+    TABLE: ClassVar[str] = "user_pool"
+    KIND: ClassVar[str] = "user"
+    oid: int
+    gid: int
+    name: str
+    password: str
+    driver: str
+    enabled: int
+    groups: str
+    tokens: str
+    template: bytes
+
+    @property
+    def gids(self) -> frozenset[int]:
+        """All groups."""
+        return frozenset(int(g) for g in self.groups.split())
+
+    def touches(self) -> tuple[tuple[str, int], ...]:
+        """The user and its groups."""
+        return (("user", self.oid), *(("group", g) for g in self.gids))
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def caller(user: User, egid: int = -1) -> Caller:
+    """The identity of a user; with EGID >= 0, in that group alone."""
+    if egid >= 0:
+        return Caller(user.oid, egid, user.name, frozenset((egid,)))
+    return Caller(user.oid, user.gid, user.name, user.gids)
+
+
+def _quotas() -> str:
+    return "<DATASTORE_QUOTA/><NETWORK_QUOTA/><VM_QUOTA/><IMAGE_QUOTA/>"
+
+
+def _fields(core: Core, user: User) -> str:
+    tokens = "".join(
+        f"<LOGIN_TOKEN>{xmlbody.text('TOKEN', '*')}<EXPIRATION_TIME>{end}</EXPIRATION_TIME><EGID>{egid}</EGID></LOGIN_TOKEN>"
+        for _, end, egid in json.loads(user.tokens))
+    return (f"<ID>{user.oid}</ID><GID>{user.gid}</GID>{xmlbody.ids('GROUPS', user.gids)}"
+            f"{xmlbody.text('GNAME', group_name(core, user.gid))}{xmlbody.text('NAME', user.name)}"
+            f"{xmlbody.text('PASSWORD', '*' if user.password else '')}{xmlbody.text('AUTH_DRIVER', user.driver)}"
+            f"<ENABLED>{user.enabled}</ENABLED>{tokens}<TEMPLATE>")
+
+
+def body(core: Core, user: User) -> list[bytes]:
+    """<USER>."""
+    return [escape_bytes("<USER>" + _fields(core, user)), user.template,
+            escape_bytes(f"</TEMPLATE>{_quotas()}<DEFAULT_USER_QUOTAS>{_quotas()}</DEFAULT_USER_QUOTAS></USER>")]
+
+
+def pool_body(core: Core, user: User) -> list[bytes]:
+    """<USER> inside the pool."""
+    return [escape_bytes("<USER>" + _fields(core, user)), user.template, escape_bytes("</TEMPLATE></USER>")]
+
+
+USER = Kind("user", "USER", User, "one.user", "one.userpool", body, pool_body, owned=False, unique="all")
+KINDS["user"] = USER
+verbs.declare(USER, "info", "update")
+
+
+@method("one.userpool.info", reads=True)
+def pool_info(req: Request) -> verbs.Body:
+    """All users (an ordinary user sees those of the own groups' pool entries that it may use: itself)."""
+    records = verbs.select(req, USER, -2, -1, -1)
+    out = verbs.pool_body(req, USER, records)
+    out[-1] = escape_bytes(f"<DEFAULT_USER_QUOTAS>{_quotas()}</DEFAULT_USER_QUOTAS></USER_POOL>")
+    return out
+
+
+async def _hash_new(req: Request, name: str, password: str, driver: str = "", groups: Any = ()) -> str:
+    return await req.core.passwords.hash(password) if (driver or "core") in PASSWORD_DRIVERS else password
+
+
+def check_password(password: str) -> None:
+    """Raise BadArgument unless PASSWORD can be one."""
+    if not password or any(c.isspace() for c in password):
+        raise BadArgument("password must not be empty and must not hold blanks")
+
+
+@method("one.user.allocate", right="CREATE", on=None, prepare=_hash_new, hidden=("password",))
+def allocate(req: Request, name: str, password: str, driver: str = "core", groups: list[int] = []) -> int:  # noqa: B006
+    """Make a user; the first of GROUPS is the primary one (default: users)."""
+    require_create(req, "user")
+    driver = driver or "core"
+    if driver not in DRIVERS:
+        raise NotAllocated(f"driver must be one of {', '.join(DRIVERS)}, not {driver!r}")
+    if ":" in name or any(c.isspace() for c in name):
+        raise NotAllocated("NAME of a user must not hold colons or blanks")
+    if driver in PASSWORD_DRIVERS:
+        check_password(password)
+    check_name(req.tx, req.core, USER, name, -1)
+    for gid in groups:
+        verbs.existing("group", req.core, gid)
+    gids = list(dict.fromkeys(groups or [1]))
+    oid = req.tx.next_id("user")
+    req.tx.put(User(oid, gids[0], name, req.prepared, driver, 1, " ".join(map(str, gids)), "[]", b""))
+    req.tx.log("user", oid, "create", new=name)
+    return oid
+
+
+def require_create(req: Request, kind: str) -> None:
+    """CREATE on a kind."""
+    from onecore.auth.authorize import authorize
+    from onecore.kinds.kind import rules
+    authorize(req.caller, "CREATE", kind, None, rules(req.core))
+
+
+@method("one.user.delete", right="ADMIN", on="user")
+def delete(req: Request, user: User) -> int:
+    """Remove a user that owns nothing."""
+    if user.oid in (0, 1):
+        raise BadArgument(f"user {user.oid} ({user.name}) is part of the cloud and cannot be deleted", user.oid)
+    for name in ("vm", "image", "vnet", "template", "datastore"):
+        count = lookup(req.core, name).owner.count(user.oid)
+        if count:
+            raise BadArgument(f"user {user.oid} still owns {count} objects of kind {name}; delete or chown them first", user.oid)
+    verbs.remove(req.tx, USER, user)
+    req.tx.after(lambda: req.core.sessions.drop(user.oid))
+    return user.oid
+
+
+async def _hash_password(req: Request, user: User, new_password: str) -> str:
+    return await req.core.passwords.hash(new_password) if user.driver in PASSWORD_DRIVERS else new_password
+
+
+@method("one.user.passwd", right="MANAGE", on="user", prepare=_hash_password, hidden=("new_password",))
+def passwd(req: Request, user: User, new_password: str) -> int:
+    """Change the password."""
+    if user.driver in PASSWORD_DRIVERS:
+        check_password(new_password)
+    _change(req, replace(user, password=req.prepared), "PASSWORD")
+    return user.oid
+
+
+def _change(req: Request, user: User, key: str) -> None:
+    req.tx.put(user)
+    req.tx.log("user", user.oid, "update", keys=[key])
+    req.core.sessions.drop(user.oid)
+
+
+async def _hash_chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> str:
+    return await req.core.passwords.hash(new_password) if new_password and new_auth in PASSWORD_DRIVERS else new_password
+
+
+@method("one.user.chauth", right="ADMIN", on="user", prepare=_hash_chauth, hidden=("new_password",))
+def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> int:
+    """Change the authentication driver and, unless empty, the secret."""
+    if new_auth not in DRIVERS:
+        raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth!r}")
+    if new_auth in PASSWORD_DRIVERS and new_password:
+        check_password(new_password)
+    _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password), "AUTH_DRIVER")
+    return user.oid
+
+
+@method("one.user.chgrp", right="ADMIN", on="user")
+def chgrp(req: Request, user: User, new_id: int) -> int:
+    """Change the primary group."""
+    group = verbs.existing("group", req.core, new_id)
+    if user.oid == 0 and new_id != 0:
+        raise BadArgument("the primary group of user 0 is group 0", user.oid)
+    rest = [g for g in map(int, user.groups.split()) if g not in (user.gid, group.oid)]
+    _change(req, replace(user, gid=group.oid, groups=" ".join(map(str, [group.oid, *rest]))), "GID")
+    return user.oid
+
+
+@method("one.user.login", hidden=("token",))
+def login(req: Request, username: str, token: str, valid: int = 36000, egid: int = -1) -> str:
+    """Make a login token of VALID seconds (-1: for ever), or reset them all (0); returns the token."""
+    user = named(req.core, USER, username)
+    if user is None or (user.oid != req.caller.uid and not req.caller.admin):
+        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform MANAGE USER [{username}].")
+    if egid >= 0 and egid not in user.gids:
+        raise BadArgument(f"egid {egid} is not a group of user {user.oid}")
+    if valid == 0:
+        kept = [t for t in json.loads(user.tokens) if token and t[0] != token_hash(token)]
+        _change(req, replace(user, tokens=json.dumps(kept)), "LOGIN_TOKEN")
+        return token or " "
+    if valid < -1:
+        raise BadArgument(f"valid must be seconds, 0 (reset) or -1 (for ever), not {valid}")
+    made = token or secrets.token_hex(20)
+    end = -1 if valid == -1 else req.core.now() + valid
+    live = [t for t in json.loads(user.tokens) if t[1] == -1 or t[1] > req.core.now()]
+    if len(live) >= 100:
+        raise BadArgument(f"user {user.oid} has 100 login tokens; reset some first")
+    _change(req, replace(user, tokens=json.dumps([*live, [token_hash(made), end, egid]])), "LOGIN_TOKEN")
+    return made

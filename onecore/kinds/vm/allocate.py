@@ -1,0 +1,143 @@
+"""A new VM from a template: checked, its disks, NICs and context resolved, addresses leased, records made."""
+from __future__ import annotations
+
+from typing import Any
+
+from onecore.api import Request
+from onecore.auth.authorize import authorize
+from onecore.errors import Forbidden, NotAllocated
+from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
+from onecore.kinds.user import require_create
+from onecore.kinds.vm import context, disks, nics
+from onecore.kinds.vm.record import Vm, VmText, text
+from onecore.wire.states import VmState
+from onecore.wire.template import Tree
+
+TEMPLATE_NAMES = (
+    "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "AUTOMATIC_REQUIREMENTS", "CLONING_TEMPLATE_ID", "CONTEXT", "CPU",
+    "CPU_COST", "DISK", "DISK_COST", "EMULATOR", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO", "IMPORTED", "INPUT", "MEMORY",
+    "MEMORY_COST", "MEMORY_MAX", "MEMORY_SLOTS", "MEMORY_RESIZE_MODE", "NIC", "NIC_ALIAS", "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI",
+    "RAW", "SPICE_OPTIONS", "SUBMIT_ON_HOLD", "TEMPLATE_ID", "TM_MAD_SYSTEM", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION", "VCPU",
+    "VCPU_MAX", "VMGROUP", "VMID", "VROUTER_ID", "SCHED_ACTION")
+"""What a VM's TEMPLATE holds, in the order of the schema; all else goes to USER_TEMPLATE."""
+
+VECTORS = {"CONTEXT", "DISK", "FEATURES", "GRAPHICS", "VIDEO", "INPUT", "NIC", "NIC_ALIAS", "NIC_DEFAULT", "OS", "RAW", "TOPOLOGY",
+           "TPM", "CPU_MODEL", "SPICE_OPTIONS", "HYPERV_OPTIONS"}
+SINGLE = set(TEMPLATE_NAMES) - {"DISK", "NIC", "NIC_ALIAS", "NUMA_NODE", "PCI", "SCHED_ACTION"}
+MAX_CPU, MAX_VCPU, MAX_MEMORY = 65536, 65536, 1 << 30
+NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "TM_MAD_SYSTEM")
+
+
+def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
+    """Make a VM of TREE; PENDING, HOLD, or CLONING while an image is not ready.  Returns its id."""
+    require_create(req, "vm")
+    core, who = req.core, req.caller
+    tree = tree.copy()
+    tree.remove(*NEVER_GIVEN)
+    _check_shape(tree)
+    if not who.admin:
+        _check_restricted(tree)
+    cpu, vcpu, memory = capacity(tree)
+    oid = req.tx.next_id("vm")
+    name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", "0")[:128], who.uid)
+    found = disks.resolve(req, tree)
+    given = nics.resolve(req, tree, oid)
+    _graphics(core.config.defaults.vnc_base_port, tree, oid)
+    context.build(req, tree, oid, name, found.next_id)
+    _requirements(req, tree, found, given)
+    held = hold or tree.get("SUBMIT_ON_HOLD").upper() == "YES"
+    state = VmState.CLONING if found.waits else VmState.HOLD if held else VmState.PENDING
+    now = core.now()
+    req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "", cpu, memory,
+                  found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0, "hold" if held else "", 0, 0, ""))
+    req.tx.put(VmText(oid, _template(tree, oid, cpu, vcpu, memory), inner_xml(_user_template(tree)), 0))
+    req.tx.log("vm", oid, "create", new=state.name)
+    req.tx.after(lambda: core.log.vm(oid, f"Created by user {who.uid} ({who.name}), state {state.name}", req.rid))
+    return oid
+
+
+def _check_shape(tree: Tree) -> None:
+    for name, value in tree:
+        if name in VECTORS and not isinstance(value, dict):
+            raise NotAllocated(f"{name} must be a vector, {name} = [ … ], not {value[:40]!r}")
+        if name in ("CPU", "VCPU", "MEMORY", "NAME") and not isinstance(value, str):
+            raise NotAllocated(f"{name} must be a single value, not a vector")
+    for name in SINGLE:
+        if len(tree.all(name)) > 1 and name not in ("INPUT", "RAW", "VMGROUP"):
+            raise NotAllocated(f"{name} may be given once, not {len(tree.all(name))} times")
+
+
+RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",), "DISK": ("SOURCE",)}
+"""What reaches into the host's own files or into libvirt's XML: for administrators only (None: the whole attribute)."""
+
+
+def _check_restricted(tree: Tree) -> None:
+    for name, keys in RESTRICTED.items():
+        for value in tree.all(name):
+            bad = [name] if keys is None else [f"{name}/{k}" for k in keys if isinstance(value, dict) and value.get(k)]
+            if bad:
+                raise Forbidden(f"VM Template includes a restricted attribute {bad[0]}.")
+
+
+def capacity(tree: Tree) -> tuple[int, int, int]:
+    """(CPU in percent of a core, VCPU, MEMORY in MB) of a template; raises NotAllocated naming the attribute."""
+    cpu, vcpu, memory = tree.get("CPU"), tree.get("VCPU") or "1", tree.get("MEMORY")
+    for name, value in (("CPU", cpu), ("MEMORY", memory)):
+        if not value:
+            raise NotAllocated(f"{name} attribute must be a positive number, it is missing")
+    try:
+        share = float(cpu)
+    except ValueError:
+        share = -1.0
+    if not 0.01 <= share <= MAX_CPU:
+        raise NotAllocated(f"CPU attribute must be a number from 0.01 to {MAX_CPU}, not {cpu!r}")
+    return round(share * 100), _whole("VCPU", vcpu, MAX_VCPU), _whole("MEMORY", memory, MAX_MEMORY)
+
+
+def _whole(name: str, value: str, most: int) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= most:
+        unit = " (of MB)" if name == "MEMORY" else ""
+        raise NotAllocated(f"{name} attribute must be a whole number{unit} from 1 to {most}, not {value!r}")
+    return int(value)
+
+
+def _graphics(base: int, tree: Tree, oid: int) -> None:
+    graphics = tree.vector("GRAPHICS")
+    if graphics is not None and not graphics.get("PORT") and graphics.get("TYPE", "").upper() in ("VNC", "SPICE"):
+        graphics["PORT"] = str(base + oid % (65535 - base))
+
+
+def _requirements(req: Request, tree: Tree, found: Any, networks: list[int]) -> None:
+    from onecore.kinds.cluster import cluster_ids
+    clusters: set[int] | None = None
+    for kind, ids in (("datastore", found.datastores), ("vnet", networks)):
+        for oid in ids:
+            theirs = cluster_ids(KINDS[kind].find(req.core, oid).clusters)
+            clusters = set(theirs) if clusters is None else clusters & theirs
+    if clusters is None:
+        return
+    if not clusters:
+        raise NotAllocated("Incompatible clusters: the VM's images and networks have no cluster in common")
+    tree.set("AUTOMATIC_REQUIREMENTS", "(" + " | ".join(f"CLUSTER_ID = {c}" for c in sorted(clusters)) + ")")
+    tree.set("AUTOMATIC_DS_REQUIREMENTS", "(" + " | ".join(f"CLUSTERS/ID @> {c}" for c in sorted(clusters)) + ")")
+
+
+def _template(tree: Tree, oid: int, cpu: int, vcpu: int, memory: int) -> bytes:
+    tree.set("VMID", str(oid))
+    tree.set("TM_MAD_SYSTEM", "")
+    by_name: dict[str, list[Any]] = {}
+    for name, value in tree:
+        by_name.setdefault(name, []).append(value)
+    return inner_xml(Tree((name, value) for name in TEMPLATE_NAMES for value in by_name.get(name, ())))
+
+
+_NOT_USERS = frozenset(TEMPLATE_NAMES) | {"NAME"}
+
+
+def _user_template(tree: Tree) -> Tree:
+    return tree.without(_NOT_USERS)
+
+
+def use_of(req: Request, kind: str, obj: Any) -> None:
+    """USE right on an image or network that a template names."""
+    authorize(req.caller, "USE", kind, obj, rules(req.core))

@@ -1,0 +1,161 @@
+"""<VM>: the full body and the short one of pools.  Fragments are kept as long as the records they were made of stand."""
+from __future__ import annotations
+
+from typing import Any
+
+from onecore.kinds.kind import group_name, lock_xml, permissions_xml, tree_of, user_name
+from onecore.kinds.vm.record import History, Vm, VmText
+from onecore.lifecycle.core import Core
+from onecore.wire import xmlbody
+from onecore.wire.template import Tree, to_xml
+from onecore.wire.xmlrpc import escape_bytes
+
+_SHORT = ("CPU", "MEMORY", "VCPU", "DISK", "NIC", "GRAPHICS")
+_MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"), ("DISKWRBYTES", "diskwrbytes"),
+              ("DISKWRIOPS", "diskwriops"))
+_END_USER = b"&lt;/USER_TEMPLATE&gt;"
+
+
+class Bodies:
+    """What was rendered lately: VM id -> (the records it was made of, fragment)."""
+
+    def __init__(self) -> None:
+        self.short: dict[int, tuple[Vm, VmText, History | None, Any, bytes]] = {}
+        self.heads: dict[int, tuple[Vm, Any, bytes]] = {}
+        self.tails: dict[int, tuple[Vm, History | None, bytes]] = {}
+        self.template: dict[int, tuple[bytes, bytes]] = {}
+
+    def forget(self, oid: int) -> None:
+        """Drop what is kept of a VM."""
+        for kept in (self.short, self.heads, self.tails, self.template):
+            kept.pop(oid, None)  # type: ignore[attr-defined]
+
+
+class Archived:
+    """A VM that left memory, as SQL has it: stands in for a Vm in `body`."""
+
+    def __init__(self, vm: Vm, text: VmText, stays: list[History]) -> None:
+        self.vm, self.text, self.stays = vm, text, stays
+        self.oid, self.uid, self.gid, self.perms, self.lock = vm.oid, vm.uid, vm.gid, vm.perms, vm.lock
+
+
+def _bodies(core: Core) -> Bodies:
+    made: Bodies = core.kinds["vm.bodies"]
+    return made
+
+
+def body(core: Core, vm: Vm | Archived) -> list[bytes]:
+    """The full body."""
+    if isinstance(vm, Archived):
+        return _full(core, vm.vm, vm.text, vm.stays, _head(core, vm.vm, None), _tail(vm.vm, vm.stays))
+    text = core.store.get(VmText, vm.oid)
+    if text is None:
+        return []
+    kept, sample = _bodies(core), core.kinds["samples"].vms.get(vm.oid)
+    head = kept.heads.get(vm.oid)
+    if head is None or head[0] is not vm or head[1] is not sample:
+        head = kept.heads[vm.oid] = (vm, sample, _head(core, vm, sample))
+    last = core.store.get(History, (vm.oid, vm.seq))
+    tail = kept.tails.get(vm.oid)
+    if tail is None or tail[0] is not vm or tail[1] is not last:
+        tail = kept.tails[vm.oid] = (vm, last, _tail(vm, stays(core, vm)))
+    return [head[2], text.template, b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;", text.user, tail[2]]
+
+
+def _full(core: Core, vm: Vm, text: VmText, found: list[History], head: bytes, tail: bytes) -> list[bytes]:
+    return [head, text.template, b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;", text.user, tail]
+
+
+def stays(core: Core, vm: Vm) -> list[History]:
+    """The history of a VM in memory, oldest first."""
+    return [h for seq in range(vm.seq + 1) if (h := core.store.get(History, (vm.oid, seq))) is not None]
+
+
+def _id(core: Core, vm: Vm) -> str:
+    return (f"<ID>{vm.oid}</ID><UID>{vm.uid}</UID><GID>{vm.gid}</GID>{xmlbody.text('UNAME', user_name(core, vm.uid))}"
+            f"{xmlbody.text('GNAME', group_name(core, vm.gid))}{xmlbody.text('NAME', vm.name)}")
+
+
+def _head(core: Core, vm: Vm, sample: Any) -> bytes:
+    polled = sample[0] if sample else 0
+    return escape_bytes(
+        f"<VM>{_id(core, vm)}{permissions_xml(vm.perms)}<LAST_POLL>{polled}</LAST_POLL><STATE>{vm.state}</STATE>"
+        f"<LCM_STATE>{vm.lcm}</LCM_STATE><PREV_STATE>{vm.prev_state}</PREV_STATE><PREV_LCM_STATE>{vm.prev_lcm}</PREV_LCM_STATE>"
+        f"<RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>"
+        f"{xmlbody.text('DEPLOY_ID', vm.deploy_id)}{lock_xml(vm)}{monitoring(vm.oid, sample)}<SCHED_ACTIONS></SCHED_ACTIONS><TEMPLATE>")
+
+
+def monitoring(oid: int, sample: Any) -> str:
+    """<MONITORING> of the latest sample (time, document)."""
+    return "<MONITORING>" + (values(oid, sample[0], sample[1]) if sample else "") + "</MONITORING>"
+
+
+def values(oid: int, time: int, doc: dict[str, Any]) -> str:
+    """What stands in <MONITORING>, in the schema's order."""
+    text = "".join(f"<{tag}>{_plain(doc[key])}</{tag}>" for tag, key in _MONITORED if doc.get(key) is not None)
+    text += "".join(f"<DISK_SIZE><ID>{d['id']}</ID><SIZE>{d['size_mb']}</SIZE></DISK_SIZE>" for d in doc.get("disk_size", ()))
+    text += f"<ID>{oid}</ID>"
+    for tag, key in (("MEMORY", "memory_kb"), ("NETRX", "netrx"), ("NETTX", "nettx")):
+        if doc.get(key) is not None:
+            text += f"<{tag}>{int(doc[key])}</{tag}>"
+    return text + f"<TIMESTAMP>{time}</TIMESTAMP>"
+
+
+def _plain(value: Any) -> str:
+    return f"{float(value):.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _tail(vm: Vm, found: list[History]) -> bytes:
+    each = "".join(
+        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{h.seq}</SEQ>{xmlbody.text('HOSTNAME', h.hostname)}<HID>{h.hid}</HID><CID>{h.cid}</CID>"
+        f"<STIME>{h.stime}</STIME><ETIME>{h.etime}</ETIME>{xmlbody.text('VM_MAD', h.vm_mad)}{xmlbody.text('TM_MAD', h.tm_mad)}"
+        f"<DS_ID>{h.ds_id}</DS_ID><PLAN_ID>-1</PLAN_ID><ACTION_ID>-1</ACTION_ID><PSTIME>{h.pstime}</PSTIME><PETIME>{h.petime}</PETIME>"
+        f"<RSTIME>{h.rstime}</RSTIME><RETIME>{h.retime}</RETIME><ESTIME>{h.estime}</ESTIME><EETIME>{h.eetime}</EETIME>"
+        f"<ACTION>{h.action}</ACTION><UID>{h.uid}</UID><GID>{h.gid}</GID>{xmlbody.text('REQUEST_ID', h.rid)}</HISTORY>" for h in found)
+    return _error(vm) + _END_USER + escape_bytes(
+        f"<HISTORY_RECORDS>{each}</HISTORY_RECORDS><BACKUPS><BACKUP_CONFIG></BACKUP_CONFIG><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>")
+
+
+def _error(vm: Vm) -> bytes:
+    return escape_bytes(xmlbody.text("ERROR", vm.error)) if vm.error else b""
+
+
+def pool_body(core: Core, vm: Vm) -> list[bytes]:
+    """The short body."""
+    kept = _bodies(core).short
+    text = core.store.get(VmText, vm.oid)
+    last = core.store.get(History, (vm.oid, vm.seq))
+    sample = core.kinds["samples"].vms.get(vm.oid)
+    found = kept.get(vm.oid)
+    if found is not None and found[0] is vm and found[1] is text and found[2] is last and found[3] is sample:
+        return [found[4]]
+    if text is None:
+        return []
+    made = short(core, vm, text, last, sample)
+    kept[vm.oid] = (vm, text, last, sample, made)
+    return [made]
+
+
+def short(core: Core, vm: Vm, text: VmText, last: History | None, sample: Any) -> bytes:
+    """The short body of any VM, also of one that left memory."""
+    polled = sample[0] if sample else 0
+    stay = "" if last is None else (
+        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{last.seq}</SEQ>{xmlbody.text('HOSTNAME', last.hostname)}<HID>{last.hid}</HID>"
+        f"<CID>{last.cid}</CID><DS_ID>{last.ds_id}</DS_ID>{xmlbody.text('VM_MAD', last.vm_mad)}"
+        f"{xmlbody.text('TM_MAD', last.tm_mad)}<ACTION>{last.action}</ACTION></HISTORY>")
+    head = (f"<VM>{_id(core, vm)}<LAST_POLL>{polled}</LAST_POLL><STATE>{vm.state}</STATE><LCM_STATE>{vm.lcm}</LCM_STATE>"
+            f"<RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>{xmlbody.text('DEPLOY_ID', vm.deploy_id)}"
+            f"{lock_xml(vm)}")
+    rest = f"{monitoring(vm.oid, sample)}<USER_TEMPLATE>"
+    return b"".join((escape_bytes(head), _short_template(core, vm.oid, text.template), escape_bytes(rest), text.user, _error(vm), _END_USER,
+                     escape_bytes(f"<HISTORY_RECORDS>{stay}</HISTORY_RECORDS></VM>")))
+
+
+def _short_template(core: Core, oid: int, template: bytes) -> bytes:
+    kept = _bodies(core).template
+    found = kept.get(oid)
+    if found is None or found[0] is not template:
+        tree = tree_of.__wrapped__(template)
+        pairs = [(name, value) for wanted in _SHORT for name, value in tree if name == wanted]
+        found = kept[oid] = (template, escape_bytes(to_xml(Tree(pairs))))
+    return found[1]

@@ -1,0 +1,78 @@
+"""What drivers are told of a VM: the documents of docs/drivers.md, made from the records when a command is sent."""
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from onecore.kinds.datastore import Datastore, base_path, document as datastore_document
+from onecore.kinds.host.record import Host
+from onecore.kinds.host.watch import document as host_document
+from onecore.kinds.image.record import Image
+from onecore.kinds.kind import tree_of
+from onecore.kinds.vm.record import History, Vm, VmText
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Outbox
+from onecore.wire.messages import Command, Doc
+from onecore.wire.template import Tree
+
+_NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
+_DEADLINES = {"prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup"}
+
+
+def compose(core: Core, box: Outbox) -> Command | None:
+    """The command of an outbox row, None when its VM or host is gone."""
+    vm = core.store.get(Vm, box.oid)
+    if vm is None or vm.op != box.op:
+        return None
+    family, action = box.command.split(".")
+    stay = core.store.get(History, (vm.oid, vm.seq))
+    host = core.store.get(Host, vm.hid if vm.hid >= 0 else stay.hid if stay else -1)
+    datastore = core.store.get(Datastore, vm.ds_id)
+    if stay is None or datastore is None:
+        return None
+    args: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {}}
+    if family == "tm":
+        args["datastore"] = datastore_document(core, datastore)
+    timeout = float(getattr(core.config.deadlines, _DEADLINES.get(action, action)))
+    return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname, stay.vm_mad if family == "vm" else stay.tm_mad,
+                   action, ("vm", vm.oid), timeout, box.rid, args)
+
+
+def document(core: Core, vm: Vm) -> Doc:
+    """The VM as drivers see it."""
+    text = core.store.get(VmText, vm.oid)
+    tree = tree_of(text.template) if text else Tree()
+    user = tree_of(text.user) if text else Tree()
+    context = dict(tree.vector("CONTEXT") or {})
+    disk_id, target = context.pop("DISK_ID", ""), context.pop("TARGET", "")
+    attrs: dict[str, Any] = {}
+    for name, value in tree:
+        if name not in ("DISK", "NIC", "CONTEXT"):
+            attrs.setdefault(name, value)
+    return {
+        "id": vm.oid, "name": vm.name, "generation": vm.generation, "deploy_id": vm.deploy_id,
+        "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")), "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}",
+        "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
+        "disks": [_disk(core, d) for d in tree.vectors("DISK")], "nics": tree.vectors("NIC"), "user": dict(user.pairs),
+        "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id else None,
+        "context_files": _files(core, context)}
+
+
+def _disk(core: Core, disk: dict[str, str]) -> dict[str, str]:
+    """The source of an image may have come after the VM was made (CLONING)."""
+    if disk.get("IMAGE_ID") and not disk.get("SOURCE"):
+        image = core.store.get(Image, int(disk["IMAGE_ID"]))
+        if image is not None:
+            return {**disk, "SOURCE": image.source, "FORMAT": image.format, "ORIGINAL_SIZE": str(image.size),
+                    "SIZE": disk.get("SIZE") or str(image.size)}
+    return disk
+
+
+def _files(core: Core, context: dict[str, str]) -> list[Doc]:
+    found = []
+    for oid in json.loads(context.pop("_FILES_DS", "[]")):
+        image = core.store.get(Image, oid)
+        if image is not None:
+            found.append({"source": image.source, "name": image.name})
+    return found

@@ -1,0 +1,191 @@
+"""What a row of the state table does to the records, in its transaction.  Each effect: (tx, core, vm, info) -> vm."""
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from onecore.kinds.image import work as image_work
+from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
+from onecore.kinds.vnet import leases
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Owed
+from onecore.pool.store import Tx
+
+Info = dict[str, Any]
+
+
+def _history(tx: Tx, vm: Vm) -> History | None:
+    return tx.get(History, (vm.oid, vm.seq)) if vm.seq >= 0 else None
+
+
+def _stamp(tx: Tx, vm: Vm, **fields: int) -> None:
+    found = _history(tx, vm)
+    if found is not None:
+        tx.put(replace(found, **fields))  # type: ignore[arg-type]
+
+
+def clear_error(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Forget the last error."""
+    return replace(vm, error="") if vm.error else vm
+
+
+def note_error(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Keep what went wrong, for USER_TEMPLATE/ERROR."""
+    stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(core.now()))
+    return replace(vm, error=f"{stamp}: {info.get('error') or 'set to failure by recover'}")
+
+
+def clear_resched(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Take the mark off."""
+    return replace(vm, resched=0) if vm.resched else vm
+
+
+def mark_resched(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """To be moved by the match-maker."""
+    return replace(vm, resched=1)
+
+
+def again(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Another try of the same operation: nothing but the attempt changes."""
+    return vm
+
+
+def place(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Put the VM on a host and a system datastore: reserves capacity, opens a history record."""
+    host, ds = info["host"], info["datastore"]
+    seq = vm.seq + 1
+    tx.put(History(vm.oid, seq, host.oid, host.name, host.cid, core.now(), 0, host.vm_mad, ds.tm_mad, ds.oid, 0, 0, 0, 0, 0, 0, 0,
+                   -1, -1, "", 0))
+    text = tx.get(VmText, vm.oid)
+    if text is not None and "scheduled" in info:
+        tx.put(info["scheduled"](text))
+    return replace(vm, hid=host.oid, cid=host.cid, ds_id=ds.oid, seq=seq, deploy_id="")
+
+
+def prolog_begins(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """PSTIME."""
+    _stamp(tx, vm, pstime=core.now())
+    return vm
+
+
+def prolog_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """PETIME."""
+    _stamp(tx, vm, petime=core.now())
+    return vm
+
+
+def next_generation(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The guest is about to be started: older news and hands are void."""
+    return replace(vm, generation=vm.generation + 1)
+
+
+def runs(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """RSTIME, DEPLOY_ID; it is not resumed from anywhere any more."""
+    found = _history(tx, vm)
+    if found is not None and not found.rstime:
+        tx.put(replace(found, rstime=core.now()))
+    return replace(vm, deploy_id=str(info.get("deploy_id") or vm.deploy_id or f"one-{vm.oid}"), came="", error="")
+
+
+def halts(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """RETIME."""
+    _stamp(tx, vm, retime=core.now())
+    return vm
+
+
+def epilog_begins(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """ESTIME."""
+    _stamp(tx, vm, estime=core.now())
+    return vm
+
+
+def epilog_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """EETIME and the end of the stay."""
+    _stamp(tx, vm, eetime=core.now())
+    return stay_ends(tx, core, vm, info)
+
+
+def stay_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """ETIME of the history record, and which action ended it."""
+    found = _history(tx, vm)
+    if found is not None and not found.etime:
+        who = tx.actor
+        tx.put(replace(found, etime=core.now(), action=ACTIONS.get(vm.op_kind, ACTIONS["monitor"] if info.get("seen") else 0),
+                       uid=who.uid, gid=who.gid, rid=who.rid))
+    return vm
+
+
+def stays_again(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Another stay on the same host: a new history record like the last."""
+    found = _history(tx, vm)
+    if found is None or not found.etime:
+        return vm
+    tx.put(replace(found, seq=vm.seq + 1, stime=core.now(), etime=0, pstime=0, petime=0, rstime=0, retime=0, estime=0, eetime=0,
+                   action=0, uid=-1, gid=-1, rid=""))
+    return replace(vm, seq=vm.seq + 1)
+
+
+def leave_host(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Give the host's capacity back."""
+    return replace(vm, hid=-1, cid=-1)
+
+
+def came_stopped(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It will resume from a checkpoint."""
+    return replace(vm, came="stopped")
+
+
+def came_undeployed(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It will resume from its disks."""
+    return replace(vm, came="undeployed")
+
+
+def came_new(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It starts from nothing."""
+    return replace(vm, came="", deploy_id="", ds_id=-1)
+
+
+def owe_guest(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The guest could not be ended: the host owes it."""
+    _owe(tx, core, vm, 0)
+    return vm
+
+
+def owe_files(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The files could not be removed: the host owes it."""
+    _owe(tx, core, vm, 1)
+    return vm
+
+
+def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
+    if vm.hid >= 0:
+        tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), files))
+        tx.log("host", vm.hid, "update", keys=["OWED"])
+
+
+def finish(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The end: addresses, images and capacity go back; the records leave memory when this is durable."""
+    vm = stay_ends(tx, core, vm, info)
+    leases.take_back(tx, core, vm.oid)
+    images = ids(vm.images)
+    vm = tx.put(replace(vm, etime=core.now(), images="", hid=-1, cid=-1, resched=0))
+    for image in images:
+        image_work.release(tx, core, image)
+    text = tx.get(VmText, vm.oid)
+    if text is not None:
+        tx.put(replace(text, done=1))
+    stays = [h for seq in range(vm.seq + 1) if (h := tx.get(History, (vm.oid, seq))) is not None]
+    for stay in stays:
+        tx.put(replace(stay, done=1))
+    tx.after(lambda: _evict(core, vm.oid, vm.seq))
+    return vm
+
+
+def _evict(core: Core, oid: int, last: int) -> None:
+    core.store.apply(Vm, oid, None)
+    core.store.apply(VmText, oid, None)
+    for seq in range(last + 1):
+        core.store.apply(History, (oid, seq), None)
+    core.kinds["samples"].vms.pop(oid, None)
+    core.kinds["vm.bodies"].forget(oid)

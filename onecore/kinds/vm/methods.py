@@ -1,0 +1,281 @@
+"""Virtual machines: the kind and its methods."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from onecore.api import Body, Request, method
+from onecore.auth.authorize import authorize
+from onecore.errors import BadArgument, NotAllocated, WrongState
+from onecore.kinds import verbs
+from onecore.kinds.datastore import Datastore
+from onecore.kinds.host.record import Host, capacity
+from onecore.kinds.kind import KINDS, Kind, allowed, inner_xml, lookup, parse_template, rules, tree_of
+from onecore.kinds.usage import usage
+from onecore.kinds.vm import allocate as allocation
+from onecore.kinds.vm.body import Archived, body, pool_body, short, values
+from onecore.kinds.vm.fire import fire, state_of
+from onecore.kinds.vm.record import History, Vm, VmText
+from onecore.kinds.vm.states import USER_EVENTS
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Owed
+from onecore.wire.states import DatastoreType, HostState, VmState
+from onecore.wire.xmlrpc import escape_bytes
+
+
+async def archive(core: Core, oid: int) -> Archived | None:
+    """A DONE VM, from SQL."""
+    found = await asyncio.to_thread(_read, core, "oid = :oid", {"oid": oid})
+    return found[0] if found else None
+
+
+def _read(core: Core, where: str, parameters: dict[str, Any], limit: int | None = None) -> list[Archived]:
+    vms = core.database.select(Vm, f"state = {int(VmState.DONE)} AND {where}", parameters, "oid", limit)
+    out = []
+    for vm in vms:
+        texts = core.database.select(VmText, "oid = :oid", {"oid": vm.oid})
+        if texts:
+            out.append(Archived(vm, texts[0], core.database.select(History, "vid = :oid", {"oid": vm.oid}, "seq")))
+    return out
+
+
+VM = Kind("vm", "VM", Vm, "one.vm", "one.vmpool", body, pool_body, lockable=True, unique="", archive=archive,
+          classes=(VmText, History, Owed))
+KINDS["vm"] = VM
+verbs.declare(VM, "info", "rename", "chmod", "chown", "lock", "unlock")
+
+
+@method("one.vm.allocate")
+def allocate(req: Request, template: str, hold: bool = False) -> int:
+    """Make a VM of a template."""
+    return allocation.allocate(req, parse_template(template), hold)
+
+
+def _action_right(action: str, *_: Any) -> str:
+    return "ADMIN" if action in ("resched", "unresched") else "MANAGE"
+
+
+@method("one.vm.action", right=_action_right, on="vm", object_at=1)
+def action(req: Request, vm: Vm, action: str) -> int:
+    """Terminate, poweroff, resume …: an action of the state table."""
+    event = action.replace("-", "_")
+    if event not in USER_EVENTS or "_" in action:
+        raise BadArgument(f'Action "{action}" is unknown; it must be one of '
+                          f'{", ".join(e.replace("_", "-") for e in USER_EVENTS)}', vm.oid)
+    fire(req.tx, req.core, vm, event)
+    return vm.oid
+
+
+@method("one.vm.deploy", right="ADMIN", on="vm")
+def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "") -> int:
+    """Start the VM on a host; with ENFORCE only if there is room.  Datastore -1: one of the host's cluster, or the VM's own."""
+    host: Host = verbs.existing("host", req.core, host_id)
+    authorize(req.caller, "MANAGE", "host", host, rules(req.core))
+    if host.state not in (HostState.MONITORED, HostState.DISABLED):
+        raise WrongState(f"Host {host_id} ({host.name}) is in state {HostState(host.state).name}, deploying needs MONITORED or DISABLED",
+                         host_id)
+    datastore = _system_datastore(req, vm, host, ds_id)
+    if enforce:
+        _check_room(req.core, vm, host)
+    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and o.hid != host.oid]
+    if owing:
+        raise WrongState(f"VM {vm.oid} may still run on host {owing[0].hid}, which owes its clean-up", vm.oid)
+    info: dict[str, Any] = {"host": host, "datastore": datastore}
+    if extra_template.strip():
+        extra = parse_template(extra_template, "extra_template")
+        info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).merged(extra).without(["SCHED_MESSAGE"])))
+    elif b"SCHED_MESSAGE" in req.core.store.get(VmText, vm.oid).user:  # type: ignore[union-attr]
+        info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).without(["SCHED_MESSAGE"])))
+    fire(req.tx, req.core, vm, "deploy", **info)
+    return vm.oid
+
+
+def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore:
+    if vm.came and ds_id in (-1, vm.ds_id):
+        ds_id = vm.ds_id
+    elif vm.came:
+        raise BadArgument(f"VM {vm.oid} has its disks in datastore {vm.ds_id}, not in {ds_id}", vm.oid)
+    if ds_id != -1:
+        found: Datastore = verbs.existing("datastore", req.core, ds_id)
+        if found.type != DatastoreType.SYSTEM:
+            raise BadArgument(f"datastore {ds_id} ({found.name}) is not a SYSTEM_DS", ds_id)
+        return found
+    for found in sorted(req.core.store.all(Datastore), key=lambda d: d.oid):
+        if found.type == DatastoreType.SYSTEM and found.state == 0 and str(host.cid) in found.clusters.split():
+            return found
+    raise NotAllocated(f"no SYSTEM_DS is in cluster {host.cid} of host {host.oid}")
+
+
+def _check_room(core: Core, vm: Vm, host: Host) -> None:
+    max_cpu, max_mem = capacity(core, host)
+    cpu, memory, _, _ = usage(core).sums.of(host.oid)
+    if vm.hid == host.oid:
+        return
+    if cpu + vm.cpu > max_cpu or memory + vm.memory * 1024 > max_mem:
+        raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): CPU {vm.cpu / 100:g} needed, "
+                         f"{(max_cpu - cpu) / 100:g} free; MEMORY {vm.memory} MB needed, {(max_mem - memory) // 1024} MB free", vm.oid)
+
+
+@method("one.vm.update", right="MANAGE", on="vm")
+def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
+    """Replace (0) or merge (1) the user template."""
+    if append not in (0, 1):
+        raise BadArgument(f"append must be 0 (replace) or 1 (merge), not {append}", vm.oid)
+    given = parse_template(template)
+    text = req.tx.get(VmText, vm.oid)
+    assert text is not None
+    new = tree_of(text.user).merged(given) if append else given
+    if "SCHED_MESSAGE" in given and not given.get("SCHED_MESSAGE"):
+        new = new.without(["SCHED_MESSAGE"])
+    req.tx.put(replace(text, user=inner_xml(new.without(["ERROR"]))))
+    if not append and vm.error:
+        req.tx.put(replace(vm, error=""))
+    req.tx.log("vm", vm.oid, "update", keys=given.names())
+    return vm.oid
+
+
+RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
+
+
+@method("one.vm.recover", right="ADMIN", on="vm")
+def recover(req: Request, vm: Vm, operation: int) -> int:
+    """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5)."""
+    if not 0 <= operation < len(RECOVER):
+        raise BadArgument(f"operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or 5 (delete-db), "
+                          f"not {operation}", vm.oid)
+    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}", req.rid)
+    fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
+    return vm.oid
+
+
+async def _series(req: Request, vm: Vm) -> str:
+    since = req.core.now() - req.core.config.retention.series_hours * 3600
+    found = await asyncio.to_thread(req.core.series.read, "vm", [vm.oid], since)
+    return _series_xml(found)
+
+
+def _series_xml(found: dict[int, list[tuple[int, dict[str, float]]]]) -> str:
+    return "".join("<MONITORING>" + values(oid, time, {k: v if k == "cpu" else int(v) for k, v in doc.items()}) + "</MONITORING>"
+                   for oid, rows in found.items() for time, doc in rows)
+
+
+@method("one.vm.monitoring", right="USE", on="vm", reads=True, prepare=_series)
+def monitoring(req: Request, vm: Vm) -> Body:
+    """The VM's series, oldest first."""
+    return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
+
+
+# -- pools
+
+async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> list[Archived]:
+    if state not in (-2, int(VmState.DONE)):
+        return []
+    where, limit = "oid >= :first" + (" AND oid <= :last" if end >= 0 else ""), None
+    if end < -1:
+        where, limit = "oid >= 0", max(start, 0) - end
+    found = await asyncio.to_thread(_read, req.core, where, {"first": max(start, 0), **({"last": end} if end >= 0 else {})}, limit)
+    return [a for a in found if _wanted(req, a, filter_flag)]
+
+
+def _wanted(req: Request, one: Any, flag: int) -> bool:
+    who = req.caller
+    return allowed(req.core, who, "USE", "vm", one) and (
+        flag == -2 or (flag == -3 and one.uid == who.uid) or (flag == -1 and (one.uid == who.uid or one.gid in who.gids))
+        or (flag == -4 and one.gid == who.gid) or (flag >= 0 and one.uid == flag))
+
+
+def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str, extended: bool) -> Body:
+    if query.strip():
+        raise BadArgument("the search query is not supported yet; filter on the client")
+    if state not in (-2, -1) and state not in {int(s) for s in VmState}:
+        raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE number, not {state}")
+    core, paged = req.core, end < -1
+    live = [] if state == VmState.DONE else verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end)
+    if state >= 0:
+        live = [vm for vm in live if vm.state == state]
+    live = [vm for vm in live if vm.state != VmState.DONE]
+    if not req.prepared and not paged:
+        return _pool_body(core, live, extended)
+    found: list[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid)
+    return _pool_body(core, found[max(start, 0):max(start, 0) - end] if paged else found, extended)
+
+
+def _pool_body(core: Core, records: list[Any], extended: bool) -> Body:
+    out = Body([b"&lt;VM_POOL&gt;"])
+    for record in records:
+        if extended:
+            out.extend(body(core, record))
+        elif isinstance(record, Archived):
+            out.append(short(core, record.vm, record.text, record.stays[-1] if record.stays else None, None))
+        else:
+            out.extend(pool_body(core, record))
+    out.append(b"&lt;/VM_POOL&gt;")
+    return out
+
+
+@method("one.vmpool.info", reads=True, prepare=_done)
+def pool_info(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> Body:
+    """Short bodies."""
+    return _pool(req, filter_flag, start, end, state, query, False)
+
+
+@method("one.vmpool.infoextended", reads=True, prepare=_done)
+def pool_infoextended(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> Body:
+    """Full bodies."""
+    return _pool(req, filter_flag, start, end, state, query, True)
+
+
+def _id_list(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise BadArgument(f"ids must be numbers with commas between them, not {text[:60]!r}")
+    return sorted({int(part) for part in parts})
+
+
+async def _done_set(req: Request, ids: str, extended: bool = False) -> list[Archived]:
+    missing = [i for i in _id_list(ids) if req.core.store.get(Vm, i) is None]
+    return [a for i in missing[:1000] if (a := await archive(req.core, i)) is not None and _wanted(req, a, -2)]
+
+
+@method("one.vmpool.infoset", reads=True, prepare=_done_set)
+def pool_infoset(req: Request, ids: str, extended: bool = False) -> Body:
+    """The bodies of a list of ids; those that are not there or not to be seen are left out."""
+    live = [vm for i in _id_list(ids) if (vm := req.core.store.get(Vm, i)) is not None and allowed(req.core, req.caller, "USE", "vm", vm)]
+    return _pool_body(req.core, sorted([*live, *req.prepared], key=lambda v: v.oid), extended)
+
+
+async def _pool_series(req: Request, filter_flag: int, seconds: int = -1) -> str:
+    core = req.core
+    visible = [vm.oid for vm in verbs.select(req, VM, filter_flag, -1, -1)]
+    if seconds == 0:
+        last = core.kinds["samples"].vms
+        return "".join(f"<MONITORING>{values(i, *last[i])}</MONITORING>" for i in visible if i in last)
+    keep = core.config.retention.series_hours * 3600
+    return _series_xml(await asyncio.to_thread(core.series.read, "vm", visible, core.now() - (keep if seconds < 0 else seconds)))
+
+
+@method("one.vmpool.monitoring", reads=True, prepare=_pool_series)
+def pool_monitoring(req: Request, filter_flag: int, seconds: int = -1) -> Body:
+    """The series of all visible VMs: of the last SECONDS, -1: all, 0: the latest sample."""
+    return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
+
+
+def _tail_of(req: Request, oid: int, lines: int) -> str:
+    path = req.core.log.vm_path(oid)
+    if path is None or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 400 * lines))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+@method("onecore.vm.log", right="USE", on="vm", reads=True)
+def log(req: Request, vm: Vm, lines: int = 200) -> str:
+    """The VM's own log, the last LINES."""
+    if not 0 < lines <= 10_000:
+        raise BadArgument(f"lines must be from 1 to 10000, not {lines}")
+    return _tail_of(req, vm.oid, lines) or " "
+
+
+__all__ = ["VM", "lookup"]

@@ -1,0 +1,82 @@
+"""What hosts say of VMs, as events of the state table: libvirt's news at once, rosters of samples as a safety net."""
+from __future__ import annotations
+
+from onecore.errors import WrongState
+from onecore.kinds.host.record import Host
+from onecore.kinds.image.record import Image
+from onecore.kinds.usage import usage
+from onecore.kinds.vm.fire import fire
+from onecore.kinds.vm.record import Vm, ids
+from onecore.lifecycle.core import Core
+from onecore.pool.store import Actor, Tx
+from onecore.wire.messages import News, Sample
+from onecore.wire.states import ImageState, Lcm, VmState
+
+EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": "seen_poweroff", "crashed": "seen_poweroff",
+          "gone": "seen_poweroff"}
+SETTLE = 10
+"""Seconds after a change during which a roster, which may be older, says nothing about a VM."""
+_MONITOR = Actor(method="monitor")
+
+
+def observe(tx: Tx, core: Core, oid: int, event: str, error: str = "") -> None:
+    """One observation of one VM; a state in which it says nothing ignores it."""
+    vm = tx.get(Vm, oid)
+    if vm is not None:
+        fire(tx, core, vm, event, seen=True, error=error)
+
+
+def take_news(core: Core, news: News) -> None:
+    """A domain changed by itself.  News of another generation, or of a VM that is not on that host, is a finding."""
+    vm = core.store.get(Vm, news.vm)
+    if vm is None or vm.hid != news.hid or vm.generation != news.generation:
+        if news.state == "running":
+            core.log.warning(f"host {news.hid} runs VM {news.vm} generation {news.generation}, which should not be there")
+        return
+    if news.state not in EVENTS:
+        core.log.warning(f"news of VM {news.vm} with unknown state {news.state!r}")
+        return
+    if vm.op and EVENTS[news.state] != "seen_running" and vm.state != VmState.ACTIVE:
+        return
+    with core.store.tx(_MONITOR) as tx:
+        observe(tx, core, news.vm, EVENTS[news.state], news.detail)
+
+
+def take_roster(core: Core, host: Host, sample: Sample) -> None:
+    """Compare a host's list of domains with what should run there."""
+    there = {doc["id"]: doc for doc in sample.vms if doc.get("id", -1) >= 0}
+    for oid in sorted(usage(core).by_host.of(host.oid)):
+        vm = core.store.get(Vm, oid)
+        if vm is None or vm.op or sample.time - vm.changed < SETTLE:
+            continue
+        event = _event(vm, there.get(oid), sample.roster)
+        if event:
+            with core.store.tx(_MONITOR) as tx:
+                observe(tx, core, oid, event)
+
+
+def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:
+    """The event that a VM's line in the roster means, "" for none."""
+    if doc is None:
+        return "seen_poweroff" if complete and vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING, Lcm.UNKNOWN) else ""
+    if doc.get("generation") != vm.generation:
+        return ""
+    event = EVENTS.get(str(doc.get("state")), "")
+    running = vm.state == VmState.ACTIVE and vm.lcm == Lcm.RUNNING
+    return "" if (event == "seen_running") == running else event
+
+
+def images_changed(tx: Tx, core: Core, image: Image) -> None:
+    """An image became ready or failed: VMs that wait for it go on."""
+    for oid in sorted(usage(core).by_image.of(image.oid)):
+        vm = tx.get(Vm, oid)
+        if vm is None or vm.state not in (VmState.CLONING, VmState.CLONING_FAILURE):
+            continue
+        states = [tx.get(Image, i).state for i in ids(vm.images)]  # type: ignore[union-attr]
+        try:
+            if ImageState.ERROR in states:
+                fire(tx, core, vm, "images.failed", error=f"image {image.oid} ({image.name}): {image.error}")
+            elif all(s in (ImageState.USED, ImageState.USED_PERS) for s in states):
+                fire(tx, core, vm, "images.ready")
+        except WrongState:
+            continue

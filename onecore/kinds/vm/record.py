@@ -1,0 +1,138 @@
+"""The records of a virtual machine: a short row that changes with its state, its texts, its history."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onecore.pool.record import Object, Record
+from onecore.wire.states import VmState
+
+
+@dataclass(frozen=True, slots=True)
+class Vm(Record):
+    """What changes with state, and what is asked often.
+
+    `cpu` is percent of a core, `memory` and `disk_mb` MB.  `hid` and `ds_id` are -1 while the VM is on no host.  `images` and
+    `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or "".  The operation:
+    `op` (0: none), its kind, the attempt, since when.  `generation` rises with each start of the guest.
+    """
+
+    TABLE: ClassVar[str] = "vm_pool"
+    KIND: ClassVar[str] = "vm"
+    oid: int
+    uid: int
+    gid: int
+    name: str
+    perms: int
+    lock: str
+    state: int
+    lcm: int
+    prev_state: int
+    prev_lcm: int
+    resched: int
+    stime: int
+    etime: int
+    changed: int
+    deploy_id: str
+    cpu: int
+    memory: int
+    disk_mb: int
+    hid: int
+    cid: int
+    ds_id: int
+    seq: int
+    images: str
+    networks: str
+    came: str
+    generation: int
+    op: int
+    op_kind: str
+    op_attempt: int
+    op_since: int
+    error: str
+
+    def touches(self) -> tuple[Object, ...]:
+        """The VM, its host, its images."""
+        return (("vm", self.oid), ("host", self.hid), *(("image", i) for i in ids(self.images)))
+
+    @classmethod
+    def live(cls, row: Record) -> bool:
+        """DONE VMs are in SQL only."""
+        return getattr(row, "state", 0) != VmState.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class VmText(Record):
+    """TEMPLATE and USER_TEMPLATE as escaped fragments; `done` mirrors the VM's end so that loading can skip it."""
+
+    TABLE: ClassVar[str] = "vm_text"
+    oid: int
+    template: bytes
+    user: bytes
+    done: int
+
+    def touches(self) -> tuple[Object, ...]:
+        """The VM."""
+        return (("vm", self.oid),)
+
+    @classmethod
+    def live(cls, row: Record) -> bool:
+        """Texts of DONE VMs are in SQL only."""
+        return not getattr(row, "done", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class History(Record):
+    """One stay on a host.  Times are Unix seconds, 0: not yet.  `action` ended the stay (OpenNebula's numbers)."""
+
+    TABLE: ClassVar[str] = "history"
+    KEY: ClassVar[tuple[str, ...]] = ("vid", "seq")
+    vid: int
+    seq: int
+    hid: int
+    hostname: str
+    cid: int
+    stime: int
+    etime: int
+    vm_mad: str
+    tm_mad: str
+    ds_id: int
+    pstime: int
+    petime: int
+    rstime: int
+    retime: int
+    estime: int
+    eetime: int
+    action: int
+    uid: int
+    gid: int
+    rid: str
+    done: int
+
+    def touches(self) -> tuple[Object, ...]:
+        """The VM."""
+        return (("vm", self.vid),)
+
+    @classmethod
+    def live(cls, row: Record) -> bool:
+        """The history of DONE VMs is in SQL only."""
+        return not getattr(row, "done", 0)
+
+
+def ids(text: str) -> tuple[int, ...]:
+    """Ids kept as text."""
+    return tuple(int(part) for part in text.split(",")) if text else ()
+
+
+def text(values: tuple[int, ...] | list[int]) -> str:
+    """Ids as text, each once."""
+    return ",".join(map(str, dict.fromkeys(values)))
+
+
+ACTIONS = {
+    "migrate": 1, "live-migrate": 2, "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6, "hold": 7,
+    "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15, "reboot_hard": 16,
+    "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30, "recover": 42, "retry": 43,
+    "monitor": 44,
+}
+"""History ACTION numbers."""

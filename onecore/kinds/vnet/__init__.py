@@ -1,0 +1,167 @@
+"""Virtual networks: the kind and its methods."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onecore.api import Request, method
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import verbs
+from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, tree_of
+from onecore.kinds.user import require_create
+from onecore.kinds.vnet import ranges as ar
+from onecore.kinds.vnet.body import body, pool_body
+from onecore.kinds.vnet.leases import free, hold, ranges, release, used
+from onecore.kinds.vnet.record import Lease, Range, Vnet
+from onecore.wire.states import VnetState
+from onecore.wire.template import Tree, Vector
+
+VNET = Kind("vnet", "VNET", Vnet, "one.vn", "one.vnpool", body, pool_body, lockable=True, classes=(Range, Lease))
+KINDS["vnet"] = VNET
+DRIVERS = ("bridge", "fw", "dummy")
+_FIELDS = {"BRIDGE": "bridge", "PHYDEV": "phydev", "VLAN_ID": "vlan_id", "VN_MAD": "vn_mad"}
+
+
+def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
+    if "AR" in new:
+        raise BadArgument("AR cannot be changed by update; use add_ar, update_ar and rm_ar", vnet.oid)
+    fields = {field: new.get(key) for key, field in _FIELDS.items() if new.get(key)}
+    if used(req.core, vnet.oid) and any(getattr(vnet, f) != v for f, v in fields.items()):
+        raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use", vnet.oid)
+    _check_driver(fields.get("vn_mad", vnet.vn_mad))
+    return replace(vnet, **fields)  # type: ignore[arg-type]
+
+
+verbs.declare(VNET, "info", "pool", "update", "rename", "chmod", "chown", "lock", "unlock", on_update=_updated)
+
+
+def _check_driver(name: str) -> None:
+    if name not in DRIVERS:
+        raise NotAllocated(f"VN_MAD must be one of {', '.join(DRIVERS)}, not {name!r}")
+
+
+@method("one.vn.allocate")
+def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
+    """Make a network: NAME, VN_MAD, usually BRIDGE and one AR or more."""
+    require_create(req, "vnet")
+    tree = parse_template(template)
+    _check_driver(tree.get("VN_MAD"))
+    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    name = check_name(req.tx, req.core, VNET, tree.get("NAME"), req.caller.uid)
+    oid = req.tx.next_id("vnet")
+    bridge = tree.get("BRIDGE") or f"onebr{oid}"
+    if len(bridge) > 15:
+        raise NotAllocated(f"BRIDGE must have at most 15 characters, not {bridge!r}")
+    kept = tree.without(["NAME", "AR"])
+    kept.set("BRIDGE", bridge)
+    if not kept.get("SECURITY_GROUPS"):
+        kept.set("SECURITY_GROUPS", "0")
+    vnet = Vnet(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(VnetState.READY),
+                int(VnetState.INIT), str(cid), tree.get("VN_MAD"), bridge, tree.get("PHYDEV"), tree.get("VLAN_ID"), 0,
+                inner_xml(kept))
+    for given in tree.vectors("AR"):
+        vnet = _add(req, vnet, given)
+    req.tx.put(vnet)
+    req.tx.log("vnet", oid, "create", new=name)
+    return oid
+
+
+def _add(req: Request, vnet: Vnet, given: Vector) -> Vnet:
+    made = ar.make(req.core, vnet.oid, vnet.next_ar, given)
+    ar.check_apart(made, ranges(req.core, vnet.oid))
+    req.tx.put(made)
+    return replace(vnet, next_ar=vnet.next_ar + 1)
+
+
+@method("one.vn.delete", right="MANAGE", on="vnet")
+def delete(req: Request, vnet: Vnet) -> int:
+    """Remove a network of which no address is in use."""
+    if used(req.core, vnet.oid):
+        raise BadArgument(f"Can not remove a virtual network with leases in use: {used(req.core, vnet.oid)} of VNET {vnet.oid}",
+                          vnet.oid)
+    for found in ranges(req.core, vnet.oid):
+        req.tx.delete(found)
+    verbs.remove(req.tx, VNET, vnet)
+    return vnet.oid
+
+
+def _given(template: str, name: str) -> list[Vector]:
+    found = parse_template(template).vectors(name)
+    if not found:
+        raise BadArgument(f"the template must hold {name} = [ … ]")
+    return found
+
+
+@method("one.vn.add_ar", right="ADMIN", on="vnet")
+def add_ar(req: Request, vnet: Vnet, template: str) -> int:
+    """Add address ranges."""
+    for given in _given(template, "AR"):
+        vnet = _add(req, vnet, given)
+    req.tx.put(vnet)
+    req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
+    return vnet.oid
+
+
+def _range(req: Request, vnet: Vnet, ar_id: int) -> Range:
+    found = req.core.store.get(Range, (vnet.oid, ar_id))
+    if found is None:
+        raise BadArgument(f"virtual network {vnet.oid} has no address range {ar_id}", vnet.oid)
+    return found
+
+
+@method("one.vn.rm_ar", right="ADMIN", on="vnet")
+def rm_ar(req: Request, vnet: Vnet, ar_id: int, force: bool = False) -> int:
+    """Remove an address range; with FORCE also when addresses are on hold, never when a VM has one."""
+    found = _range(req, vnet, ar_id)
+    taken = dict(free(req.core).taken(vnet.oid, ar_id))
+    if taken and (not force or any(lease.vm >= 0 for lease in taken.values())):
+        raise BadArgument(f"address range {ar_id} of network {vnet.oid} has {len(taken)} addresses in use", vnet.oid)
+    for lease in taken.values():
+        req.tx.delete(lease)
+    req.tx.delete(found)
+    req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
+    return vnet.oid
+
+
+@method("one.vn.free_ar", right="MANAGE", on="vnet")
+def free_ar(req: Request, vnet: Vnet, ar_id: int) -> int:
+    """Give a reserved address range back."""
+    return rm_ar(req, vnet, ar_id)
+
+
+@method("one.vn.update_ar", right="MANAGE", on="vnet")
+def update_ar(req: Request, vnet: Vnet, template: str) -> int:
+    """Change address ranges: AR = [AR_ID = n, …]; addresses in use stay in the range."""
+    for given in _given(template, "AR"):
+        if not given.get("AR_ID", "").isdigit():
+            raise BadArgument("AR must name its AR_ID", vnet.oid)
+        found = _range(req, vnet, int(given["AR_ID"]))
+        current = {"TYPE": found.type, "SIZE": str(found.size), "IP": found.ip, "IP6": found.ip6,
+                   "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix, "PREFIX_LENGTH": found.prefix_length,
+                   **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
+        fixed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "MAC", "AR_ID")}
+        made = replace(ar.make(req.core, vnet.oid, found.ar, {**current, **fixed}), mac=found.mac)
+        taken = free(req.core).taken(vnet.oid, found.ar)
+        if taken and max(taken) >= made.size:
+            raise BadArgument(f"AR SIZE {made.size} is too small: address {max(taken)} is in use", vnet.oid)
+        ar.check_apart(made, ranges(req.core, vnet.oid))
+        req.tx.put(made)
+    req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
+    return vnet.oid
+
+
+@method("one.vn.hold", right="MANAGE", on="vnet")
+def hold_lease(req: Request, vnet: Vnet, template: str) -> int:
+    """Keep addresses from being given: LEASES = [IP = …]."""
+    for given in _given(template, "LEASES"):
+        hold(req.tx, req.core, vnet, given)
+    req.tx.log("vnet", vnet.oid, "update", keys=["LEASES"])
+    return vnet.oid
+
+
+@method("one.vn.release", right="MANAGE", on="vnet")
+def release_lease(req: Request, vnet: Vnet, template: str) -> int:
+    """Let go of held addresses: LEASES = [IP = …]."""
+    for given in _given(template, "LEASES"):
+        release(req.tx, req.core, vnet, given)
+    req.tx.log("vnet", vnet.oid, "update", keys=["LEASES"])
+    return vnet.oid

@@ -1,0 +1,190 @@
+"""The records of a virtual network, its address ranges and its leases; addresses as pure functions."""
+from __future__ import annotations
+
+import heapq
+import ipaddress
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onecore.kinds.cluster import cluster_ids
+from onecore.pool.record import Object, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Vnet(Record):
+    """`clusters` are ids as text."""
+
+    TABLE: ClassVar[str] = "vnet_pool"
+    KIND: ClassVar[str] = "vnet"
+    oid: int
+    uid: int
+    gid: int
+    name: str
+    perms: int
+    lock: str
+    state: int
+    prev_state: int
+    clusters: str
+    vn_mad: str
+    bridge: str
+    phydev: str
+    vlan_id: str
+    next_ar: int
+    template: bytes
+
+    def touches(self) -> tuple[Object, ...]:
+        """The network and its clusters."""
+        return (("vnet", self.oid), *(("cluster", c) for c in cluster_ids(self.clusters)))
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Record):
+    """An address range of SIZE addresses.  `mac` is the first one's number; `ip` and `ip6` the first ones or "".
+
+    `attrs` are further attributes, an escaped fragment.
+    """
+
+    TABLE: ClassVar[str] = "address_range"
+    KEY: ClassVar[tuple[str, ...]] = ("vnet", "ar")
+    vnet: int
+    ar: int
+    type: str
+    size: int
+    mac: int
+    ip: str
+    ip6: str
+    global_prefix: str
+    ula_prefix: str
+    prefix_length: str
+    attrs: bytes
+
+    def touches(self) -> tuple[Object, ...]:
+        """The network."""
+        return (("vnet", self.vnet),)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Record):
+    """Address INDEX of a range is taken by a VM (`vm` >= 0) or held (-1)."""
+
+    TABLE: ClassVar[str] = "lease"
+    KEY: ClassVar[tuple[str, ...]] = ("vnet", "ar", "idx")
+    vnet: int
+    ar: int
+    idx: int
+    vm: int
+    nic: int
+
+    def touches(self) -> tuple[Object, ...]:
+        """The network."""
+        return (("vnet", self.vnet),)
+
+
+def mac_text(number: int) -> str:
+    """02:00:0a:00:00:01."""
+    return ":".join(f"{number >> shift & 0xff:02x}" for shift in range(40, -1, -8))
+
+
+def mac_number(text: str) -> int:
+    """The reverse; raises ValueError."""
+    parts = text.split(":")
+    if len(parts) != 6 or not all(len(p) in (1, 2) for p in parts):
+        raise ValueError(text)
+    number = 0
+    for part in parts:
+        number = number << 8 | int(part, 16)
+    return number
+
+
+def _eui64(mac: int) -> int:
+    return ((mac >> 24 ^ 0x020000) << 40) | 0xFFFE << 24 | mac & 0xFFFFFF
+
+
+def _prefixed(prefix: str, mac: int) -> str:
+    network = int(ipaddress.IPv6Address(prefix.split("/")[0])) >> 64 << 64
+    return str(ipaddress.IPv6Address(network | _eui64(mac)))
+
+
+def addresses(found: Range, index: int) -> dict[str, str]:
+    """What address INDEX of a range is: MAC and, by its type, IP, IP6, IP6_LINK, IP6_GLOBAL, IP6_ULA."""
+    mac = found.mac + index
+    out = {"MAC": mac_text(mac)}
+    if found.ip:
+        out["IP"] = str(ipaddress.IPv4Address(found.ip) + index)
+    if found.ip6:
+        out["IP6"] = str(ipaddress.IPv6Address(found.ip6) + index)
+    elif found.type in ("IP6", "IP4_6"):
+        out["IP6_LINK"] = _prefixed("fe80::", mac)
+        if found.global_prefix:
+            out["IP6_GLOBAL"] = _prefixed(found.global_prefix, mac)
+        if found.ula_prefix:
+            out["IP6_ULA"] = _prefixed(found.ula_prefix, mac)
+    return out
+
+
+def index_of(found: Range, key: str, value: str) -> int | None:
+    """The index that an IP, IP6 or MAC has in a range, None when it is not in it; raises ValueError for no address."""
+    if key == "MAC":
+        number, first = mac_number(value), found.mac
+    elif key == "IP":
+        number, first = int(ipaddress.IPv4Address(value)), int(ipaddress.IPv4Address(found.ip)) if found.ip else -1
+    else:
+        number, first = int(ipaddress.IPv6Address(value)), int(ipaddress.IPv6Address(found.ip6)) if found.ip6 else -1
+    return number - first if first >= 0 and 0 <= number - first < found.size else None
+
+
+class Free:
+    """Which addresses are taken, by range; the next free one is found without scanning."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[int, int], dict[int, Lease]] = {}
+        self._next: dict[tuple[int, int], int] = {}
+        self._freed: dict[tuple[int, int], list[int]] = {}
+        self._by_vm: dict[int, set[tuple[int, int, int]]] = {}
+
+    def change(self, old: Lease | None, new: Lease | None) -> None:
+        """A lease was given, moved to another owner, or given back."""
+        for lease in (old, new):
+            if lease is None:
+                continue
+            where, key = (lease.vnet, lease.ar), (lease.vnet, lease.ar, lease.idx)
+            if lease is old:
+                del self._taken[where][lease.idx]
+                if lease.vm >= 0:
+                    self._by_vm[lease.vm].discard(key)
+                    if not self._by_vm[lease.vm]:
+                        del self._by_vm[lease.vm]
+                heapq.heappush(self._freed.setdefault(where, []), lease.idx)
+            else:
+                self._taken.setdefault(where, {})[lease.idx] = lease
+                if lease.vm >= 0:
+                    self._by_vm.setdefault(lease.vm, set()).add(key)
+
+    def taken(self, vnet: int, ar: int) -> dict[int, Lease]:
+        """The leases of a range by index (not to be changed)."""
+        return self._taken.get((vnet, ar), {})
+
+    def of_vm(self, vm: int) -> list[tuple[int, int, int]]:
+        """Keys of a VM's leases."""
+        return sorted(self._by_vm.get(vm, ()))
+
+    def next(self, found: Range) -> int | None:
+        """The next free index: onwards from the last one given, then what was given back, lowest first."""
+        where = (found.vnet, found.ar)
+        taken, index = self._taken.get(where, {}), self._next.get(where, 0)
+        while index < found.size and index in taken:
+            index += 1
+        self._next[where] = index
+        if index < found.size:
+            return index
+        freed = self._freed.get(where, [])
+        while freed:
+            index = freed[0]
+            if index < found.size and index not in taken:
+                return index
+            heapq.heappop(freed)
+        return None
+
+    def next_index(self, vnet: int, ar: int) -> int:
+        """NEXT_INDEX, as bodies show it."""
+        return self._next.get((vnet, ar), 0)

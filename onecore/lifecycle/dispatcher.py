@@ -1,0 +1,245 @@
+"""From the outbox to the drivers and back: sends commands once their transaction is durable, keeps deadlines, takes results.
+
+A command is sent again when its driver process is new.  A deadline first cancels; if nothing confirms within the grace
+time, the lane is abandoned and the result says that clean-up is owed.
+"""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from onecore.lifecycle.clock import Clock, Timer
+from onecore.lifecycle.outbox import Outbox
+from onecore.log import Log
+from onecore.pool.store import Actor, Store, Tx
+from onecore.wire.messages import Cancel, Command, Doc, Hello, Log as LogLine, Message, News, Progress, Result, Sample
+
+RESENDS = 5
+"""How often one attempt is sent to a new driver process before it counts as failed."""
+
+Compose = Callable[[Outbox], Command | None]
+Take = Callable[[Tx, Outbox, Result], None]
+
+
+class Transport(Protocol):
+    """A way to the driver processes."""
+
+    def start(self, on_message: Callable[[str, Message], None], on_up: Callable[[str], None]) -> None:
+        """Bring the drivers up; ON_UP(family) each time that one is ready for commands."""
+        ...
+
+    def send(self, family: str, message: Message) -> bool:
+        """Queue a message; False when the driver is down (ON_UP will follow)."""
+        ...
+
+    def replace(self, family: str) -> None:
+        """The process is beyond help: end it, start another."""
+        ...
+
+
+@dataclass(slots=True)
+class _Flight:
+    command: Command
+    family: str
+    timer: Timer | None = None
+    cancelled: bool = False
+    sent: int = 0
+    progress: Progress | None = None
+
+
+class Dispatcher:
+    """All commands under way."""
+
+    def __init__(self, store: Store, transport: Transport, clock: Clock, log: Log, grace: float) -> None:
+        self._store, self._transport, self._clock, self._log, self._grace = store, transport, clock, log, grace
+        self.epoch = 0
+        self.compose: dict[str, Compose] = {}
+        self.take: dict[str, Take] = {}
+        self.on_news: Callable[[News], None] = lambda news: None
+        self.on_sample: Callable[[Sample], None] = lambda sample: None
+        self.on_up: list[Callable[[str], None]] = []
+        self._flights: dict[int, _Flight] = {}
+        self._asked: dict[int, Callable[[Result], None]] = {}
+        self._last_ask = 0
+        self._last_op = 0
+
+    def start(self) -> None:
+        """Bring up the drivers and send all that the outbox holds."""
+        self._transport.start(self._message, self._driver_up)
+        for box in sorted(self._store.all(Outbox), key=lambda b: b.op):
+            self.send(box.op)
+
+    def new_op(self) -> int:
+        """An operation id that no other start of this core gave or will give."""
+        self._last_op += 1
+        return self.epoch * 1_000_000_000 + self._last_op
+
+    def forget(self) -> None:
+        """Memory is loaded anew: drop what is under way here; the outbox in SQL says what is sent again."""
+        for flight in self._flights.values():
+            if flight.timer:
+                flight.timer.cancel()
+        self._flights.clear()
+
+    # -- commands of the outbox
+
+    def send(self, op: int) -> None:
+        """Send the command of OP if it still stands in the outbox."""
+        box = self._store.get(Outbox, op)
+        if box is None:
+            return
+        command = self.compose[box.kind](box)
+        if command is None:
+            self._log.error(f"operation {op} ({box.command} of {box.kind} {box.oid}) has no object, dropped", box.rid)
+            with self._store.tx() as tx:
+                tx.delete(box)
+            return
+        old = self._flights.get(op)
+        if old and old.timer:
+            old.timer.cancel()
+        flight = _Flight(command, box.command.split(".")[0])
+        self._flights[op] = flight
+        self._arm(flight, command.timeout)
+        self._send(flight)
+
+    def cancel(self, op: int) -> None:
+        """Tell the driver to stop; its result still comes."""
+        flight = self._flights.get(op)
+        if flight and not flight.cancelled:
+            flight.cancelled = True
+            self._transport.send(flight.family, Cancel(op, flight.command.attempt))
+            self._arm(flight, self._grace)
+
+    def drop(self, op: int) -> None:
+        """The operation was replaced: end its command, ignore its result."""
+        flight = self._flights.pop(op, None)
+        if flight:
+            if flight.timer:
+                flight.timer.cancel()
+            self._transport.send(flight.family, Cancel(op, flight.command.attempt))
+
+    def under_way(self) -> list[tuple[Outbox, Progress | None]]:
+        """What is being done now."""
+        return [(box, flight.progress if (flight := self._flights.get(box.op)) else None)
+                for box in self._store.all(Outbox)]
+
+    def _send(self, flight: _Flight) -> None:
+        if self._transport.send(flight.family, flight.command):
+            flight.sent += 1
+
+    def _arm(self, flight: _Flight, seconds: float) -> None:
+        if flight.timer:
+            flight.timer.cancel()
+        op, attempt = flight.command.op, flight.command.attempt
+        flight.timer = self._clock.call_later(seconds, lambda: self._late(op, attempt))
+
+    def _late(self, op: int, attempt: int) -> None:
+        flight = self._flights.get(op)
+        if flight is None or flight.command.attempt != attempt:
+            return
+        command = flight.command
+        if not flight.cancelled:
+            self._log.warning(f"operation {op}: {command.action} passed its deadline of {command.timeout:g} s, cancelling",
+                              command.rid)
+            self.cancel(op)
+            return
+        self._log.error(f"operation {op}: {command.action} in lane {command.lane} does not stop, lane abandoned", command.rid)
+        self._transport.replace(flight.family)
+        self._result(Result(op, attempt, self.epoch, False, f"{command.action} passed its deadline of {command.timeout:g} s "
+                            "and could not be stopped", data={"owed": True}))
+
+    # -- questions: a command whose result nobody's state depends on
+
+    def ask(self, family: str, command: Command, then: Callable[[Result], None]) -> None:
+        """Send COMMAND (op and attempt are filled in); THEN gets its result, or a failure when the driver goes away."""
+        self._last_ask -= 1
+        op = self._last_ask
+        command = replace(command, op=op, attempt=1, epoch=self.epoch)
+        flight = _Flight(command, family)
+        self._asked[op] = then
+        self._flights[op] = flight
+        self._arm(flight, command.timeout)
+        if not self._transport.send(family, command):
+            self._answer(Result(op, 1, self.epoch, False, f"the {family} driver is not running", temporary=True))
+
+    async def question(self, family: str, command: Command) -> Result:
+        """As ask, awaited."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.ask(family, command, lambda result: None if future.done() else future.set_result(result))
+        return await future
+
+    def tell(self, family: str, command: Command) -> None:
+        """Send COMMAND and do not care."""
+        self.ask(family, command, lambda result: None if result.ok else self._log.warning(
+            f"{command.action} in lane {command.lane}: {result.error}"))
+
+    def _answer(self, result: Result) -> None:
+        then = self._asked.pop(result.op, None)
+        flight = self._flights.pop(result.op, None)
+        if flight and flight.timer:
+            flight.timer.cancel()
+        if then:
+            then(result)
+
+    # -- what drivers say
+
+    def _driver_up(self, family: str) -> None:
+        for flight in [f for f in self._flights.values() if f.family == family]:
+            op = flight.command.op
+            if op < 0:
+                self._answer(Result(op, 1, self.epoch, False, f"the {family} driver was started again", temporary=True))
+            elif flight.sent >= RESENDS:
+                self._result(Result(op, flight.command.attempt, self.epoch, False,
+                                    f"the {family} driver ended {RESENDS} times during {flight.command.action}"))
+            elif flight.cancelled:
+                self._result(Result(op, flight.command.attempt, self.epoch, False, "cancelled", cancelled=True))
+            else:
+                self._arm(flight, flight.command.timeout)
+                self._send(flight)
+        for call in self.on_up:
+            call(family)
+
+    def _message(self, family: str, message: Message) -> None:
+        if isinstance(message, Result):
+            self._answer(message) if message.op < 0 else self._result(message)
+        elif isinstance(message, Sample):
+            self.on_sample(message)
+        elif isinstance(message, News):
+            self.on_news(message)
+        elif isinstance(message, Progress):
+            self._progress(message)
+        elif isinstance(message, LogLine):
+            self._log.line(message.level, message.text, message.rid)
+            if message.vm >= 0:
+                self._log.vm(message.vm, message.text, message.rid, message.level)
+        elif isinstance(message, Hello):
+            self._log.info(f"driver {family} is up (pid {message.pid})")
+
+    def _progress(self, message: Progress) -> None:
+        flight = self._flights.get(message.op)
+        if flight and flight.command.attempt == message.attempt and not flight.cancelled:
+            flight.progress = message
+            self._arm(flight, flight.command.timeout)
+
+    def _result(self, result: Result) -> None:
+        box = self._store.get(Outbox, result.op)
+        if box is None or box.attempt != result.attempt or result.epoch != self.epoch:
+            self._log.info(f"a late result of operation {result.op} attempt {result.attempt} is dropped")
+            return
+        flight = self._flights.get(result.op)
+        if flight and flight.cancelled and not result.ok and not result.data.get("owed"):
+            result = replace(result, error=f"{flight.command.action} passed its deadline and was cancelled")
+        try:
+            with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
+                tx.delete(box)
+                self.take[box.kind](tx, box, result)
+        except Exception as error:  # a bug: nothing of it was kept; the deadline ends the operation
+            self._log.error(f"result of operation {result.op} ({box.command}) could not be taken", box.rid, error)
+            return
+        flight = self._flights.get(result.op)
+        if flight and flight.command.attempt == result.attempt:
+            del self._flights[result.op]
+            if flight.timer:
+                flight.timer.cancel()

@@ -1,0 +1,68 @@
+"""A state machine that is data: rows in, one decision out.  Knows nothing of VMs or images."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from onecore.errors import WrongState
+
+Effect = Callable[..., Any]
+Guard = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """In SOURCES, on EVENT, go to TARGET (None: stay), run EFFECTS in the transaction, send the command FAMILY.ACTION."""
+
+    sources: frozenset[Any]
+    event: str
+    target: Any = None
+    effects: tuple[Effect, ...] = ()
+    send: str = ""
+    when: Guard | None = None
+    ignore: bool = False
+    """Late or repeated news, dropped on purpose."""
+    keeps_op: bool = False
+    """The current operation goes on: this row is a mark or an observation."""
+
+
+def row(sources: Any, event: str, target: Any = None, *effects: Effect, send: str = "", when: Guard | None = None,
+        ignore: bool = False, keeps_op: bool = False) -> Row:
+    """One line of a table; SOURCES is a state or a set of them."""
+    many = sources if isinstance(sources, (set, frozenset)) else {sources}
+    return Row(frozenset(many), event, target, effects, send, when, ignore, keeps_op)
+
+
+class Machine:
+    """The rows of one kind.  NOUN is what error texts call the object."""
+
+    def __init__(self, noun: str, rows: Iterable[Row]) -> None:
+        self.noun, self.rows = noun, tuple(rows)
+        self._cells: dict[tuple[Any, str], list[Row]] = {}
+        for line in self.rows:
+            for state in line.sources:
+                self._cells.setdefault((state, line.event), []).append(line)
+        for cell, lines in self._cells.items():
+            if len(lines) > 1 and not all(line.when for line in lines[:-1]):
+                raise ValueError(f"ambiguous cell {cell}")
+
+    def knows(self, state: Any, event: str) -> bool:
+        """Whether there is a row at all."""
+        return (state, event) in self._cells
+
+    def decide(self, state: Any, record: Any, event: str) -> Row:
+        """Pick the row.  Pure: changes nothing, raises WrongState."""
+        for line in self._cells.get((state, event), ()):
+            if line.when is None or line.when(record):
+                return line
+        raise WrongState(self._refusal(state, record, event), record.oid)
+
+    def _refusal(self, state: Any, record: Any, event: str) -> str:
+        possible = sorted({s.name for line in self.rows if line.event == event for s in line.sources})
+        where = f"; it is possible in {', '.join(possible[:12])}" if possible and len(possible) <= 12 else ""
+        return f'Action "{event.replace("_", "-")}" is not available for {self.noun} {record.oid} in state {state.name}{where}'
+
+    def events(self) -> set[str]:
+        """All events of the table."""
+        return {line.event for line in self.rows}

@@ -1,0 +1,48 @@
+"""Records of what has to be done on hosts: commands that await their result, and clean-up that is owed."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onecore.pool.record import Object, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox(Record):
+    """A command under way.  Its arguments are made from the object's records when it is sent; ARGS adds to them (JSON)."""
+
+    TABLE: ClassVar[str] = "outbox"
+    KEY: ClassVar[tuple[str, ...]] = ("op",)
+    op: int
+    kind: str
+    oid: int
+    command: str
+    """FAMILY.ACTION."""
+    attempt: int
+    since: int
+    """Unix time at which it was decided."""
+    rid: str = ""
+    args: str = ""
+
+    def touches(self) -> tuple[Object, ...]:
+        """An outbox row shows nowhere."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owed(Record):
+    """Clean-up that a host owes: what was left there by generation GENERATION of VM `vid`."""
+
+    TABLE: ClassVar[str] = "owed"
+    KEY: ClassVar[tuple[str, ...]] = ("hid", "vid")
+    hid: int
+    vid: int
+    generation: int
+    ds_id: int
+    since: int
+    files: int
+    """1: the VM's directory goes too; 0: the domain only."""
+
+    def touches(self) -> tuple[Object, ...]:
+        """Shown with the host."""
+        return (("host", self.hid),)

@@ -1,0 +1,103 @@
+"""The HTTP side: an ASGI application that takes POSTs on /RPC2, with limits."""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from onecore.errors import NotReady
+from onecore.request.dispatch import Dispatch
+from onecore.wire import xmlrpc
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+LARGE = 1_000_000
+CHUNK = 262_144
+_TYPE = (b"content-type", b"text/xml")
+
+
+class Application:
+    """The ASGI application."""
+
+    def __init__(self, dispatch: Dispatch, max_request: int, large_answers: int) -> None:
+        self._dispatch, self._limit = dispatch, max_request
+        self._large = asyncio.Semaphore(large_answers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        if scope["type"] != "http":
+            return
+        if scope["method"] != "POST" or scope["path"] not in ("/RPC2", "/RPC2/", "/"):
+            await _plain(send, 405 if scope["path"] in ("/RPC2", "/") else 404, b"POST an XML-RPC call to /RPC2\n")
+            return
+        message = await receive()
+        data = message.get("body", b"")
+        if message.get("more_body"):
+            whole = await self._rest(receive, data)
+            if whole is None:
+                await _small(send, xmlrpc.fault(-503, f"The call is larger than the limit of {self._limit} bytes"), close=True)
+                return
+            data = whole
+        elif len(data) > self._limit:
+            await _small(send, xmlrpc.fault(-503, f"The call is larger than the limit of {self._limit} bytes"), close=True)
+            return
+        client = scope.get("client")
+        try:
+            fragments = await self._dispatch.answer(data, client[0] if client else "")
+        except NotReady:
+            await send({"type": "http.response.start", "status": 503, "headers": [(b"retry-after", b"1"), (b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        size = sum(map(len, fragments))
+        if size <= LARGE:
+            await _small(send, b"".join(fragments))
+        else:
+            async with self._large:
+                await _stream(send, fragments, size)
+
+    async def _rest(self, receive: Receive, first: bytes) -> bytes | None:
+        """The whole body; None when it is over the limit (what follows is read and dropped, within reason)."""
+        parts, size, dropped = [first], len(first), False
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part = message.get("body", b"")
+            size += len(part)
+            dropped = dropped or size > self._limit
+            if dropped:
+                parts.clear()
+                if size > 16 * self._limit:
+                    return None
+            else:
+                parts.append(part)
+            if not message.get("more_body"):
+                return None if dropped else b"".join(parts)
+
+
+async def _small(send: Send, body: bytes, close: bool = False) -> None:
+    headers = [_TYPE, (b"content-length", b"%d" % len(body))]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Send, fragments: list[bytes], size: int) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [_TYPE, (b"content-length", b"%d" % size)]})
+    chunk: list[bytes] = []
+    waiting = 0
+    for fragment in fragments:
+        chunk.append(fragment)
+        waiting += len(fragment)
+        if waiting >= CHUNK:
+            await send({"type": "http.response.body", "body": b"".join(chunk), "more_body": True})
+            chunk, waiting = [], 0
+    await send({"type": "http.response.body", "body": b"".join(chunk)})
+
+
+async def _plain(send: Send, status: int, text: bytes) -> None:
+    await send({"type": "http.response.start", "status": status,
+                "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"allow", b"POST")]})
+    await send({"type": "http.response.body", "body": text})
