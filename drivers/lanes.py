@@ -39,6 +39,8 @@ class Job:
     token: Token = field(default_factory=Token)
     successor: Job | None = None
     started: bool = False
+    ticks: int = 0
+    """For how many ticks it has been at work; from the second on, others should not wait for its thread."""
     stuck: bool = False
 
 

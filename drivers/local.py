@@ -51,7 +51,7 @@ class LocalExecutor:
         """Write a file whole and durable: temporary name, fsync, rename."""
         self._check()
         temporary = f"{path}.{os.getpid()}.{next(_serial)}.tmp"
-        with _os_errors(path):
+        with os_errors(path):
             try:
                 _write_new(temporary, data, mode)
                 os.rename(temporary, path)
@@ -62,7 +62,7 @@ class LocalExecutor:
     def read(self, path: str) -> bytes:
         """The file's content."""
         self._check()
-        with _os_errors(path), open(path, "rb") as file:
+        with os_errors(path), open(path, "rb") as file:
             return file.read()
 
     def exists(self, path: str) -> bool:
@@ -102,7 +102,7 @@ class LocalExecutor:
         environment = {**os.environ, "LC_ALL": "C"}
         for _, more in self._guards:
             environment.update(more)
-        with _os_errors(argv[0]):
+        with os_errors(argv[0]):
             return subprocess.Popen(list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                     start_new_session=True, env=environment)
 
@@ -162,7 +162,7 @@ def _unlink(path: str) -> None:
 
 
 @contextmanager
-def _os_errors(subject: str) -> Iterator[None]:
+def os_errors(subject: str) -> Iterator[None]:
     """The operating system's refusals in the drivers' words."""
     try:
         yield

@@ -1,4 +1,7 @@
-"""The threads that carry commands out, made when needed, bounded; cancels, newer attempts, stuck commands."""
+"""The threads that carry commands out, made when needed, bounded; cancels, newer attempts, stuck commands.
+
+To change threads costs more than a quick command, so a burst is left to one thread until tick() finds it slow.
+"""
 from __future__ import annotations
 
 import threading
@@ -9,6 +12,7 @@ from drivers.lanes import Job, Lanes, Limits
 from drivers.token import Token
 from onecore.wire.messages import Cancel, Command, Result
 
+_SLOW = 2
 Carry = Callable[[Command, Token], Result]
 
 
@@ -26,14 +30,16 @@ class Pool:
         self._changed = threading.Condition()
         self._jobs: dict[int, Job] = {}
         self._started: set[Job] = set()
-        self._threads = self._idle = self._stuck = 0
-        self._waking = self._closed = False
+        self._threads = self._idle = self._coming = self._quick = self._stuck = 0
+        self._step = 1
+        self._closed = False
 
     def submit(self, command: Command) -> None:
         """Queue COMMAND.  The same operation and attempt twice is one; a newer attempt ends the older first."""
         with self._changed:
             todo = self._enter(Job(command))
-            self._wake()
+            if not self._quick and not self._coming:
+                self._wake(1)
         self._settle(todo)
 
     def cancel(self, message: Cancel, epoch: int) -> None:
@@ -48,10 +54,27 @@ class Pool:
         with self._changed:
             stuck = [job for job in self._started if not job.stuck and job.token.deadline < late]
             todo = [each for job in stuck for each in self._give_up(job)]
-            self._wake()
+            self._wake(len(stuck))
         for job in stuck:
             self._warn(job.command, "does not end; its place in the lane is given to others")
         self._settle(todo)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether commands wait that another thread could take: tick() is due a moment later."""
+        return self._lanes.ready and (self._idle > 0 or self._room())
+
+    def tick(self) -> None:
+        """When all that is at work is slow, put more threads on what waits, twice as many each time."""
+        with self._changed:
+            for job in self._started:
+                job.ticks += 1
+                self._quick -= job.ticks == _SLOW
+            if self._quick or self._coming:
+                self._step = 1
+            else:
+                self._wake(self._step)
+                self._step = min(self._step * 2, self._limits.threads)
 
     @property
     def busy(self) -> bool:
@@ -123,28 +146,27 @@ class Pool:
                 each.token.deadline = min(each.token.deadline, self._now())
                 each.token.cancel()
 
-    def _wake(self) -> None:
-        """See to it that one more thread looks for work; it wakes the next one itself."""
-        if not self._lanes.ready or self._waking or self._closed:
-            return
-        if self._idle:
-            self._idle -= 1
-            self._waking = True
-            self._changed.notify()
-        elif self._threads - self._stuck < self._limits.threads:
-            self._threads += 1
-            self._waking = True
-            threading.Thread(target=self._work, daemon=True).start()
+    def _wake(self, threads: int) -> None:
+        """Let up to so many more threads look for work, if there is any."""
+        for _ in range(threads if self._lanes.ready and not self._closed else 0):
+            if self._idle:
+                self._idle -= 1
+                self._coming += 1
+                self._changed.notify()
+            elif self._room():
+                self._threads += 1
+                self._coming += 1
+                threading.Thread(target=self._work, daemon=True).start()
+
+    def _room(self) -> bool:
+        return self._threads - self._stuck < self._limits.threads
 
     def _work(self) -> None:
-        self._woken()
+        with self._changed:
+            self._coming -= 1
         while (job := self._next()) is not None:
             self._emit(self._carry(job.command, job.token))
             self._settle(self._done(job))
-
-    def _woken(self) -> None:
-        with self._changed:
-            self._waking = False
 
     def _next(self) -> Job | None:
         with self._changed:
@@ -152,11 +174,11 @@ class Pool:
                 job = self._lanes.take()
                 if job is not None:
                     self._started.add(job)
-                    self._wake()
+                    self._quick += 1
                     return job
                 self._idle += 1
                 self._changed.wait()
-                self._waking = False
+                self._coming -= 1
             self._threads -= 1
             return None
 
@@ -166,6 +188,7 @@ class Pool:
     def _done(self, job: Job) -> list[Result | Job]:
         with self._changed:
             self._started.discard(job)
+            self._quick -= job.ticks < _SLOW
             self._lanes.end(job)
             self._stuck -= job.stuck
             todo = self._leave(job)

@@ -18,6 +18,7 @@ from drivers.timers import TimerThread
 from drivers.token import Token
 from onecore.wire.messages import PROTOCOL, Cancel, Command, FrameError, Hello, Log, Message, Result
 
+_MOMENT = 0.002
 _SWEEP = 1.0
 _END = 3.0
 _LAST = 4.5
@@ -51,6 +52,7 @@ class _Process:
         self._home = home
         self._journal = journal
         self._pending: list[Message] = []
+        self._ticked = self._swept = 0.0
 
     def run(self) -> int:
         self._outlet.send(Hello(family=self._family, pid=os.getpid()))
@@ -98,11 +100,21 @@ class _Process:
             for message in pending:
                 self._take(pool, message, epoch)
             while not self._inlet.closed:
-                for message in self._inlet.receive(_SWEEP if pool.busy else None):
+                for message in self._inlet.receive(_MOMENT if pool.pressed else _SWEEP if pool.busy else None):
                     self._take(pool, message, epoch)
-                pool.sweep()
+                self._turn(pool)
         except Told:
             self._journal.line("info", "", "told to end")
+
+    def _turn(self, pool: Pool) -> None:
+        """What the pool needs from time to time."""
+        now = time.monotonic()
+        if pool.pressed and now - self._ticked >= _MOMENT:
+            self._ticked = now
+            pool.tick()
+        if now - self._swept >= _SWEEP:
+            self._swept = now
+            pool.sweep()
 
     def _take(self, pool: Pool, message: Message, epoch: int) -> None:
         if isinstance(message, Command):

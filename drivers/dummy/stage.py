@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from drivers.base import Context, Permanent, Temporary
 from drivers.dummy.script import Dice, Fate, Script, own_rule, parse_script
 from onecore.wire.messages import Doc
 
-_USUAL = Fate()
+_PLAIN = Fate()
 
 
 class Stage:
@@ -39,17 +40,19 @@ class Stage:
         return self._script
 
     def fate(self, action: str, host: Doc, vm: Doc | None) -> Fate:
-        """What becomes of ACTION; counted, so to be asked once for each."""
+        """What becomes of ACTION, its usual delay included; counted, so to be asked once for each."""
         script = self.script()
+        usual = script.usual_delay(action)
         try:
             own = own_rule(vm.get("user", {})) if vm else ()
         except ValueError as error:
             raise Permanent(f"the VM's DUMMY attribute: {error}") from None
         if not own and not script.rules:
-            return _USUAL
+            return Fate(usual) if usual else _PLAIN
         with self._lock:
-            return self._dice.fate((*own, *script.rules), action, str(host.get("name", "")),
+            fate = self._dice.fate((*own, *script.rules), action, str(host.get("name", "")),
                                    int(vm["id"]) if vm else -1, len(own))
+        return replace(fate, delay=fate.delay + usual)
 
     def _look(self) -> tuple[int, int] | None:
         try:
@@ -75,11 +78,9 @@ def stage(ctx: Context) -> Stage:
 
 def act(ctx: Context, action: str, host: Doc, vm: Doc | None = None) -> None:
     """Let ACTION take its time; Temporary or Permanent when the script makes it fail, no end when it hangs."""
-    here = stage(ctx)
-    fate = here.fate(action, host, vm)
-    delay = here.script().usual_delay(action) + fate.delay
-    if delay:
-        ctx.sleep(delay)
+    fate = stage(ctx).fate(action, host, vm)
+    if fate.delay:
+        ctx.sleep(fate.delay)
     if fate.hang:
         ctx.sleep(math.inf)
     if fate.fail:
