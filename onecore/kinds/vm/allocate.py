@@ -119,7 +119,7 @@ def _requirements(req: Request, tree: Tree, found: Any, networks: list[int]) -> 
     if not clusters:
         raise NotAllocated("Incompatible clusters: the VM's images and networks have no cluster in common")
     tree.set("AUTOMATIC_REQUIREMENTS", "(" + " | ".join(f"CLUSTER_ID = {c}" for c in sorted(clusters)) + ")")
-    tree.set("AUTOMATIC_DS_REQUIREMENTS", "(" + " | ".join(f"CLUSTERS/ID @> {c}" for c in sorted(clusters)) + ")")
+    tree.set("AUTOMATIC_DS_REQUIREMENTS", "(" + " | ".join(f'"CLUSTERS/ID" @> {c}' for c in sorted(clusters)) + ")")
 
 
 def _template(tree: Tree, oid: int, cpu: int, vcpu: int, memory: int) -> bytes:
