@@ -105,15 +105,16 @@ def _device(item: str, what: str) -> dict[str, str]:
     first, *rest = item.split(":")
     if "=" in first:
         first, rest = "", [first, *rest]
-    out = _target(first, what) if first else {}
+    out, last = _target(first, what) if first else {}, ""
     for part in rest:
-        if not out or "=" in part:
-            key, equals, value = part.partition("=")
-            if not equals or not key:
-                raise CliError(f"{item!r}: {part!r} is not key=value")
-            out[key.upper()] = value
-        else:  # a colon that belongs to the value before it: a MAC address
-            out[list(out)[-1]] += f":{part}"
+        key, equals, value = part.partition("=")
+        if equals and key:
+            last = key.upper()
+            out[last] = value
+        elif last and not equals:  # a colon that belongs to the value before it, as in a MAC address
+            out[last] += f":{part}"
+        else:
+            raise CliError(f"{item!r}: {part!r} is not key=value")
     return out
 
 

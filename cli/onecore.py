@@ -91,7 +91,7 @@ def program_of_onecore() -> Program:
                 click.Option(["--port"], type=click.IntRange(1, 65535), help="Port of oned, else as configured."),
                 click.Option(
                     ["--dummy"],
-                    type=click.IntRange(1, MOST_HOSTS),
+                    type=click.IntRange(0, MOST_HOSTS),
                     default=0,
                     metavar="HOSTS",
                     help="Register so many hosts that only pretend, and datastores for them.",

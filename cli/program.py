@@ -76,6 +76,8 @@ def _invoke(program: Program, arguments: Sequence[str] | None) -> int:
         click.echo(error.format_message(), err=True)
     except click.Abort:
         return INTERRUPTED
+    except SystemExit:  # click ends a completion so, and a command whose reader went away
+        return 0
     except click.ClickException as error:
         _complain(program, error.format_message(), getattr(error, "ctx", None))
     except BrokenPipeError:

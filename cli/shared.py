@@ -106,9 +106,12 @@ def _edited(session: Session, kind: Kind, oid: int, append: bool) -> bool:
 def chown(kind: Kind) -> click.Command:
     """The command `chown`."""
 
-    def run(session: Session, kind: Kind, ids: str, user: str, group: str | None) -> int:
+    def run(session: Session, kind: Kind, ids: str, owner: str, group: str | None) -> int:
         """Give objects to another user, and group if it is named."""
-        uid, gid = id_of(session, _other("user"), user), -1 if group is None else id_of(session, _other("group"), group)
+        uid, gid = (
+            id_of(session, _other("user"), owner),
+            -1 if group is None else id_of(session, _other("group"), group),
+        )
         return each(session, kind, ids, lambda oid: session.call(kind.call("chown"), oid, uid, gid), "owner changed")
 
     return command(
@@ -116,7 +119,7 @@ def chown(kind: Kind) -> click.Command:
         "chown",
         run,
         ids_argument(kind),
-        object_argument(_other("user"), "user"),
+        object_argument(_other("user"), "owner"),
         object_argument(_other("group"), "group", required=False),
     )
 

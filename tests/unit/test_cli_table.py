@@ -54,7 +54,15 @@ def test_colours_are_only_around_states_and_header() -> None:
 
 @pytest.mark.parametrize(
     ("kilobytes", "text"),
-    [(0, "0K"), (512, "512K"), (1024, "1M"), (1536, "1.5M"), (131072, "128M"), (1024**2 * 8, "8G"), (1024**5 * 2, "2048P")],
+    [
+        (0, "0K"),
+        (512, "512K"),
+        (1024, "1M"),
+        (1536, "1.5M"),
+        (131072, "128M"),
+        (1024**2 * 8, "8G"),
+        (1024**5 * 2, "2048P"),
+    ],
 )
 def test_sizes(kilobytes: int, text: str) -> None:
     assert size(kilobytes, View()) == text
@@ -63,7 +71,11 @@ def test_sizes(kilobytes: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "short", "full"),
-    [(0, "  0d 00h00", "  0d 00h00m00s"), (90061, "  1d 01h01", "  1d 01h01m01s"), (-5, "  0d 00h00", "  0d 00h00m00s")],
+    [
+        (0, "  0d 00h00", "  0d 00h00m00s"),
+        (90061, "  1d 01h01", "  1d 01h01m01s"),
+        (-5, "  0d 00h00", "  0d 00h00m00s"),
+    ],
 )
 def test_durations(seconds: int, short: str, full: str) -> None:
     assert (lasted(seconds), lasted(seconds, full=True)) == (short, full)
