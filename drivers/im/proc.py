@@ -60,7 +60,7 @@ def traffic(net_dev: str, devices: Collection[str]) -> tuple[int, int]:
 
 
 def physical_devices(listed: str) -> frozenset[str]:
-    """Network devices that are not the kernel's own (bridges, taps, lo), from lines `name TAB link in /sys/class/net`."""
+    """Network devices that are not the kernel's own (bridge, tap, lo), of lines `name TAB link in /sys/class/net`."""
     pairs = (line.partition("\t") for line in listed.splitlines())
     return frozenset(name for name, _, link in pairs if link and "/virtual/" not in link)
 

@@ -123,19 +123,22 @@ class Connections:
 def open_connection(uri: str) -> Any:
     """A new connection with keepalive; Temporary when it cannot be made in time."""
     start_event_loop()
-
-    def make() -> Any:
-        made = libvirt.open(uri)
-        made.setKeepAlive(*_KEEPALIVE)
-        return made
-
-    call = Call(make)
-    if not call.wait(OPEN_SECONDS):
+    made = Call(lambda: _keep_alive(libvirt.open(uri)))
+    if not made.wait(OPEN_SECONDS):
         raise Temporary(f"libvirt at {uri} does not answer")
     try:
-        return call.result()
+        return made.result()
     except libvirt.libvirtError as error:
         raise Temporary(f"libvirt at {uri}: {error.get_error_message() or error}") from None
+
+
+def _keep_alive(connection: Any) -> Any:
+    try:
+        connection.setKeepAlive(*_KEEPALIVE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+    return connection
 
 
 def connections(ctx: Context) -> Connections:

@@ -6,12 +6,11 @@ import libvirt
 from drivers.base import DriverError, Permanent, Temporary
 
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN})
-_LOST = frozenset({
-    libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR})
+_LOST = frozenset({libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC})
 _FOR_NOW = _LOST | {
     libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_NO_MEMORY, libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
     libvirt.VIR_ERR_RESOURCE_BUSY, libvirt.VIR_ERR_OPERATION_ABORTED}
-_BROKEN_TEXT = ("client socket is closed", "End of file while reading data", "keepalive")
+_CLOSED = "client socket is closed"
 
 
 def is_gone(error: libvirt.libvirtError) -> bool:
@@ -21,8 +20,8 @@ def is_gone(error: libvirt.libvirtError) -> bool:
 
 def is_lost(error: libvirt.libvirtError) -> bool:
     """Whether the connection, not the request, is what failed."""
-    text = str(error)
-    return error.get_error_code() in _LOST - {libvirt.VIR_ERR_SYSTEM_ERROR} or any(t in text for t in _BROKEN_TEXT)
+    return (error.get_error_code() in _LOST or error.get_error_domain() == libvirt.VIR_FROM_RPC
+            or _CLOSED in str(error))
 
 
 def in_words(error: libvirt.libvirtError, doing: str) -> DriverError:

@@ -19,7 +19,7 @@ from drivers.vm.guest import Guest, end, end_if_there, find
 from drivers.vm.hypervisor import prove_in_background
 from onecore.wire.messages import Doc
 
-RESEND_SECONDS = 5.0
+RESEND_SECONDS = 3.0
 """A guest that is still booting misses the power button, so it is pressed again."""
 _POLL = 0.25
 

@@ -9,8 +9,9 @@ from drivers.vm.domain.element import Element, Item, Part, Property, Value
 from drivers.vm.domain.os import boot_order, disk_device
 from drivers.vm.domain.values import attr, const, lower, number, section, truth, whole
 
-_RATES = tuple(f"{kind}_{unit}_SEC{rest}" for kind in ("TOTAL", "READ", "WRITE") for unit in ("BYTES", "IOPS")
-               for rest in ("", "_MAX", "_MAX_LENGTH"))
+_LAST_PORT = 5
+_RATES = tuple(f"{kind}_{unit}_SEC{rest}" for rest in ("", "_MAX", "_MAX_LENGTH") for unit in ("BYTES", "IOPS")
+               for kind in ("TOTAL", "READ", "WRITE"))
 
 
 def all_disks(part: Part) -> Iterable[Item]:
@@ -35,6 +36,18 @@ def bus(part: Part, disk: Item) -> str:
 
 def _is_cd(part: Part) -> bool:
     return str(part.item.get("TYPE") or "").upper() == "CDROM"
+
+
+def _unit(part: Part) -> Value:
+    """The place of an `hd` disk on SATA, counted from the end: libvirt would put hda where sda is."""
+    target = str(part.item.get("TARGET") or "")
+    if bus(part, part.item) != "sata" or not target.startswith("hd"):
+        return None
+    return max(_LAST_PORT - (ord(target[2:3] or "a") - ord("a")), 0)
+
+
+def _drive(name: str, value: Value) -> Property:
+    return Property(f"address/@{name}", lambda part: None if _unit(part) is None else value)
 
 
 def _device(part: Part) -> str:
@@ -108,6 +121,9 @@ ELEMENTS = (
         _source(True),
         Property("target/@dev", attr("TARGET")),
         Property("target/@bus", lambda part: bus(part, part.item)),
+        _drive("type", "drive"),
+        _drive("controller", 0),
+        Property("address/@unit", _unit),
         Property("readonly", lambda part: _is_cd(part) or truth(part.item, "READONLY")),
         Property("boot/@order", lambda part: None if truth(part.item, "CONTEXT")
                  else boot_order(part, disk_device(part.item))),

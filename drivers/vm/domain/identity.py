@@ -24,7 +24,6 @@ ELEMENTS = (
         Property("name", lambda part: domain_name(part.vm["id"])),
         Property("uuid", _uuid),
         Property("title", lambda part: str(part.vm.get("name") or "").replace("\n", " ") or None),
-        Property("bootloader", lambda part: section(part, "OS").get("BOOTLOADER") or None),
         Property("on_poweroff", const("destroy")),
         Property("on_reboot", const("restart")),
         Property("on_crash", const("destroy")),

@@ -60,7 +60,6 @@ ELEMENTS = (
         Property("type", lambda part: "hvm"),
         Property("loader/@readonly", lambda part: "yes" if _loader(part) else None),
         Property("loader/@type", lambda part: "pflash" if _loader(part) else None),
-        Property("loader/@format", lambda part: section(part, "OS").get("FIRMWARE_FORMAT") if _loader(part) else None),
         Property("loader/@secure", lambda part: "yes" if is_secure(part) else None),
         Property("loader", _loader),
         Property("nvram", _nvram),

@@ -1,0 +1,55 @@
+"""Runs driver actions as a driver process does, on the tests' own machine, and keeps what they emit."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from drivers.context import Surroundings
+from drivers.execute import execute
+from drivers.journal import Journal
+from drivers.token import Token
+from onecore.wire.messages import Command, Doc, Message, News, Result
+
+
+class Bench:
+    """One driver process's worth of actions on one home."""
+
+    def __init__(self, home: Path, host: Doc, **settings: Any) -> None:
+        self.host, self.messages = host, list[Message]()
+        self._around = Surroundings(home, {"kvm": settings}, time.monotonic, Token.wait, self.messages.append,
+                                    Journal())
+        self._op = 0
+
+    def do(self, action: str, vm: Doc | None = None, *, family: str = "vm", driver: str = "kvm", timeout: float = 60.0,
+           **args: Any) -> Result:
+        """Carry one command out."""
+        self._op += 1
+        args = {"host": self.host, **({"vm": vm} if vm else {}), **args}
+        generation, number = (vm["generation"], vm["id"]) if vm else (0, -1)
+        command = Command(self._op, 1, 1, generation, "lane", driver, action, ("vm", number), timeout, "live", args)
+        return execute(self._around, family, command, Token())
+
+    def ok(self, action: str, vm: Doc | None = None, **args: Any) -> Doc:
+        """Carry one command out that must succeed; its data."""
+        result = self.do(action, vm, **args)
+        assert result.ok, result.error
+        return result.data
+
+    def states(self, number: int) -> list[tuple[int, str]]:
+        """Generation and state of the news about a VM, in order."""
+        return [(m.generation, m.state) for m in self.messages if isinstance(m, News) and m.vm == number]
+
+    def close(self) -> None:
+        """End its watches and connections."""
+        self._around.kept.close()
+
+
+def until(true: Callable[[], object], seconds: float, what: str = "") -> float:
+    """Wait until something is true; the seconds it took.  Fails after SECONDS."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, f"{what or true}: not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - began

@@ -1,0 +1,86 @@
+"""What tests of the KVM drivers stand on: guests of one boot sector that start at once, on a libvirt that answers.
+
+The guest says U on its serial port, then sleeps until its ACPI power button is pressed and powers off:
+
+    cli; ds = ss = 0; sp = 0x7c00; out 0x602, 0x100 (power button enabled); out 0x3f8, 'U', '\\n'; sti
+    loop: hlt; in ax, 0x600; test ah, 1; jz loop; out 0x604, 0x2000 (soft off); jmp loop
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import libvirtd
+import pytest
+
+from onecore.wire.messages import Doc
+
+BRIDGE = "onectest0"
+BUTTON = bytes.fromhex("fa31c08ed88ed0bc007cba0206b80001efbaf803b055eeb00aeefbf4ba0006edf6c40174f6ba0406b80020efebed")
+_LOCK = "/run/onecore-kvm-tests.lock"
+
+
+def host() -> Doc:
+    """This machine."""
+    return {"id": 5, "name": "here", "im_mad": "kvm", "vm_mad": "kvm", "attrs": {}}
+
+
+def vm(home: Path, number: int) -> Doc:
+    """A VM whose disk lies in its directory, with a NIC in a bridge of the tests' own."""
+    directory = home / "datastores" / "0" / str(number)
+    directory.mkdir(parents=True, exist_ok=True)
+    sector = BUTTON.ljust(510, b"\0") + b"\x55\xaa"
+    (directory / "disk.0").write_bytes(sector.ljust(1 << 20, b"\0"))
+    disk = {"DISK_ID": "0", "TYPE": "FILE", "IMAGE_ID": "1", "SOURCE": "/nowhere", "FORMAT": "raw", "CLONE": "NO",
+            "TARGET": "vda", "DEV_PREFIX": "vd"}
+    nic = {"NIC_ID": "0", "VN_MAD": "bridge", "BRIDGE": BRIDGE, "MAC": f"02:00:c0:a8:7b:{number % 256:02x}"}
+    return {"id": number, "name": f"vm{number}", "generation": 1, "deploy_id": "", "uuid": "", "dir": str(directory),
+            "cpu": 0.1, "vcpu": 1, "memory_mb": 16, "attrs": {"GRAPHICS": {"TYPE": "NONE"}}, "disks": [disk],
+            "nics": [nic], "user": {}, "context": {}, "context_disk": None, "context_files": []}
+
+
+def pid_of(number: int) -> int:
+    """The QEMU of VM number."""
+    return int(Path(f"/run/libvirt/qemu/one-{number}.pid").read_text())
+
+
+def kill(number: int) -> None:
+    """End the guest behind everybody's back."""
+    os.kill(pid_of(number), signal.SIGKILL)
+
+
+def domains(numbers: range) -> list[str]:
+    """Which of these VMs have a domain, running or not."""
+    listed = subprocess.run(["virsh", "-q", "-c", "qemu:///system", "list", "--all", "--name"], capture_output=True,
+                            text=True, check=True).stdout.split()
+    return [f"one-{number}" for number in numbers if f"one-{number}" in listed]
+
+
+@contextmanager
+def alone(numbers: range) -> Iterator[None]:
+    """This machine's libvirt for one test; skips where there is none, or where these VMs are somebody's."""
+    libvirtd.need()
+    with open(_LOCK, "w") as lock:
+        _take(lock)
+        if domains(numbers):
+            pytest.skip(f"this machine's libvirt runs {', '.join(domains(numbers))} already")
+        try:
+            yield
+        finally:
+            for name in domains(numbers):
+                subprocess.run(["virsh", "-q", "-c", "qemu:///system", "destroy", name], capture_output=True)
+            if Path(f"/sys/class/net/{BRIDGE}").exists():
+                subprocess.run(["ip", "link", "delete", "dev", BRIDGE], check=False)
+            shutil.rmtree(f"/run/onecore/bridges/{BRIDGE}", ignore_errors=True)
+
+
+def _take(lock: IO[str]) -> None:
+    """Two runs of the tests at once take turns: they use the same names."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
