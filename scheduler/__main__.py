@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the match-maker until SIGTERM; the exit code."""
     given = _arguments(arguments)
     try:
-        config = load(given.config)
+        own = given.home / "sched.conf"
+        config = load(given.config or (own if own.is_file() else None))
         reopen = open_log(config, given.home)
     except (ConfigError, OSError) as error:
         print(f"onesched: {error}", file=sys.stderr)
@@ -40,7 +41,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     home = "/var/lib/onecore" if os.geteuid() == 0 else Path.home() / ".local/share/onecore"
     parser.add_argument("--home", type=Path, default=Path(home), help="where sched_auth is and the log goes")
     parser.add_argument("--endpoint", help="URL of oned, rather than the one of the settings")
-    parser.add_argument("--config", type=Path, help="settings (sched.conf); all defaults without")
+    parser.add_argument("--config", type=Path, help="settings (default: HOME/sched.conf when it is there)")
     return parser.parse_args(arguments)
 
 

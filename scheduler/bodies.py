@@ -162,7 +162,8 @@ def vm(body: Body) -> Vm:
     state, lcm = _whole(body, "STATE"), _whole(body, "LCM_STATE")
     at, store = (-1, -1) if last is None else (_whole(last, "HID", -1), _whole(last, "DS_ID", -1))
     waits = state == VmState.PENDING
-    keeps = waits and last is not None and (last.findtext("ACTION") in _KEPT_DISKS)
+    keeps = waits and last is not None and (
+        last.findtext("ACTION") in _KEPT_DISKS or _whole(body, "PREV_STATE") in (VmState.STOPPED, VmState.UNDEPLOYED))
     return Vm(
         _whole(body, "ID"), state, lcm, at, store, _demand(body, waits, store if keeps else -1),
         number(body.findtext("USER_TEMPLATE/USER_PRIORITY") or "", 0.0),

@@ -58,5 +58,5 @@ class Feed(threading.Thread):
         self._since = batch.last
         if batch.events or batch.reset:
             self._tell(News(self, batch))
-            self._ended.wait(PACE - (time.monotonic() - begun))
+        self._ended.wait(max(0.0, PACE - (time.monotonic() - begun)))
         return not batch.reset

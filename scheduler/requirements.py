@@ -195,9 +195,16 @@ def _comparison(cursor: _Cursor) -> Compare:
 
 
 def _name(cursor: _Cursor) -> str:
+    """An attribute; a path is taken without its quotes too, as no comparison has another use for `/`."""
     if cursor.kind not in ("word", "quoted") or cursor.text == '""':
         raise cursor.unexpected("an attribute, ! or (")
-    return cursor.take().strip('"')
+    name = cursor.take().strip('"')
+    while cursor.at("/"):
+        cursor.step()
+        if cursor.kind != "word":
+            raise cursor.unexpected("the rest of a path")
+        name += "/" + cursor.take()
+    return name
 
 
 def _operator(cursor: _Cursor) -> Operator:

@@ -86,7 +86,7 @@ class Session:
             if error:
                 LOG.warning("VM %d: message not written: %s", task.vm, error)
         elif error:
-            LOG.warning("VM %d: refused on host %d (%s): %s", task.vm, task.host, task.name, error)
+            LOG.warning("VM %d: not on host %d (%s): %s", task.vm, task.host, task.name, error)
         else:
             LOG.info("VM %d: on host %d (%s), datastore %d, rank %d",
                      task.vm, task.host, task.name, task.store, task.rank)

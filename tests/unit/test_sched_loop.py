@@ -308,7 +308,7 @@ def test_the_process_lives_through_kill_and_hangup_and_ends_on_term(oned: FakeOn
 def test_bad_settings_end_the_process_with_a_word(tmp_path: Path) -> None:
     (tmp_path / "sched.conf").write_text("polcy = 1")
     ended = subprocess.run(
-        [sys.executable, "-m", "scheduler", "--home", str(tmp_path), "--config", str(tmp_path / "sched.conf")],
+        [sys.executable, "-m", "scheduler", "--home", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=20,
