@@ -21,6 +21,7 @@ home='' port='' dummy='' down=''
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 
 read_arguments() {
+    options=${*:+ $*}
     while [ $# -gt 0 ]; do
         case $1 in
             --home) home=${2:?--home needs a directory}; shift ;;
@@ -54,14 +55,18 @@ create() { # COMMAND create, with the template on standard input
 
 there() { one "$1" show "$2" > /dev/null 2>&1; }
 
-value() { # a value in the JSON that "COMMAND show NAME" gives, e.g. value onevm web VM.TEMPLATE.NIC.IP; nothing if it is not there
-    one "$1" show "$2" -j 2> /dev/null | python3 -c '
+value() { # values in the JSON of "COMMAND show NAME", as value onevm web VM.STATE VM.TEMPLATE.NIC.IP; nothing when there is no such thing
+    local command=$1 name=$2
+    shift 2
+    one "$command" show "$name" -j 2> /dev/null | python3 -c '
 import json, sys
-value = json.load(sys.stdin)
-for key in sys.argv[1].split("."):
-    value = value[0] if isinstance(value, list) else value
-    value = value.get(key, "") if isinstance(value, dict) else ""
-print(value)' "$3" 2> /dev/null || true
+document = json.load(sys.stdin)
+def find(value, path):
+    for key in path.split("."):
+        value = value[0] if isinstance(value, list) else value
+        value = value.get(key, "") if isinstance(value, dict) else ""
+    return str(value)
+print("/".join(find(document, path) for path in sys.argv[1:]))' "$@" 2> /dev/null || true
 }
 
 until_true() { # wait at most $1 seconds for a command to succeed
@@ -173,7 +178,7 @@ CONTEXT = [ NETWORK = "YES", SET_HOSTNAME = "\$NAME", SSH_PUBLIC_KEY = "\$USER[S
 END
 }
 
-vm_runs() { [ "$(value onevm $name VM.STATE)/$(value onevm $name VM.LCM_STATE)" = 3/3 ]; }
+vm_runs() { [ "$(value onevm $name VM.STATE VM.LCM_STATE)" = 3/3 ]; }
 
 make_vm() {
     case $(value onevm $name VM.STATE) in
@@ -217,7 +222,7 @@ Next:
   export PATH=$checkout/.venv/bin:\$PATH ONE_AUTH=$ONE_AUTH ONE_XMLRPC=$ONE_XMLRPC
   onevm list
   onetemplate instantiate $name --name second
-To stop and remove it all: ./quickstart.sh --down$([ -z "$dummy" ] || echo " --dummy")
+To stop and remove it all: ./quickstart.sh --down$options
 END
 }
 
