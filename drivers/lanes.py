@@ -17,7 +17,7 @@ class Limits:
     lane_width: int = 4
     """Commands of one lane at work at once; as many stuck ones are borne."""
     lane_queue: int = 1000
-    """Commands of one lane that wait; one more is refused for now."""
+    """Commands of one lane that wait for those at work; one more is refused for now."""
     threads: int = 64
     """Commands of all lanes at work at once."""
     stuck_after: float = 10.0
@@ -70,7 +70,7 @@ class Lanes:
         lane = self._lanes.setdefault(job.command.lane, _Lane())
         if lane.stuck >= self._limits.lane_width:
             return f"{lane.stuck} commands of lane {job.command.lane} do not end"
-        if len(lane.waiting) >= self._limits.lane_queue:
+        if len(lane.waiting) + lane.running >= self._limits.lane_queue + self._limits.lane_width:
             return f"{len(lane.waiting)} commands of lane {job.command.lane} wait already"
         lane.waiting.append(job)
         self._list(lane)

@@ -78,8 +78,8 @@ class Pool:
 
     @property
     def busy(self) -> bool:
-        """Whether any command is at work."""
-        return bool(self._started)
+        """Whether any command is here that sweep() may have to look at."""
+        return bool(self._jobs)
 
     def close(self, seconds: float) -> bool:
         """Cancel everything and wait at most SECONDS; whether all ended."""
@@ -130,7 +130,9 @@ class Pool:
         if self._jobs.get(job.command.op) is not job:
             return []
         del self._jobs[job.command.op]
-        return self._queue(job.successor) if job.successor else []
+        refused = self._queue(job.successor) if job.successor else []
+        self._wake(1 if job.successor else 0)
+        return refused
 
     def _give_up(self, job: Job) -> list[Result | Job]:
         self._stuck += 1

@@ -34,8 +34,8 @@ def test_lanes_take_turns() -> None:
 
 
 def test_a_full_lane_refuses_and_others_do_not() -> None:
-    lanes = Lanes(Limits(lane_queue=2))
-    assert [bool(lanes.add(job(op))) for op in range(3)] == [False, False, True]
+    lanes = Lanes(Limits(lane_queue=2, lane_width=1))
+    assert [bool(lanes.add(job(op))) for op in range(4)] == [False, False, False, True]
     assert not lanes.add(job(9, "b"))
 
 
