@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,10 @@ from drivers.base import Context, Temporary
 from drivers.vm.connection import Call, answer, open_connection, uri_of
 from drivers.vm.domain import domain_name
 from drivers.vm.guest import Guest, guest_of, guests
-from onecore.wire.messages import Doc, News
+from drivers.vm.roster import Emit, Roster, meaning
+from onecore.wire.messages import Doc
 
 RETRY_SECONDS = 1.0
-
-Emit = Callable[[News], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,73 +33,12 @@ class Event:
     detail: int
 
 
-def meaning(event: int, detail: int) -> tuple[str, str] | None:
-    """State and detail that a lifecycle event stands for; None: it is no news."""
-    if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
-        return _STOPPED.get(detail, ("poweroff", ""))
-    if event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED and detail == libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR:
-        return "suspended", "I/O error"
-    return _EVENTS.get(event)
-
-
-_EVENTS = {
-    libvirt.VIR_DOMAIN_EVENT_STARTED: ("running", ""),
-    libvirt.VIR_DOMAIN_EVENT_RESUMED: ("running", "resumed"),
-    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: ("suspended", ""),
-    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: ("suspended", "by the guest"),
-    libvirt.VIR_DOMAIN_EVENT_CRASHED: ("crashed", "the guest's kernel panicked"),
-}
-_STOPPED = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: ("poweroff", "shut down"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: ("poweroff", "destroyed"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: ("crashed", "the guest crashed"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: ("crashed", "QEMU ended"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: ("gone", "saved"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: ("gone", "migrated"),
-}
-
-
-class Roster:
-    """The domains of one host that a watch has seen run, by name, and the news that follow.  No libvirt in here."""
-
-    def __init__(self, hid: int, emit: Emit) -> None:
-        self._hid, self._emit = hid, emit
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def stock(self, running: list[tuple[str, int, int, str]]) -> None:
-        """All domains of ours there are, as (name, VM, generation, state): news of each, and of those that vanished."""
-        names = {name for name, *_ in running}
-        for name in [name for name in self._seen if name not in names]:
-            self._tell(*self._seen.pop(name), "gone", "")
-        for name, vm, generation, state in running:
-            self._seen[name] = (vm, generation)
-            self._tell(vm, generation, state, "")
-
-    def started(self, name: str, whose: tuple[int, int] | None, detail: str = "") -> None:
-        """A domain started; WHOSE: VM and generation, None when it is not ours or was gone before one could ask."""
-        if whose is None:
-            self._seen.pop(name, None)
-        else:
-            self._seen[name] = whose
-            self._tell(*whose, "running", detail)
-
-    def changed(self, name: str, state: str, detail: str) -> None:
-        """A domain changed; of one never seen to start there is nothing to tell."""
-        whose = self._seen.get(name)
-        if state not in ("running", "suspended"):
-            self._seen.pop(name, None)
-        if whose is not None:
-            self._tell(*whose, state, detail)
-
-    def _tell(self, vm: int, generation: int, state: str, detail: str) -> None:
-        self._emit(News(self._hid, vm, generation, state, detail))
-
-
 class HostWatch:
     """The watch of one host: a thread that holds a connection of its own and makes it anew when it breaks."""
 
-    def __init__(self, hid: int, uri: str, emit: Emit) -> None:
-        self._uri = uri
+    def __init__(self, hid: int, uri: str, emit: Emit, log: Callable[[str, str], None]) -> None:
+        self._uri, self._log = uri, log
+        self._away = False
         self._roster = Roster(hid, emit)
         self._expected: dict[str, tuple[int, int]] = {}
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -119,14 +58,24 @@ class HostWatch:
         while not self._closed.is_set():
             try:
                 self._session()
-            except (Temporary, libvirt.libvirtError):
-                self._closed.wait(RETRY_SECONDS)
+            except (Temporary, libvirt.libvirtError) as error:
+                self._lost(str(error))
+            except Exception:
+                self._lost(traceback.format_exc())
+            self._closed.wait(RETRY_SECONDS)
+
+    def _lost(self, why: str) -> None:
+        """Said once, not at every attempt."""
+        if not self._away and not self._closed.is_set():
+            self._log("warning", f"the watch of {self._uri} waits for libvirt: {why}")
+        self._away = True
 
     def _session(self) -> None:
         connection = open_connection(self._uri)
         self._events = queue.SimpleQueue()
         try:
             self._subscribe(connection)
+            self._away = False
             self._roster.stock(answer(lambda: [_row(guest) for guest in guests(connection)]))
             while not self._closed.is_set() and connection.isAlive():
                 self._next(connection)
@@ -197,7 +146,7 @@ class Watches:
 
 def watch(ctx: Context, host: Doc) -> None:
     """Watch HOST from now on; a watch there was before is replaced."""
-    _watches(ctx).put(host["id"], HostWatch(host["id"], uri_of(ctx), ctx.emit))
+    _watches(ctx).put(host["id"], HostWatch(host["id"], uri_of(ctx), ctx.emit, ctx.log))
 
 
 def unwatch(ctx: Context, host: Doc) -> None:

@@ -23,13 +23,13 @@ class Bench:
         self._op = 0
 
     def do(self, action: str, vm: Doc | None = None, *, family: str = "vm", driver: str = "kvm", timeout: float = 60.0,
-           **args: Any) -> Result:
+           token: Token | None = None, **args: Any) -> Result:
         """Carry one command out."""
         self._op += 1
         args = {"host": self.host, **({"vm": vm} if vm else {}), **args}
         generation, number = (vm["generation"], vm["id"]) if vm else (0, -1)
         command = Command(self._op, 1, 1, generation, "lane", driver, action, ("vm", number), timeout, "live", args)
-        return execute(self._around, family, command, Token())
+        return execute(self._around, family, command, token or Token())
 
     def ok(self, action: str, vm: Doc | None = None, **args: Any) -> Doc:
         """Carry one command out that must succeed; its data."""

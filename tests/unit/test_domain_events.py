@@ -5,7 +5,7 @@ import pytest
 
 libvirt = pytest.importorskip("libvirt")
 
-from drivers.vm.events import Roster, meaning  # noqa: E402
+from drivers.vm.roster import Roster, meaning  # noqa: E402
 from onecore.wire.messages import News  # noqa: E402
 
 
