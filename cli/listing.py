@@ -16,6 +16,7 @@ from cli.command import command
 from cli.errors import CliError
 from cli.ids import id_of, pool_arguments
 from cli.kind import Column, Kind, View
+from cli.list_options import arguments, options
 from cli.session import Session, coloured, on_terminal
 
 if TYPE_CHECKING:
@@ -43,50 +44,12 @@ class Listing:
 
 def list_(kind: Kind) -> click.Command:
     """The command `list`."""
-    return command(kind, "list", run_list, *_arguments(kind), *_options(), help=f"List {kind.title}.")
+    return command(kind, "list", run_list, *arguments(kind), *options(), help=f"List {kind.title}.")
 
 
 def top(kind: Kind) -> click.Command:
     """The command `top`."""
-    return command(kind, "top", run_top, *_arguments(kind), *_options(), help=f"List {kind.title} again and again.")
-
-
-def _arguments(kind: Kind) -> list[click.Parameter]:
-    return [click.Argument(["filterflag"], required=False, default="a")] if kind.filtered else []
-
-
-def _options() -> list[click.Parameter]:
-    return [
-        *formats.options(),
-        click.Option(["-l", "--list", "names"], metavar="X,Y", help="Columns to show."),
-        click.Option(["-c", "--listconf", "named"], metavar="NAME", help="A named set of columns."),
-        click.Option(
-            ["-d", "--delay"], type=click.FloatRange(min=0.1), default=5.0, help="Seconds between refreshes of top."
-        ),
-        click.Option(
-            ["-f", "--filter", "condition"], metavar="A=B,C~D", help="Only rows that meet = != < <= > >= or ~."
-        ),
-        click.Option(
-            ["--operator"],
-            type=click.Choice(["AND", "OR"], case_sensitive=False),
-            default="AND",
-            help="How conditions join.",
-        ),
-        click.Option(["--csv"], is_flag=True, help="Comma separated values."),
-        click.Option(["--csv-del", "delimiter"], metavar="CHAR", default=",", help="Separator of --csv."),
-        click.Option(["--no-pager"], is_flag=True, help="Never through $ONE_PAGER."),
-        click.Option(["--no-header"], is_flag=True, help="No header line."),
-        click.Option(["--adjust"], metavar="X,Y", help="Columns as wide as their content."),
-        click.Option(["-s", "--size"], metavar="X=N,Y=M", help="Widths of columns."),
-        click.Option(
-            ["--expand"], metavar="X=0.4,Y", is_flag=False, flag_value="", help="Columns that fill the terminal."
-        ),
-        click.Option(["--no-expand"], is_flag=True, help="Fill nothing."),
-        click.Option(["--extended"], is_flag=True, help="Bodies with everything (xml, json, yaml)."),
-        click.Option(["-n", "--numeric"], is_flag=True, help="Ids instead of names of users and groups."),
-        click.Option(["-k", "--kilobytes"], is_flag=True, help="Sizes in kilobytes."),
-        click.Option(["--describe"], is_flag=True, help="Tell what the columns mean."),
-    ]
+    return command(kind, "top", run_top, *arguments(kind), *options(), help=f"List {kind.title} again and again.")
 
 
 def run_list(session: Session, kind: Kind, filterflag: str = "", describe: bool = False, **given: Any) -> None:

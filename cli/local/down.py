@@ -67,19 +67,13 @@ def _progress(home: Home) -> str:
 def under_way(status: Mapping[str, Any]) -> str:
     """The operations of onecore.status in a few words."""
     work = status.get("under_way")
-    if isinstance(work, int):
-        return f"{work} operations under way"
-    if isinstance(work, list) and work:
-        return (
-            f"{len(work)} operations under way: "
-            + ", ".join(_words(one) for one in work[:5])
-            + (" ..." if work[5:] else "")
-        )
+    if work:
+        return f"{len(work)} under way: " + ", ".join(_words(one) for one in work[:5]) + (" ..." if work[5:] else "")
     return ""
 
 
-def _words(one: object) -> str:
-    return " ".join(str(part) for part in one.values()) if isinstance(one, dict) else str(one)
+def _words(one: Mapping[str, Any]) -> str:
+    return " ".join(str(one[key]) for key in ("kind", "id", "command", "step") if one.get(key) not in (None, ""))
 
 
 def _tell(text: str) -> None:

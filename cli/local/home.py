@@ -41,11 +41,14 @@ class Home:
         """The match-maker and the core, in the order in which they are stopped."""
         return Daemon("onesched", self.run / "onesched.pid"), Daemon("oned", self.run / "oned.pid")
 
-    def endpoint(self, port: int | None = None) -> str:
-        """The URL of its oned: with PORT, else as last started, else as configured."""
+    def endpoint(self) -> str:
+        """The URL of its oned: where it was started, else where it would be."""
         stored = self.run / "endpoint"
-        if port is None and stored.is_file():
-            return stored.read_text(encoding="utf-8").strip()
+        running = self.daemons()[1].pid() is not None and stored.is_file()
+        return stored.read_text(encoding="utf-8").strip() if running else self.configured()
+
+    def configured(self, port: int | None = None) -> str:
+        """The URL that its configuration gives, with PORT on top."""
         server = self._server()
         listen = str(server.get("listen", ""))
         host = listen if listen not in ("", "0.0.0.0", "::") else "127.0.0.1"

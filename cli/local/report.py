@@ -11,11 +11,13 @@ from cli.cells import lasted, size
 from cli.errors import FAILED, CliError
 from cli.kind import View
 from cli.local import launch
-from cli.local.home import Home
+from cli.local.home import Daemon, Home
 
 if TYPE_CHECKING:
     from onecore.wire.client import Client
 
+_KNOWN = ("home", "pid", "started", "uptime", "sizes")
+"""What the answer says that is told from elsewhere."""
 _FILES = (("database", "onecore.db*"), ("monitor series", "monitor.db*"), ("logs", "log/**/*"))
 
 
@@ -33,7 +35,7 @@ def ask(client: Client) -> dict[str, Any] | None:
 
 
 def status(home: Home, as_json: bool = False) -> int:
-    """Tell the state of both daemons; 0 when both run and oned answers, else 255."""
+    """Tell the state of both daemons; 0 when oned answers and the match-maker that belongs to it runs, else 255."""
     endpoint = home.endpoint()
     answer = ask(launch.client(home, endpoint)) if home.auth.exists() else None
     pids = {daemon.name: daemon.pid() for daemon in reversed(home.daemons())}
@@ -45,21 +47,27 @@ def status(home: Home, as_json: bool = False) -> int:
         )
     else:
         print("\n".join(_lines(home, endpoint, answer)))
-    return 0 if answer is not None and pids["onesched"] else FAILED
+    return 0 if answer is not None and (pids["onesched"] or not pids["oned"]) else FAILED
 
 
 def _lines(home: Home, endpoint: str, answer: Mapping[str, Any] | None) -> Iterator[str]:
     for daemon in reversed(home.daemons()):
-        pid = daemon.pid()
-        running = f"running, pid {pid}, for {lasted(daemon.uptime()).strip()}" if pid else "not running"
-        silent = " but does not answer" if daemon.name == "oned" and pid and answer is None else ""
-        yield f"{daemon.name:<20}: {running}{silent}"
+        yield f"{daemon.name:<20}: {_state(daemon, answer if daemon.name == 'oned' else {})}"
     yield f"{'home':<20}: {home.path}"
     yield f"{'endpoint':<20}: {endpoint}"
     for name, amount in sizes(home).items():
         yield f"{name:<20}: {size(amount / 1024, View())}"
-    for key, value in _flat(answer or {}):
+    told = {key: value for key, value in (answer or {}).items() if key not in _KNOWN}
+    for key, value in _flat(told):
         yield f"{key:<20}: {value}"
+
+
+def _state(daemon: Daemon, answer: Mapping[str, Any] | None) -> str:
+    pid = daemon.pid()
+    if pid is None:
+        return f"running, pid {answer['pid']}, not started by `onecore up`" if answer else "not running"
+    silent = " but does not answer" if answer is None else ""
+    return f"running, pid {pid}, for {lasted(daemon.uptime()).strip()}{silent}"
 
 
 def sizes(home: Home) -> dict[str, int]:

@@ -25,7 +25,7 @@ def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
     home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     if dummy:
         demo.prepare(home)
-    endpoint = home.endpoint(port)
+    endpoint = home.configured(port)
     sched, oned = home.daemons()
     running = oned.pid()
     if running:

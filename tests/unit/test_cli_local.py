@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if method == "onecore.version":
             value = "<string>9.9.9</string>"
         elif method == "onecore.status":
-            work = '[{"vm": 7, "step": "epilog"}]'
+            work = '[{"kind": "vm", "id": 7, "command": "tm.epilog", "since": 1, "step": ""}]'
             value = f'<string>{{"version": "9.9.9", "counts": {{"vm": 3}}, "under_way": {work}}}</string>'
         elif method in POOLS:
             tag = POOLS[method]
@@ -136,6 +136,7 @@ def test_up_status_down(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert (home.path / "ended").exists()
     assert [daemon.pid() for daemon in home.daemons()] == [None, None]
     assert main(["status", "--home", str(home.path)]) == 255
+    assert "http://127.0.0.1:2633/RPC2" in capsys.readouterr().out
     assert main(["down", "--home", str(home.path)]) == 0
     assert "oned does not run" in capsys.readouterr().err
 
@@ -189,7 +190,7 @@ def test_down_gives_up_and_down_now_kills(
     capsys.readouterr()
     assert main(["down", "--home", str(home.path)]) == 255
     said = capsys.readouterr().err
-    assert "waiting for oned: 1 operations under way: 7 epilog" in said
+    assert "waiting for oned: 1 under way: vm 7 tm.epilog" in said
     assert "`onecore down --now` kills it" in said
     assert main(["down", "--home", str(home.path), "--now"]) == 0
     assert home.daemons()[1].pid() is None
@@ -251,7 +252,7 @@ def test_a_zombie_does_not_run() -> None:
 def test_endpoints(tmp_path: Path, config: str, number: int | None, url: str) -> None:
     home = Home(tmp_path)
     home.config.write_text(config)
-    assert home.endpoint(number) == url
+    assert home.configured(number) == url
 
 
 def test_the_home_of_a_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
