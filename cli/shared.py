@@ -74,7 +74,7 @@ def update(kind: Kind) -> click.Command:
         found = id_of(session, kind, oid)
         text = source.given(file)
         if text is not None:
-            session.call(kind.call("update"), found, text, int(append))
+            session.call(kind.call("update"), found, source.checked(text), int(append))
         elif not _edited(session, kind, found, append):
             session.told(f"{kind.tag} {found}: not changed")
             return
