@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from drivers.base import Context
 
 _SIZE = 64
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+T = TypeVar("T")
 Mark = tuple[int, int, int]
 Change = tuple[int, "Guest | None", "Guest | None"]
 """VM, what it was, what it is; None: gone."""
@@ -43,6 +46,35 @@ class Guest:
             return None
 
 
+class Spares:
+    """Files of guests that ended, for guests to come: ext4 is slow to make files soon after it removed many."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._free = [f"{directory}/{number}" for number in _names(directory)]
+        self._serial = count(max(_names(directory), default=0) + 1)
+
+    def give(self, path: str, text: bytes) -> Mark:
+        """A file with TEXT at PATH, where there was none."""
+        spare = self._free.pop() if self._free else self._another()
+        mark = _with_parent(spare, lambda: _overwrite(spare, text, os.O_CREAT))
+        _with_parent(path, lambda: os.rename(spare, path))
+        return mark
+
+    def keep(self, path: str) -> None:
+        """Take the file at PATH away; none there is fine."""
+        spare = self._another()
+        try:
+            os.stat(path)
+            _with_parent(spare, lambda: os.rename(path, spare))
+        except FileNotFoundError:
+            return
+        self._free.append(spare)
+
+    def _another(self) -> str:
+        return f"{self._directory}/{next(self._serial)}"
+
+
 class World:
     """Reads and writes guests; for followed hosts it knows what it wrote and finds what others did."""
 
@@ -50,6 +82,7 @@ class World:
         self._root = str(root)
         self._lock = threading.Lock()
         self._followed: dict[str, dict[int, tuple[Mark, Guest]]] = {}
+        self._spares = Spares(f"{root}/%spare")
 
     def get(self, host: str, vm: int) -> Guest | None:
         """The guest, None when there is none."""
@@ -58,9 +91,8 @@ class World:
 
     def put(self, host: str, vm: int, guest: Guest) -> None:
         """Make or change a guest; not durable, as no guest survives its host."""
-        directory = self._directory(host)
         with self._lock:
-            mark = _write(directory, vm, guest)
+            mark = self._write(self._directory(host), vm, guest)
             if host in self._followed:
                 self._followed[host][vm] = (mark, guest)
 
@@ -68,10 +100,7 @@ class World:
         """End a guest; none there is fine."""
         with self._lock:
             self._followed.get(host, {}).pop(vm, None)
-            try:
-                os.unlink(f"{self._directory(host)}/{vm}")
-            except FileNotFoundError:
-                return
+            self._spares.keep(f"{self._directory(host)}/{vm}")
 
     def guests(self, host: str) -> dict[int, Guest]:
         """All guests of a host."""
@@ -99,6 +128,14 @@ class World:
         with self._lock:
             known = self._followed.get(host)
             return [] if known is None else _differences(known, self._directory(host))
+
+    def _write(self, directory: str, vm: int, guest: Guest) -> Mark:
+        """Over what is there, or into a spare file that gets the name when it is complete."""
+        path, text = f"{directory}/{vm}", guest.text().encode().ljust(_SIZE)
+        try:
+            return _overwrite(path, text)
+        except FileNotFoundError:
+            return self._spares.give(path, text)
 
     def _directory(self, host: str) -> str:
         name = quote(host, safe="") or "%"
@@ -157,16 +194,20 @@ def _read(path: str) -> tuple[Mark, Guest] | None:
     return (mark, guest) if guest else None
 
 
-def _write(directory: str, vm: int, guest: Guest) -> Mark:
+def _overwrite(path: str, text: bytes, flags: int = 0) -> Mark:
     """One write of one size over what was there: a reader sees the old or the new."""
-    path = f"{directory}/{vm}"
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
     try:
-        fd = os.open(path, _FLAGS, 0o644)
-    except FileNotFoundError:
-        os.makedirs(directory, exist_ok=True)
-        fd = os.open(path, _FLAGS, 0o644)
-    try:
-        os.pwrite(fd, guest.text().encode().ljust(_SIZE), 0)
+        os.pwrite(fd, text, 0)
         return _mark(os.fstat(fd))
     finally:
         os.close(fd)
+
+
+def _with_parent(path: str, make: Callable[[], T]) -> T:
+    """MAKE something at PATH; its directory is made when it is missing."""
+    try:
+        return make()
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return make()

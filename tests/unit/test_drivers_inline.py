@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +94,29 @@ def test_host_names_stay_inside_the_home(make: Make, tmp_path: Path) -> None:
     for name in ("..", ".", "a/b", "../x", ""):
         assert world.do("deploy", host={"name": name}).ok
         assert world.do("state", host={"name": name}).data["state"] == "running"
-    assert len(list((tmp_path / "dummy").iterdir())) == 5
+    assert len([path for path in (tmp_path / "dummy").iterdir() if path.name != "%spare"]) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dummy"]
+
+
+def test_files_are_used_again(make: Make, tmp_path: Path) -> None:
+    world, spares = make("vm"), tmp_path / "dummy" / "%spare"
+    for vm in range(5):
+        world.do("deploy", {"id": vm})
+    for vm in range(5):
+        world.do("destroy", {"id": vm})
+    assert len(list(spares.iterdir())) == 5
+    world = make("vm")
+    world.do("deploy", {"id": 7, "generation": 9})
+    assert len(list(spares.iterdir())) == 4
+    assert world.do("state", {"id": 7}).data == {"state": "running", "generation": 9}
+
+
+def test_a_home_emptied_meanwhile_is_a_host_without_guests(make: Make, tmp_path: Path) -> None:
+    world = make("vm")
+    world.do("deploy")
+    world.do("destroy")
+    shutil.rmtree(tmp_path / "dummy")
+    assert world.do("destroy").ok and world.do("deploy").ok and world.do("state").data["state"] == "running"
 
 
 def test_news_of_changed_and_removed_guests(make: Make, tmp_path: Path) -> None:
