@@ -181,3 +181,13 @@ def monitor_all(core: Core) -> None:
     """Ask all."""
     for ds in list(core.store.all(Datastore)):
         monitor(core, ds)
+
+
+@method("one.datastore.enable", right="MANAGE", on="datastore")
+def enable(req: Request, ds: Datastore, enable: bool) -> int:
+    """Let the match-maker use a system datastore, or not."""
+    if ds.type != DatastoreType.SYSTEM:
+        raise BadArgument(f"datastore {ds.oid} ({ds.name}) is not a SYSTEM_DS; only those are enabled and disabled", ds.oid)
+    req.tx.put(replace(ds, state=0 if enable else 1))
+    req.tx.log("datastore", ds.oid, "update", keys=["STATE"])
+    return ds.oid
