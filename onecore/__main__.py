@@ -93,9 +93,8 @@ class Daemon:
         for box, progress in self.core.dispatcher.under_way():
             step = f", {progress.step} {progress.done}/{progress.total}" if progress else ""
             self.log.info(f"under way, goes on at the next start: {box.command} of {box.kind} {box.oid}{step}", box.rid)
-        self.dispatch.ready = False
         self.server.should_exit = True
-        self.core.changelog.wake_all()
+        self.core.changelog.close()
 
     def _stop(self, transport: PipeTransport, clock: RealClock) -> None:
         with contextlib.suppress(Exception):

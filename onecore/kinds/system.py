@@ -57,7 +57,7 @@ async def _events(req: Request, since: int, timeout: int = 0) -> Any:
         found = log.after(since) if log.in_memory(since) else await asyncio.to_thread(log.read, since)
         shown = [e for e in found if _visible(req, e)]
         left = end - req.core.clock.monotonic()
-        if shown or left <= 0:
+        if shown or left <= 0 or log.closing:
             return shown, found[-1].seq if found else log.last, False
         since = found[-1].seq if found else since
         if not found:

@@ -21,6 +21,8 @@ class ChangeLog:
         self._tail: deque[Event] = deque(maxlen=keep)
         self._waiting: set[Callable[[], None]] = set()
         self.last = 0
+        self.closing = False
+        """Nobody should wait any more: the core ends."""
         self.first_kept = 0
         """Sequence numbers up to this one may be gone."""
 
@@ -41,8 +43,13 @@ class ChangeLog:
         self.last = events[-1].seq
         self.wake_all()
 
+    def close(self) -> None:
+        """The core ends: who waits gets an answer now."""
+        self.closing = True
+        self.wake_all()
+
     def wake_all(self) -> None:
-        """Wake who waits (also when there is nothing: the core ends)."""
+        """Wake who waits."""
         waiting, self._waiting = self._waiting, set()
         for wake in waiting:
             wake()
