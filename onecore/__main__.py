@@ -72,7 +72,7 @@ class Daemon:
         application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
         self.server = uvicorn.Server(uvicorn.Config(
             application, host=server.listen, port=server.port, loop="none", http="httptools", lifespan="off", access_log=False,
-            log_level="warning", ws="none", timeout_keep_alive=75, backlog=1024, server_header=False, date_header=False,
+            log_level="warning", ws="none", proxy_headers=False, timeout_keep_alive=75, backlog=1024, server_header=False, date_header=False,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
         self._signals()
         _warn_plaintext(self.config, self.log)

@@ -164,6 +164,7 @@ def keep_going(core: Core) -> None:
     clock.every(1.0, core.log.flush)
     clock.every(5.0, lambda: watch.check_silence(core))
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
+    background(core, clock, 0.5, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms()))
     background(core, clock, 5.0, lambda: watch.write_series(core))
     background(core, clock, 60.0, lambda: retention.purge(core))
 

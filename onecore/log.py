@@ -37,6 +37,7 @@ class Log:
         self._logger = logging.Logger("oned", LEVELS[level])
         self._directory, self._json = directory, as_json
         self._calls: list[str] = []
+        self._vm_lines: dict[int, list[str]] = {}
         self._second, self._stamp = 0, ""
         handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
         if directory is not None:
@@ -106,19 +107,29 @@ class Log:
         return self._directory / "vm" / f"{oid}.log" if self._directory else None
 
     def vm(self, oid: int, text: str, rid: str = "", level: str = "info") -> None:
-        """A line in a VM's own log."""
-        path = self.vm_path(oid)
-        if path is None:
-            return
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        try:
-            with path.open("a") as out:
-                out.write(f"{stamp} {level[0].upper()} {'[' + rid + '] ' if rid else ''}{text}\n")
-        except OSError as error:
-            self.warning(f"cannot write {path}: {error.strerror}", rid)
+        """A line in a VM's own log; written with the next flush_vms."""
+        if self._directory is not None:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            self._vm_lines.setdefault(oid, []).append(f"{stamp} {level[0].upper()} {'[' + rid + '] ' if rid else ''}{text}\n")
+
+    def take_vms(self) -> dict[int, list[str]]:
+        """The VM lines that wait, taken out."""
+        waiting, self._vm_lines = self._vm_lines, {}
+        return waiting
+
+    def write_vms(self, waiting: dict[int, list[str]]) -> None:
+        """Append lines to the VMs' files (blocks: use a thread)."""
+        for oid, lines in waiting.items():
+            path = self.vm_path(oid)
+            try:
+                with open(path or "", "a") as out:
+                    out.write("".join(lines))
+            except OSError as error:
+                self._logger.warning("cannot write %s: %s", path, error.strerror, extra={"rid": ""})
 
     def close(self) -> None:
         """Close the files."""
         self.flush()
+        self.write_vms(self.take_vms())
         for handler in self._logger.handlers:
             handler.close()
