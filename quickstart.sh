@@ -90,7 +90,7 @@ install_all() {
     # shellcheck disable=SC2046
     install_packages $(kvm_packages) || exit 1
     make_venv kvm
-    mkdir -p "$home"
+    mkdir -p -m 711 "$home"
     "$checkout/scripts/libvirtd.sh" start "$home" > /dev/null || exit 1
     "$checkout/scripts/guest-image.sh" "$guest" || exit 1
 }
