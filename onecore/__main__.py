@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> Any:
         log.info(done)
     import uvloop
 
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0002)  # the writer's thread must not keep the loop waiting
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Daemon(config, args.home.resolve(), database, log).run())
 

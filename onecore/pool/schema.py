@@ -34,19 +34,22 @@ def metadata(classes: Iterable[type[Record]]) -> sa.MetaData:
     return made
 
 
-def upsert_sql(table: sa.Table, paramstyle: str) -> str:
-    """INSERT … ON CONFLICT DO UPDATE with one placeholder a column; understood by SQLite and PostgreSQL."""
-    mark = "?" if paramstyle == "qmark" else "%s"
+def upsert_sql(table: sa.Table, paramstyle: str, rows: int = 1) -> str:
+    """INSERT of ROWS rows … ON CONFLICT DO UPDATE, a placeholder a value; understood by SQLite and PostgreSQL."""
     names = [f'"{c.name}"' for c in table.columns]
     keys = [f'"{c.name}"' for c in table.primary_key.columns]
     rest = [n for n in names if n not in keys]
     then = "DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in rest) if rest else "DO NOTHING"
-    return (f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({", ".join([mark] * len(names))}) '
+    return (f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {_tuples(len(names), rows, paramstyle)} '
             f'ON CONFLICT ({", ".join(keys)}) {then}')
 
 
-def delete_sql(table: sa.Table, paramstyle: str) -> str:
-    """DELETE by primary key."""
-    mark = "?" if paramstyle == "qmark" else "%s"
-    where = " AND ".join(f'"{c.name}" = {mark}' for c in table.primary_key.columns)
-    return f'DELETE FROM "{table.name}" WHERE {where}'
+def delete_sql(table: sa.Table, paramstyle: str, rows: int = 1) -> str:
+    """DELETE of ROWS rows by primary key."""
+    keys = [f'"{c.name}"' for c in table.primary_key.columns]
+    return f'DELETE FROM "{table.name}" WHERE ({", ".join(keys)}) IN (VALUES {_tuples(len(keys), rows, paramstyle)})'
+
+
+def _tuples(width: int, rows: int, paramstyle: str) -> str:
+    one = "(" + ", ".join(["?" if paramstyle == "qmark" else "%s"] * width) + ")"
+    return ", ".join([one] * rows)
