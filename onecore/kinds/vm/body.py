@@ -1,16 +1,20 @@
 """<VM>: the full body and the short one of pools.  Fragments are kept as long as the records they were made of stand."""
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
-from onecore.kinds.kind import group_name, lock_xml, permissions_xml, tree_of, user_name
+from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
 from onecore.kinds.vm.record import History, Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.wire import xmlbody
-from onecore.wire.template import Tree, to_xml
 from onecore.wire.xmlrpc import escape_bytes
 
-_SHORT = ("CPU", "MEMORY", "VCPU", "DISK", "NIC", "GRAPHICS")
+_SHORT = (b"CPU", b"MEMORY", b"VCPU", b"DISK", b"NIC", b"GRAPHICS")
+_TEXT = rb"(?:&lt;!\[CDATA\[.*?\]\]&gt;)+"
+_TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|(?:&lt;\w+&gt;(?:" + _TEXT + rb")?&lt;/\w+&gt;)*)&lt;/\1&gt;", re.S)
+"""One top-level element of a template's fragment, as kind.inner_xml writes it."""
 _MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"), ("DISKWRBYTES", "diskwrbytes"),
               ("DISKWRIOPS", "diskwriops"))
 _END_USER = b"&lt;/USER_TEMPLATE&gt;"
@@ -155,7 +159,18 @@ def _short_template(core: Core, oid: int, template: bytes) -> bytes:
     kept = _bodies(core).template
     found = kept.get(oid)
     if found is None or found[0] is not template:
-        tree = tree_of.__wrapped__(template)
-        pairs = [(name, value) for wanted in _SHORT for name, value in tree if name == wanted]
-        found = kept[oid] = (template, escape_bytes(to_xml(Tree(pairs))))
+        parts: dict[bytes, list[bytes]] = {}
+        for element in _TOP.finditer(template):
+            parts.setdefault(element.group(1), []).append(element.group())
+        chosen = b"".join(part for name in _SHORT for part in parts.get(name, ()))
+        found = kept[oid] = (template, b"&lt;TEMPLATE&gt;" + chosen + b"&lt;/TEMPLATE&gt;")
     return found[1]
+
+
+async def warm(core: Core, extended: bool) -> None:
+    """Render what a pool's answer needs, a little at a time, so that nobody else waits for a cold one."""
+    one = body if extended else pool_body
+    for number, vm in enumerate(list(core.store.all(Vm))):
+        one(core, vm)
+        if number % 100 == 99:
+            await asyncio.sleep(0)

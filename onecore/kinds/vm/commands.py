@@ -5,7 +5,8 @@ import json
 import uuid
 from typing import Any
 
-from onecore.kinds.datastore import Datastore, base_path, document as datastore_document
+from onecore.kinds.datastore import Datastore, base_path
+from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.host.record import Host
 from onecore.kinds.host.watch import document as host_document
 from onecore.kinds.image.record import Image
@@ -35,7 +36,8 @@ def compose(core: Core, box: Outbox) -> Command | None:
     if family == "tm":
         args["datastore"] = datastore_document(core, datastore)
     timeout = float(getattr(core.config.deadlines, _DEADLINES.get(action, action)))
-    return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname, stay.vm_mad if family == "vm" else stay.tm_mad,
+    return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname,
+                   stay.vm_mad if family == "vm" else stay.tm_mad,
                    action, ("vm", vm.oid), timeout, box.rid, args)
 
 
@@ -52,10 +54,12 @@ def document(core: Core, vm: Vm) -> Doc:
             attrs.setdefault(name, value)
     return {
         "id": vm.oid, "name": vm.name, "generation": vm.generation, "deploy_id": vm.deploy_id,
-        "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")), "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}",
+        "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")),
+        "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}",
         "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
         "disks": [_disk(core, d) for d in tree.vectors("DISK")], "nics": tree.vectors("NIC"), "user": dict(user.pairs),
-        "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id else None,
+        "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id
+        else None,
         "context_files": _files(core, context)}
 
 

@@ -14,7 +14,8 @@ from onecore.wire.template import Tree, Vector
 
 _VARIABLE = re.compile(r"\$(?:(?P<vector>[A-Z_]+)\[(?P<inner>[^\]]*)\]|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_NETWORK_KEYS = {"NETWORK_ADDRESS": "NETWORK", "NETWORK_MASK": "MASK", "GATEWAY": "GATEWAY", "GATEWAY6": "IP6_GATEWAY", "DNS": "DNS",
+_NETWORK_KEYS = {"NETWORK_ADDRESS": "NETWORK", "NETWORK_MASK": "MASK", "GATEWAY": "GATEWAY", "GATEWAY6": "IP6_GATEWAY",
+                 "DNS": "DNS",
                  "SEARCH_DOMAIN": "SEARCH_DOMAIN", "GUEST_MTU": "MTU", "METRIC": "METRIC", "IP6_METRIC": "IP6_METRIC",
                  "METHOD": "METHOD", "IP6_METHOD": "IP6_METHOD"}
 
@@ -40,7 +41,8 @@ def build(req: Request, tree: Tree, oid: int, name: str, disk_id: int) -> None:
 
 def _replace(req: Request, tree: Tree, oid: int, name: str, found: re.Match[str]) -> str:
     if found.group("name"):
-        known = {"VMID": str(oid), "NAME": name, "UID": str(req.caller.uid), "UNAME": req.caller.name, "GID": str(req.caller.gid)}
+        known = {"VMID": str(oid), "NAME": name, "UID": str(req.caller.uid), "UNAME": req.caller.name,
+                 "GID": str(req.caller.gid)}
         key = found.group("name").upper()
         return known.get(key) or tree.get(key)
     if not found.group("vector"):
@@ -69,7 +71,8 @@ def _interface(req: Request, nic: Vector) -> dict[str, str]:
     vnet: Any = KINDS["vnet"].find(req.core, int(nic["NETWORK_ID"]))
     settings = tree_of(vnet.template)
     out = {prefix + "MAC": nic["MAC"]}
-    for key, short in (("IP", "IP"), ("IP6", "IP6"), ("IP6_GLOBAL", "IP6"), ("IP6_ULA", "IP6_ULA"), ("VLAN_ID", "VLAN_ID")):
+    for key, short in (("IP", "IP"), ("IP6", "IP6"), ("IP6_GLOBAL", "IP6"), ("IP6_ULA", "IP6_ULA"),
+                       ("VLAN_ID", "VLAN_ID")):
         if nic.get(key):
             out[prefix + short] = nic[key]
     for key, short in _NETWORK_KEYS.items():

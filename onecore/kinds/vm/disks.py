@@ -120,9 +120,12 @@ def _from_image(req: Request, disk: Vector, found: Disks) -> None:
         size = max(size, int(disk["SIZE"]))
     saved = bool(image.persistent)
     disk.update({
-        "IMAGE": image.name, "IMAGE_ID": str(image.oid), "DATASTORE": datastore.name, "DATASTORE_ID": str(datastore.oid),
-        "TM_MAD": datastore.tm_mad, "TYPE": "CDROM" if image.type == ImageType.CDROM else "FILE", "FORMAT": image.format,
-        "SOURCE": image.source, "CLONE": "NO" if saved else "YES", "SAVE": "YES" if saved else "NO", "ORIGINAL_SIZE": str(image.size),
+        "IMAGE": image.name, "IMAGE_ID": str(image.oid), "DATASTORE": datastore.name,
+        "DATASTORE_ID": str(datastore.oid),
+        "TM_MAD": datastore.tm_mad, "TYPE": "CDROM" if image.type == ImageType.CDROM else "FILE",
+        "FORMAT": image.format,
+        "SOURCE": image.source, "CLONE": "NO" if saved else "YES", "SAVE": "YES" if saved else "NO",
+        "ORIGINAL_SIZE": str(image.size),
         "SIZE": str(size), "IMAGE_STATE": str(image.state), "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE",
         "READONLY": "YES" if image.type == ImageType.CDROM else disk.get("READONLY", attrs.get("READONLY") or "NO")})
     if not disk.get("DEV_PREFIX") and attrs.get("DEV_PREFIX"):

@@ -55,7 +55,8 @@ def place(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Put the VM on a host and a system datastore: reserves capacity, opens a history record."""
     host, ds = info["host"], info["datastore"]
     seq = vm.seq + 1
-    tx.put(History(vm.oid, seq, host.oid, host.name, host.cid, core.now(), 0, host.vm_mad, ds.tm_mad, ds.oid, 0, 0, 0, 0, 0, 0, 0,
+    tx.put(History(vm.oid, seq, host.oid, host.name, host.cid, core.now(), 0, host.vm_mad, ds.tm_mad, ds.oid, 0, 0, 0,
+                   0, 0, 0, 0,
                    -1, -1, "", 0))
     text = tx.get(VmText, vm.oid)
     if text is not None and "scheduled" in info:
@@ -111,7 +112,8 @@ def stay_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     found = _history(tx, vm)
     if found is not None and not found.etime:
         who = tx.actor
-        tx.put(replace(found, etime=core.now(), action=ACTIONS.get(vm.op_kind, ACTIONS["monitor"] if info.get("seen") else 0),
+        tx.put(replace(found, etime=core.now(), action=ACTIONS.get(vm.op_kind,
+                                                                   ACTIONS["monitor"] if info.get("seen") else 0),
                        uid=who.uid, gid=who.gid, rid=who.rid))
     return vm
 
@@ -121,7 +123,8 @@ def stays_again(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     found = _history(tx, vm)
     if found is None or not found.etime:
         return vm
-    tx.put(replace(found, seq=vm.seq + 1, stime=core.now(), etime=0, pstime=0, petime=0, rstime=0, retime=0, estime=0, eetime=0,
+    tx.put(replace(found, seq=vm.seq + 1, stime=core.now(), etime=0, pstime=0, petime=0, rstime=0, retime=0, estime=0,
+                   eetime=0,
                    action=0, uid=-1, gid=-1, rid=""))
     return replace(vm, seq=vm.seq + 1)
 

@@ -14,7 +14,7 @@ from onecore.kinds.host.record import Host, capacity
 from onecore.kinds.kind import KINDS, Kind, allowed, inner_xml, lookup, parse_template, rules, tree_of
 from onecore.kinds.usage import usage
 from onecore.kinds.vm import allocate as allocation
-from onecore.kinds.vm.body import Archived, body, pool_body, short, values
+from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import History, Vm, VmText
 from onecore.kinds.vm.states import USER_EVENTS
@@ -144,7 +144,8 @@ def recover(req: Request, vm: Vm, operation: int) -> int:
     if not 0 <= operation < len(RECOVER):
         raise BadArgument(f"operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or 5 (delete-db), "
                           f"not {operation}", vm.oid)
-    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}", req.rid)
+    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}",
+                    req.rid)
     fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
     return vm.oid
 
@@ -156,7 +157,8 @@ async def _series(req: Request, vm: Vm) -> str:
 
 
 def _series_xml(found: dict[int, list[tuple[int, dict[str, float]]]]) -> str:
-    return "".join("<MONITORING>" + values(oid, time, {k: v if k == "cpu" else int(v) for k, v in doc.items()}) + "</MONITORING>"
+    return "".join("<MONITORING>" + values(oid, time, {k: v if k == "cpu" else int(v) for k,
+                                                       v in doc.items()}) + "</MONITORING>"
                    for oid, rows in found.items() for time, doc in rows)
 
 
@@ -168,20 +170,23 @@ def monitoring(req: Request, vm: Vm) -> Body:
 
 # -- pools
 
-async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> list[Archived]:
+async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1,
+                query: str = "") -> list[Archived]:
     if state not in (-2, int(VmState.DONE)):
         return []
     where, limit = "oid >= :first" + (" AND oid <= :last" if end >= 0 else ""), None
     if end < -1:
         where, limit = "oid >= 0", max(start, 0) - end
-    found = await asyncio.to_thread(_read, req.core, where, {"first": max(start, 0), **({"last": end} if end >= 0 else {})}, limit)
+    found = await asyncio.to_thread(_read, req.core, where, {"first": max(start, 0),
+                                                             **({"last": end} if end >= 0 else {})}, limit)
     return [a for a in found if _wanted(req, a, filter_flag)]
 
 
 def _wanted(req: Request, one: Any, flag: int) -> bool:
     who = req.caller
     return allowed(req.core, who, "USE", "vm", one) and (
-        flag == -2 or (flag == -3 and one.uid == who.uid) or (flag == -1 and (one.uid == who.uid or one.gid in who.gids))
+        flag == -2 or (flag == -3 and one.uid == who.uid) or (flag == -1
+                                                              and (one.uid == who.uid or one.gid in who.gids))
         or (flag == -4 and one.gid == who.gid) or (flag >= 0 and one.uid == flag))
 
 
@@ -214,14 +219,27 @@ def _pool_body(core: Core, records: list[Any], extended: bool) -> Body:
     return out
 
 
-@method("one.vmpool.info", reads=True, prepare=_done)
+async def _done_short(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> list[Archived]:
+    if start == end == -1:
+        await warm(req.core, False)
+    return await _done(req, filter_flag, start, end, *rest)
+
+
+async def _done_full(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> list[Archived]:
+    if start == end == -1:
+        await warm(req.core, True)
+    return await _done(req, filter_flag, start, end, *rest)
+
+
+@method("one.vmpool.info", reads=True, prepare=_done_short)
 def pool_info(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> Body:
     """Short bodies."""
     return _pool(req, filter_flag, start, end, state, query, False)
 
 
-@method("one.vmpool.infoextended", reads=True, prepare=_done)
-def pool_infoextended(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> Body:
+@method("one.vmpool.infoextended", reads=True, prepare=_done_full)
+def pool_infoextended(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1,
+                      query: str = "") -> Body:
     """Full bodies."""
     return _pool(req, filter_flag, start, end, state, query, True)
 
@@ -241,7 +259,8 @@ async def _done_set(req: Request, ids: str, extended: bool = False) -> list[Arch
 @method("one.vmpool.infoset", reads=True, prepare=_done_set)
 def pool_infoset(req: Request, ids: str, extended: bool = False) -> Body:
     """The bodies of a list of ids; those that are not there or not to be seen are left out."""
-    live = [vm for i in _id_list(ids) if (vm := req.core.store.get(Vm, i)) is not None and allowed(req.core, req.caller, "USE", "vm", vm)]
+    live = [vm for i in _id_list(ids) if (vm := req.core.store.get(Vm, i)) is not None
+            and allowed(req.core, req.caller, "USE", "vm", vm)]
     return _pool_body(req.core, sorted([*live, *req.prepared], key=lambda v: v.oid), extended)
 
 
@@ -252,7 +271,8 @@ async def _pool_series(req: Request, filter_flag: int, seconds: int = -1) -> str
         last = core.kinds["samples"].vms
         return "".join(f"<MONITORING>{values(i, *last[i])}</MONITORING>" for i in visible if i in last)
     keep = core.config.retention.series_hours * 3600
-    return _series_xml(await asyncio.to_thread(core.series.read, "vm", visible, core.now() - (keep if seconds < 0 else seconds)))
+    return _series_xml(await asyncio.to_thread(core.series.read, "vm", visible,
+                                               core.now() - (keep if seconds < 0 else seconds)))
 
 
 @method("one.vmpool.monitoring", reads=True, prepare=_pool_series)

@@ -12,7 +12,8 @@ from onecore.pool.store import Actor, Tx
 from onecore.wire.messages import News, Sample
 from onecore.wire.states import ImageState, Lcm, VmState
 
-EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": "seen_poweroff", "crashed": "seen_poweroff",
+EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": "seen_poweroff",
+          "crashed": "seen_poweroff",
           "gone": "seen_poweroff"}
 SETTLE = 10
 """Seconds after a change during which a roster, which may be older, says nothing about a VM."""
@@ -58,7 +59,8 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
 def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:
     """The event that a VM's line in the roster means, "" for none."""
     if doc is None:
-        return "seen_poweroff" if complete and vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING, Lcm.UNKNOWN) else ""
+        return "seen_poweroff" if complete and vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING,
+                                                                                         Lcm.UNKNOWN) else ""
     if doc.get("generation") != vm.generation:
         return ""
     event = EVENTS.get(str(doc.get("state")), "")

@@ -12,7 +12,8 @@ from onecore.kinds.vnet.record import Vnet
 from onecore.wire.template import Tree, Vector
 
 MAX_NICS = 32
-_FROM_NETWORK = ("MTU", "GUEST_MTU", "FILTER", "FILTER_IP_SPOOFING", "FILTER_MAC_SPOOFING", "INBOUND_AVG_BW", "INBOUND_PEAK_BW",
+_FROM_NETWORK = ("MTU", "GUEST_MTU", "FILTER", "FILTER_IP_SPOOFING", "FILTER_MAC_SPOOFING", "INBOUND_AVG_BW",
+                 "INBOUND_PEAK_BW",
                  "INBOUND_PEAK_KB", "OUTBOUND_AVG_BW", "OUTBOUND_PEAK_BW", "OUTBOUND_PEAK_KB", "CONF")
 
 
@@ -57,7 +58,8 @@ def _complete(req: Request, nic: Vector, vnet: Vnet, oid: int, number: int, defa
     for key, value in default.items():
         nic.setdefault(key, value)
     nic.update({"NETWORK": vnet.name, "NETWORK_ID": str(vnet.oid), "AR_ID": str(found.ar), "NIC_ID": str(number),
-                "BRIDGE": vnet.bridge, "BRIDGE_TYPE": "linux", "VN_MAD": vnet.vn_mad, "TARGET": nic.get("TARGET") or f"one-{oid}-{number}",
+                "BRIDGE": vnet.bridge, "BRIDGE_TYPE": "linux", "VN_MAD": vnet.vn_mad,
+                "TARGET": nic.get("TARGET") or f"one-{oid}-{number}",
                 **given})
     for key, value in (("PHYDEV", vnet.phydev), ("VLAN_ID", vnet.vlan_id)):
         if value:
