@@ -36,9 +36,9 @@ async def _vms(core: Core, before: int) -> int:
 
 
 async def _log(core: Core, before: int) -> int:
-    rows = await asyncio.to_thread(core.database.rows, (
-        f"SELECT seq, n FROM log WHERE time < :before ORDER BY seq, n LIMIT {BATCH * 4}"), {"before": before})
-    core.store.purge([("log", (seq, n), None) for seq, n in rows])
+    oldest = await asyncio.to_thread(core.database.rows, f"SELECT seq, n, time FROM log ORDER BY seq, n LIMIT {BATCH * 4}")
+    rows = [(seq, n) for seq, n, time in oldest if time < before]
+    core.store.purge([("log", key, None) for key in rows])
     if rows:
         core.changelog.first_kept = max(core.changelog.first_kept, rows[-1][0])
     return len(rows)

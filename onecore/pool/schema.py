@@ -23,8 +23,9 @@ def metadata(classes: Iterable[type[Record]]) -> sa.MetaData:
     sa.Table("meta", made, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.BigInteger))
     sa.Table("log", made,
              sa.Column("seq", sa.BigInteger, primary_key=True), sa.Column("n", sa.Integer, primary_key=True),
-             sa.Column("time", sa.BigInteger, index=True), sa.Column("kind", sa.Text), sa.Column("oid", sa.BigInteger),
-             sa.Column("what", sa.Text), sa.Column("old", sa.Text), sa.Column("new", sa.Text), sa.Column("keys", sa.Text),
+             sa.Column("time", sa.BigInteger), sa.Column("kind", sa.Text), sa.Column("oid", sa.BigInteger),
+             sa.Column("what", sa.Text), sa.Column("old", sa.Text), sa.Column("new", sa.Text),
+             sa.Column("keys", sa.Text),
              sa.Column("uid", sa.BigInteger), sa.Column("method", sa.Text), sa.Column("rid", sa.Text))
     for cls in classes:
         hints = typing.get_type_hints(cls)

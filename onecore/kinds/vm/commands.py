@@ -74,7 +74,8 @@ def _disk(core: Core, disk: dict[str, str]) -> dict[str, str]:
 
 
 def _files(core: Core, context: dict[str, str]) -> list[Doc]:
-    found = []
+    """What is copied to the context CD: images of FILES_DS, and paths of FILES (administrators only)."""
+    found: list[Doc] = [{"source": path, "name": path.rsplit("/", 1)[-1]} for path in context.get("FILES", "").split()]
     for oid in json.loads(context.pop("_FILES_DS", "[]")):
         image = core.store.get(Image, oid)
         if image is not None:
