@@ -16,7 +16,6 @@ import onecore
 from onecore import app
 from onecore.config import Config, ConfigError, load
 from onecore.lifecycle.clock import RealClock
-from onecore.lifecycle.core import Core
 from onecore.lifecycle.pipes import PipeTransport
 from onecore.log import Log
 from onecore.pool.database import Database, DatabaseError
@@ -28,7 +27,8 @@ from onecore.request.server import Application
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="oned", description="The core daemon of onecore.")
-    parser.add_argument("--home", type=Path, default=default_home(), help="database, logs, images, keys (default: %(default)s)")
+    parser.add_argument("--home", type=Path, default=default_home(),
+                        help="database, logs, images, keys (default: %(default)s)")
     parser.add_argument("--config", type=Path, help="configuration (default: HOME/oned.conf when it is there)")
     parser.add_argument("--listen", help="address to listen on")
     parser.add_argument("--port", type=int, help="TCP port of /RPC2")
@@ -61,7 +61,8 @@ class Daemon:
 
         self.loop = asyncio.get_running_loop()
         clock = RealClock()
-        transport = PipeTransport(self.home, lambda: self.core.epoch, {"home": str(self.home), **self.config.drivers}, clock, self.log)
+        transport = PipeTransport(self.home, lambda: self.core.epoch, {"home": str(self.home), **self.config.drivers},
+                                  clock, self.log)
         self.core = app.build(self.config, self.home, self.database, clock, self.log, transport, random.SystemRandom())
         self.core.kinds["drivers"] = transport.pids
         self.writer = ThreadWriter(self.database, self._durable, self._failed)
@@ -71,8 +72,10 @@ class Daemon:
         server = self.config.server
         application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
         self.server = uvicorn.Server(uvicorn.Config(
-            application, host=server.listen, port=server.port, loop="none", http="httptools", lifespan="off", access_log=False,
-            log_level="warning", ws="none", proxy_headers=False, timeout_keep_alive=75, backlog=1024, server_header=False, date_header=False,
+            application, host=server.listen, port=server.port, loop="none", http="httptools", lifespan="off",
+            access_log=False,
+            log_level="warning", ws="none", proxy_headers=False, timeout_keep_alive=75, backlog=1024,
+            server_header=False, date_header=False,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
         self._signals()
         _warn_plaintext(self.config, self.log)
@@ -159,7 +162,11 @@ def main(argv: list[str] | None = None) -> Any:
         return 1
     if done:
         log.info(done)
+    import gc
+
     import uvloop
+
+    gc.set_threshold(20_000, 20, 50)  # records are acyclic: collecting often finds nothing
 
     sys.setswitchinterval(0.0002)  # the writer's thread must not keep the loop waiting
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

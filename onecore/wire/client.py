@@ -4,14 +4,12 @@ One kept connection, TCP_NODELAY, `ONE_XMLRPC` and `ONE_AUTH` from the environme
 """
 from __future__ import annotations
 
-import http.client
 import os
-import socket
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from onecore.wire import xmlrpc
+from onecore.wire.http import Connection
 
 DEFAULT_ENDPOINT = "http://localhost:2633/RPC2"
 ERROR_NAMES = {
@@ -64,7 +62,7 @@ class Client:
             raise ClientError(f"endpoint {self.url!r} is not an http or https URL")
         self._host, self._port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         self._path, self._tls = parts.path or "/RPC2", parts.scheme == "https"
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: Connection | None = None
 
     def call(self, method: str, *arguments: object, timeout: float | None = None) -> xmlrpc.Argument:
         """The value of a successful call; raises ClientError with the server's text and code."""
@@ -93,48 +91,28 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        if self._tls:
-            context = ssl.create_default_context(cafile=os.environ.get("ONE_CERT_FILE"))
-            if os.environ.get("ONE_DISABLE_SSL_VERIFY"):
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout, context=context)
-        else:
-            made = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        made.connect()
-        made.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
-
     def _post(self, body: bytes, timeout: float | None) -> bytes:
+        """Sent once only: a call that was cut off may have been done, so whoever asked decides about another try."""
         limit = timeout or self.timeout
-        kept = self._connection is not None
+        if self._connection is not None and self._connection.stale():
+            self.close()
         try:
             return self._exchange(body, limit)
         except TimeoutError:
             self.close()
             raise ClientError(f"{self.url} did not answer within {limit:g} s") from None
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            if not kept or not isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
-                raise ClientError(f"cannot reach {self.url}: {error}") from None
-        try:  # a kept connection that the server closed meanwhile: once more on a new one
-            return self._exchange(body, limit)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             self.close()
             raise ClientError(f"cannot reach {self.url}: {error}") from None
 
     def _exchange(self, body: bytes, timeout: float) -> bytes:
         if self._connection is None:
-            self._connection = self._connect(timeout)
-        self._connection.sock.settimeout(timeout)
-        self._connection.request("POST", self._path, body, {"Content-Type": "text/xml"})
-        answer = self._connection.getresponse()
-        data = answer.read()
-        if answer.status == 503:
-            raise ClientError(f"{self.url} is not ready (503), try again in {answer.getheader('Retry-After', '1')} s")
-        if answer.status != 200:
-            raise ClientError(f"{self.url} answered {answer.status} {answer.reason}: {data[:200].decode(errors='replace')}")
-        if answer.will_close:
+            self._connection = Connection(self._host, self._port, self._tls, timeout)
+        status, headers, data = self._connection.post(self._path, body, timeout)
+        if not self._connection.keep:
             self.close()
+        if status == 503:
+            raise ClientError(f"{self.url} is not ready (503), try again in {headers.get('retry-after', '1')} s")
+        if status != 200:
+            raise ClientError(f"{self.url} answered {status}: {data[:200].decode(errors='replace')}")
         return data

@@ -30,7 +30,8 @@ def ids(tag: str, values: Iterable[int]) -> str:
 def read(body: str | bytes) -> Body:
     """Parse a body that a server answered; entities and document types are not followed."""
     data = body.encode() if isinstance(body, str) else body
-    return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True))
+    return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False,
+                                                  huge_tree=True))
 
 
 def show(body: Body) -> str:
@@ -46,7 +47,8 @@ def to_dict(body: Body) -> dict[str, Any]:
 
 def _content(element: Body) -> Any:
     if not len(element):
-        return element.text or ({} if element.text is None and element.tag.isupper() and _container(element.tag) else "")
+        return element.text or ({} if element.text is None and element.tag.isupper()
+                                and _container(element.tag) else "")
     out: dict[str, Any] = {}
     for child in element:
         value = _content(child)
