@@ -58,11 +58,11 @@ class _Whole:
         try:
             data = self._answer.read(size)
         except (OSError, http.client.HTTPException) as error:
-            raise Temporary(f"PATH {self._url}: the download broke off: {error}") from None
+            raise Temporary(f"{self._url}: the download broke off: {error}") from None
         if self._left >= 0:
             self._left -= len(data)
             if not data and self._left > 0:
-                raise Temporary(f"PATH {self._url}: the download ended {self._left} bytes too early")
+                raise Temporary(f"{self._url}: the download ended {self._left} bytes too early")
         return data
 
 
@@ -78,11 +78,11 @@ def _get(url: str) -> Iterator[http.client.HTTPResponse]:
         answer = _web().open(request, timeout=_PATIENCE)
     except urllib.error.HTTPError as error:
         kind = Temporary if error.code >= 500 or error.code == 429 else Permanent
-        raise kind(f"PATH {url}: the server answers {error.code} {error.reason}") from None
+        raise kind(f"{url}: the server answers {error.code} {error.reason}") from None
     except (ValueError, http.client.InvalidURL) as error:
-        raise Permanent(f"PATH {url}: {error}") from None
+        raise Permanent(f"{url}: {error}") from None
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-        raise Temporary(f"PATH {url}: {getattr(error, 'reason', error)}") from None
+        raise Temporary(f"{url}: {getattr(error, 'reason', error)}") from None
     with answer:
         yield answer
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from drivers.base import Action, Context, Permanent
 from drivers.ds.capacity import MB, need, room
@@ -88,7 +89,7 @@ def monitor(ctx: Context, args: Doc) -> Doc:
 
 
 def _copy(ctx: Context, image: Doc, datastore: Doc, made: str) -> None:
-    what, sums = f"PATH {_path(image)}", Checksums(image["attrs"])
+    what, sums = _path(image), Checksums(image["attrs"])
     free = room(datastore).free
     full = (f"{name_of(datastore)} is full: {_path(image)} needs more than the {free // MB} MB that are free in "
             f"{datastore['base_path']}")
@@ -98,7 +99,7 @@ def _copy(ctx: Context, image: Doc, datastore: Doc, made: str) -> None:
         pieces = chunks(ctx, found, f"copying {_path(image)}", sums.add)
         first = next(pieces, b"")
         how = packing(first) if _unpacks(image, datastore) else ""
-        whole = _chain(first, pieces)
+        whole = chain([first], pieces)
         if how in ("", "zstd"):
             pour(whole, made, free, full)
         else:
@@ -106,11 +107,6 @@ def _copy(ctx: Context, image: Doc, datastore: Doc, made: str) -> None:
     sums.check(what)
     if how == "zstd":
         _unpack_zstd(ctx, made, free, what)
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def _unpack_zstd(ctx: Context, made: str, free: int, what: str) -> None:
@@ -124,7 +120,7 @@ def _unpack_zstd(ctx: Context, made: str, free: int, what: str) -> None:
 
 def _checked(ctx: Context, image: Doc, made: str, target: str) -> Doc:
     """Refuse what hosts must not open; else the file gets its name."""
-    what, size = f"PATH {_path(image)}", os.path.getsize(made)
+    what, size = _path(image), os.path.getsize(made)
     if not size:
         raise Permanent(f"{what}: the file is empty")
     form = "raw"

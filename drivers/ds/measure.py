@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from drivers.base import Context
 from drivers.ds.fetch import Origin
@@ -15,27 +16,21 @@ def measure(ctx: Context, origin: Origin, path: str, unpacks: bool, is_disk: boo
 
     A zstd file is taken at its packed size, here only: registering it gives the true one.
     """
-    what = f"PATH {path}"
     pieces = chunks(ctx, origin, f"measuring {path}")
     first = next(pieces, b"")
     how = packing(first) if unpacks else ""
     if how and how != "zstd":
-        return _measure(unpacked(how, _chain(first, pieces), what), what, -1, is_disk)
-    return _measure(_chain(first, pieces), what, origin.length, is_disk)
+        return _measure(unpacked(how, chain([first], pieces), path), path, -1, is_disk)
+    return _measure(chain([first], pieces), path, origin.length, is_disk)
 
 
-def _measure(pieces: Iterator[bytes], what: str, length: int, is_disk: bool) -> tuple[str, int]:
+def _measure(pieces: Iterator[bytes], path: str, length: int, is_disk: bool) -> tuple[str, int]:
     head = b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
     if is_disk:
         look = inspect(head)
-        refuse_foreign(look, what)
+        refuse_foreign(look, path)
         if look.virtual_size:
             return look.form, look.virtual_size
     return "raw", length if length >= 0 else len(head) + sum(map(len, pieces))
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest

@@ -40,17 +40,17 @@ def opened(path: str, home: Path, attrs: Doc) -> Iterator[BinaryIO]:
     What was opened is judged, not the name: a link that is changed meanwhile leads nowhere else.
     """
     if not path.startswith("/"):
-        raise Permanent(f"PATH {path!r} is neither an absolute path nor an http or https URL")
+        raise Permanent(f"{path!r} is neither an absolute path nor an http or https URL")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Permanent(f"PATH {path}: {error.strerror}") from None
+        raise Permanent(f"{path}: {error.strerror}") from None
     try:
         rule = restricted(os.readlink(f"/proc/self/fd/{fd}"), home, attrs)
         if rule:
-            raise Permanent(f"PATH {path}: files below {rule} may not become images (RESTRICTED_DIRS, SAFE_DIRS)")
+            raise Permanent(f"{path}: files below {rule} may not become images (RESTRICTED_DIRS, SAFE_DIRS)")
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Permanent(f"PATH {path}: not a regular file")
+            raise Permanent(f"{path}: not a regular file")
         with open(fd, "rb", closefd=False) as file:
             yield file
     finally:
