@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +32,8 @@ class Database:
         self.home, self.classes = home, tuple(classes)
         self.sqlite = url in ("", "sqlite")
         self.path = home / "onecore.db"
-        self.engine = sa.create_engine(f"sqlite:///{self.path}" if self.sqlite else _psycopg(url), pool_pre_ping=not self.sqlite)
+        self.engine = sa.create_engine(f"sqlite:///{self.path}" if self.sqlite else _psycopg(url),
+                                       pool_pre_ping=not self.sqlite)
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _pragmas)
         self.metadata = schema.metadata(self.classes)
@@ -50,6 +50,8 @@ class Database:
             self._lock.seek(0)
             holder = self._lock.read().strip() or "unknown"
             raise DatabaseError(f"another oned (pid {holder}) runs on {self.home}") from None
+        if self.sqlite:
+            private(self.path)
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
@@ -96,7 +98,8 @@ class Database:
         """All live records of a class, streamed."""
         table = self.metadata.tables[cls.TABLE]
         with self.reading() as connection:
-            for row in connection.execution_options(yield_per=2000).execute(sa.select(*(table.c[n] for n in columns(cls)))):
+            query = sa.select(*(table.c[n] for n in columns(cls)))
+            for row in connection.execution_options(yield_per=2000).execute(query):
                 record = cls(*row)
                 if cls.live(record):
                     yield record
@@ -126,6 +129,13 @@ class Database:
         """Close all connections and give the lock back."""
         self.engine.dispose()
         self.unlock()
+
+
+def private(path: Path) -> Path:
+    """Make sure that a file is there and that only its owner may read it (SQLite's side files get the same mode)."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
 
 
 def _psycopg(url: str) -> str:

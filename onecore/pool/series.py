@@ -1,4 +1,4 @@
-"""Monitoring series: monitor.db beside the database (PostgreSQL: unlogged tables), written in batches, kept for a while.
+"""Monitoring series: monitor.db in the home, whatever the database is, written in batches, kept for a while.
 
 Monitoring is not state: it may be lost in a crash, and never touches an object's row.
 """
@@ -8,6 +8,8 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from onecore.pool.database import private
 
 HOST_FIELDS = ("free_cpu", "used_cpu", "free_mem_kb", "used_mem_kb", "netrx", "nettx")
 VM_FIELDS = ("cpu", "memory_kb", "netrx", "nettx", "diskrdbytes", "diskwrbytes", "diskrdiops", "diskwriops")
@@ -33,7 +35,7 @@ class Series:
             return self._prepare()
 
     def _prepare(self) -> sqlite3.Connection:
-        made = sqlite3.connect(self._path, check_same_thread=False)
+        made = sqlite3.connect(private(self._path), check_same_thread=False)
         made.execute("PRAGMA journal_mode=WAL")
         made.execute("PRAGMA synchronous=OFF")
         for table, names in _SCHEMA.items():
