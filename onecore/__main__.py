@@ -72,14 +72,14 @@ class Daemon:
         server = self.config.server
         application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
         self.server = uvicorn.Server(uvicorn.Config(
-            application, host=server.listen, port=server.port, loop="none", http="httptools", lifespan="off",
-            access_log=False,
-            log_level="warning", ws="none", proxy_headers=False, timeout_keep_alive=75, backlog=1024,
-            server_header=False, date_header=False,
+            application, host=server.listen, port=server.port, loop="none", http="httptools", ws="none", lifespan="off",
+            log_level="warning", access_log=False, proxy_headers=False, server_header=False, date_header=False,
+            timeout_keep_alive=75, backlog=1024,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
         self._signals()
         _warn_plaintext(self.config, self.log)
-        self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, home {self.home}")
+        self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, "
+                      f"home {self.home}")
         try:
             await self.server._serve() if hasattr(self.server, "_serve") else await self.server.serve()
         finally:
@@ -146,7 +146,8 @@ def _warn_plaintext(config: Config, log: Log) -> None:
     except ValueError:
         local = server.listen == "localhost"
     if not local and not server.tls_cert:
-        log.warning(f"listening on {server.listen} without TLS: passwords cross the network in the clear; set tls_cert and tls_key")
+        log.warning(f"listening on {server.listen} without TLS: passwords cross the network in the clear; "
+                    "set tls_cert and tls_key")
 
 
 def main(argv: list[str] | None = None) -> Any:

@@ -1,7 +1,7 @@
 """The API table: what a method is called, what right it needs on what, its arguments, and the function.
 
-`@method(...)` is the only place where a method is registered.  A method's function takes the request, the object when it
-is `on` a kind, then its arguments; it returns an id (int), a text, or a Body of ready fragments.
+`@method(...)` is the only place where a method is registered.  A method's function takes the request, the object when
+it is `on` a kind, then its arguments; it returns an id (int), a text, or a Body of ready fragments.
 """
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def arguments(found: Method, given: list[Any]) -> list[Any]:
         elif parameter.default is not inspect.Parameter.empty:
             out.append(parameter.default)
         else:
-            raise BadArgument(f"argument {position + 1} ({parameter.name}) is missing, expected {_TYPE_NAMES[parameter.type]}")
+            raise BadArgument(f"argument {position + 1} ({parameter.name}) is missing, "
+                              f"expected {_TYPE_NAMES[parameter.type]}")
     return out
 
 

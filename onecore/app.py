@@ -78,16 +78,18 @@ def _index(core: Core) -> None:
         add_indexes(core, kind)
     usage.add_indexes(core)
     free, ranges = Free(), Groups[Range](lambda r: r.vnet)
-    by_datastore, cloning = Groups[Image](lambda i: i.ds_id), Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
+    by_datastore = Groups[Image](lambda i: i.ds_id)
+    cloning = Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
     core.store.index(Lease, free)
     core.store.index(Range, ranges)
     core.store.index(Image, by_datastore)
     core.store.index(Image, cloning)
     rules = _Rules()
     core.store.index(AclRule, rules)
-    core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore, "image.cloning": cloning,
-                       "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": Bodies(), "datastore.room": {},
-                       "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict, "cloud": ""})
+    core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
+                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": Bodies(),
+                       "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
+                       "cloud": ""})
 
 
 class _Rules:
@@ -107,7 +109,8 @@ class _Rules:
 def _wire(core: Core) -> None:
     """Who hears what from the drivers."""
     dispatcher = core.dispatcher
-    dispatcher.compose = {"vm": lambda box: commands.compose(core, box), "image": lambda box: image_work.compose(core, box)}
+    dispatcher.compose = {"vm": lambda box: commands.compose(core, box),
+                          "image": lambda box: image_work.compose(core, box)}
     dispatcher.take = {"vm": lambda tx, box, result: _vm_result(tx, core, box, result),
                        "image": lambda tx, box, result: image_work.take(tx, core, box, result)}
     dispatcher.on_sample = lambda sample: watch.take(core, sample)

@@ -1,4 +1,4 @@
-"""The core's log (text or JSON, reopened on SIGHUP) and one file for each VM.  Nothing else writes log files in oned."""
+"""The core's log (text or JSON, reopened on SIGHUP) and one file a VM.  Nothing else in oned writes log files."""
 from __future__ import annotations
 
 import json
@@ -14,9 +14,13 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        rid = getattr(record, "rid", "")
-        text = f"{stamp}.{int(record.msecs):03d} {record.levelname[0]} {'[' + rid + '] ' if rid else ''}{record.getMessage()}"
+        text = f"{stamp}.{int(record.msecs):03d} {record.levelname[0]} {_mark(record)}{record.getMessage()}"
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def _mark(record: logging.LogRecord) -> str:
+    rid = getattr(record, "rid", "")
+    return f"[{rid}] " if rid else ""
 
 
 class _Json(logging.Formatter):
@@ -33,7 +37,8 @@ class _Json(logging.Formatter):
 class Log:
     """A logger with a request id, and the VMs' own files.  A file that is gone or moved is opened anew."""
 
-    def __init__(self, directory: Path | None, level: str = "info", as_json: bool = False, stream: bool = False) -> None:
+    def __init__(self, directory: Path | None, level: str = "info", as_json: bool = False,
+                 stream: bool = False) -> None:
         self._logger = logging.Logger("oned", LEVELS[level])
         self._directory, self._json = directory, as_json
         self._calls: list[str] = []
@@ -66,15 +71,17 @@ class Log:
         if not self._logger.isEnabledFor(logging.INFO):
             return
         if self._json:
-            self._calls.append(json.dumps({"time": round(time.time(), 3), "level": "info", "rid": rid, "uid": uid, "method": method,
-                                           "id": oid, "code": code, "ms": round(ms, 2), "client": client}))
+            self._calls.append(json.dumps({"time": round(time.time(), 3), "level": "info", "rid": rid, "uid": uid,
+                                           "method": method, "id": oid, "code": code, "ms": round(ms, 2),
+                                           "client": client}))
         else:
             now = time.time()
             if int(now) != self._second:
                 self._second = int(now)
                 self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
             result = "" if code == 0 else f" error 0x{code:04x}"
-            self._calls.append(f"{self._stamp}.{int(now % 1 * 1000):03d} I [{rid}] {method} {oid} by {uid} {ms:.2f} ms{result}")
+            stamp = f"{self._stamp}.{int(now % 1 * 1000):03d}"
+            self._calls.append(f"{stamp} I [{rid}] {method} {oid} by {uid} {ms:.2f} ms{result}")
 
     def flush(self) -> None:
         """Write the lines of calls."""
@@ -110,7 +117,8 @@ class Log:
         """A line in a VM's own log; written with the next flush_vms."""
         if self._directory is not None:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-            self._vm_lines.setdefault(oid, []).append(f"{stamp} {level[0].upper()} {'[' + rid + '] ' if rid else ''}{text}\n")
+            mark = f"[{rid}] " if rid else ""
+            self._vm_lines.setdefault(oid, []).append(f"{stamp} {level[0].upper()} {mark}{text}\n")
 
     def take_vms(self) -> dict[int, list[str]]:
         """The VM lines that wait, taken out."""

@@ -1,1 +1,1 @@
-"""Who calls and what they may: passwords, tokens, sessions, ACL rules, and authorize(), the only place that says yes."""
+"""Who calls and what they may: passwords, tokens, sessions, ACL rules; authorize() is the only place that says yes."""

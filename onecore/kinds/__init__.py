@@ -3,4 +3,5 @@ from onecore.kinds import cluster, datastore, fixed, group, host, image, system,
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import methods as vm
 
-__all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "system", "template", "user", "vm", "vnet"]
+__all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "system", "template", "user", "vm",
+           "vnet"]

@@ -19,7 +19,8 @@ from onecore.pool.store import Counter
 from onecore.wire.states import DatastoreType
 from onecore.wire.template import Tree
 
-FIRST_OWN = {"user": 1, "group": 99, "cluster": 99, "datastore": 99, "secgroup": 99, "vdc": 99, "zone": 99, "acl": len(DEFAULT_RULES) - 1}
+FIRST_OWN = {"user": 1, "group": 99, "cluster": 99, "datastore": 99, "secgroup": 99, "vdc": 99, "zone": 99,
+             "acl": len(DEFAULT_RULES) - 1}
 """The last id of the cloud's own objects, by kind."""
 
 
@@ -40,10 +41,11 @@ def bootstrap(core: Core) -> None:
             tree = Tree([*TM_CONF.get(tm, {}).items(), ("TM_MAD", tm), ("TYPE", f"{kind}_DS")])
             if kind != "SYSTEM":
                 tree.add("DS_MAD", ds)
-            tx.put(Datastore(oid, 0, 0, label, 0o600, "-" if kind == "SYSTEM" else ds, tm, int(DatastoreType[kind]), 0, "0",
-                             inner_xml(tree)))
+            tx.put(Datastore(oid, 0, 0, label, 0o600, "-" if kind == "SYSTEM" else ds, tm, int(DatastoreType[kind]), 0,
+                             "0", inner_xml(tree)))
         tx.put(SecurityGroup(0, 0, 0, "default", 0o604, inner_xml(Tree([
-            ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "OUTBOUND"}), ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "INBOUND"})]))))
+            ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "OUTBOUND"}),
+            ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "INBOUND"})]))))
         tx.put(Vdc(0, "default", b""))
         tx.put(Zone(0, "onecore", f"http://localhost:{core.config.server.port}/RPC2"))
         for oid, rule in enumerate(DEFAULT_RULES):
@@ -54,7 +56,7 @@ def bootstrap(core: Core) -> None:
 
 
 def _admin(home: Path) -> tuple[str, str]:
-    """Name and password of user 0: from HOME/one_auth when it is there (an administrator put it), else made and kept there."""
+    """Name and password of user 0: from HOME/one_auth where an administrator put it, else made and kept there."""
     path = home / "one_auth"
     if path.is_file() and ":" in (text := path.read_text().strip()):
         name, password = text.split(":", 1)
@@ -76,7 +78,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def offer_credentials(core: Core) -> None:
-    """Give the user who runs oned ~/.one/one_auth when there is none; an existing one is never touched, a mismatch is said."""
+    """Give the user who runs oned ~/.one/one_auth when there is none; one that differs is not touched, but said."""
     own, theirs = core.home / "one_auth", Path.home() / ".one" / "one_auth"
     if not own.is_file():
         return

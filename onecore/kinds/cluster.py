@@ -69,8 +69,8 @@ def delete(req: Request, cluster: Cluster) -> int:
         raise BadArgument("cluster 0 (default) is part of the cloud and cannot be deleted", 0)
     for tag, found in _members(req.core, cluster.oid).items():
         if found:
-            raise BadArgument(f"Cannot delete cluster {cluster.oid}: it still has {tag.lower()} {', '.join(map(str, found))}.",
-                              cluster.oid)
+            raise BadArgument(f"Cannot delete cluster {cluster.oid}: it still has {tag.lower()} "
+                              f"{', '.join(map(str, found))}.", cluster.oid)
     verbs.remove(req.tx, CLUSTER, cluster)
     return cluster.oid
 

@@ -9,7 +9,17 @@ from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.cluster import cluster_ids
-from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, owner_xml, parse_template, permissions_xml, tree_of
+from onecore.kinds.kind import (
+    KINDS,
+    Kind,
+    check_name,
+    inner_xml,
+    new_perms,
+    owner_xml,
+    parse_template,
+    permissions_xml,
+    tree_of,
+)
 from onecore.kinds.user import require_create
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Object, Record
@@ -70,8 +80,9 @@ def body(core: Core, ds: Datastore) -> list[bytes]:
     total, free, used = room(core, ds.oid)
     images: Groups[Any] = core.kinds["image.by_datastore"]
     head = (f"<DATASTORE>{owner_xml(core, ds)}{permissions_xml(ds.perms)}{xmlbody.text('DS_MAD', ds.ds_mad)}"
-            f"{xmlbody.text('TM_MAD', ds.tm_mad)}{xmlbody.text('BASE_PATH', base_path(core, ds.oid))}<TYPE>{ds.type}</TYPE>"
-            f"<DISK_TYPE>0</DISK_TYPE><STATE>{ds.state}</STATE>{xmlbody.ids('CLUSTERS', cluster_ids(ds.clusters))}"
+            f"{xmlbody.text('TM_MAD', ds.tm_mad)}{xmlbody.text('BASE_PATH', base_path(core, ds.oid))}"
+            f"<TYPE>{ds.type}</TYPE><DISK_TYPE>0</DISK_TYPE><STATE>{ds.state}</STATE>"
+            f"{xmlbody.ids('CLUSTERS', cluster_ids(ds.clusters))}"
             f"<TOTAL_MB>{total}</TOTAL_MB><FREE_MB>{free}</FREE_MB><USED_MB>{used}</USED_MB>"
             f"{xmlbody.ids('IMAGES', images.of(ds.oid))}<TEMPLATE>")
     return [escape_bytes(head), ds.template, b"&lt;/TEMPLATE&gt;&lt;/DATASTORE&gt;"]
@@ -125,7 +136,8 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     for key, value in {**TM_CONF.get(tm_mad, {}), "TYPE": kind}.items():
         kept.set(key, value)
     made = req.tx.put(Datastore(given, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller),
-                                "-" if kind == "SYSTEM_DS" and not ds_mad else ds_mad, tm_mad, int(TYPES[kind]), 0, str(cid), inner_xml(kept)))
+                                "-" if kind == "SYSTEM_DS" and not ds_mad else ds_mad, tm_mad, int(TYPES[kind]), 0,
+                                str(cid), inner_xml(kept)))
     req.tx.log("datastore", given, "create", new=name)
     req.tx.after(lambda: monitor(req.core, made))
     return given
@@ -136,7 +148,8 @@ def delete(req: Request, ds: Datastore) -> int:
     """Remove an empty datastore."""
     images = core_images(req.core, ds.oid)
     if images:
-        raise BadArgument(f"Cannot delete datastore {ds.oid}: it holds images {', '.join(map(str, sorted(images)[:10]))}.", ds.oid)
+        raise BadArgument(f"Cannot delete datastore {ds.oid}: it holds images "
+                          f"{', '.join(map(str, sorted(images)[:10]))}.", ds.oid)
     if ds.oid <= 2:
         raise BadArgument(f"datastore {ds.oid} ({ds.name}) is part of the cloud and cannot be deleted", ds.oid)
     using = [vm.oid for vm in req.core.store.all(KINDS["vm"].record) if vm.ds_id == ds.oid]  # type: ignore[attr-defined]
@@ -173,8 +186,8 @@ def monitor(core: Core, ds: Datastore) -> None:
                     tx.log("datastore", ds.oid, "update", keys=["FREE_MB"])
         else:
             core.log.warning(f"datastore {ds.oid} ({ds.name}) cannot be read: {result.error}")
-    core.dispatcher.ask("tm", Command(0, 0, core.epoch, 0, f"ds:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid), 60.0,
-                                      args={"datastore": document(core, ds)}), then)
+    core.dispatcher.ask("tm", Command(0, 0, core.epoch, 0, f"ds:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid),
+                                      60.0, args={"datastore": document(core, ds)}), then)
 
 
 def monitor_all(core: Core) -> None:
@@ -187,7 +200,8 @@ def monitor_all(core: Core) -> None:
 def enable(req: Request, ds: Datastore, enable: bool) -> int:
     """Let the match-maker use a system datastore, or not."""
     if ds.type != DatastoreType.SYSTEM:
-        raise BadArgument(f"datastore {ds.oid} ({ds.name}) is not a SYSTEM_DS; only those are enabled and disabled", ds.oid)
+        raise BadArgument(f"datastore {ds.oid} ({ds.name}) is not a SYSTEM_DS; only those are enabled and disabled",
+                          ds.oid)
     req.tx.put(replace(ds, state=0 if enable else 1))
     req.tx.log("datastore", ds.oid, "update", keys=["STATE"])
     return ds.oid

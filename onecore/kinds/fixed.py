@@ -1,4 +1,4 @@
-"""Kinds that a later release will manage and that clients expect to be there: security group 0, VDC 0, zone 0, ACL rules."""
+"""Kinds that clients expect and a later release will manage: security group 0, VDC 0, zone 0, ACL rules."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Groups, Tx
 from onecore.wire import xmlbody
-from onecore.wire.template import Tree, TemplateError, parse, to_xml
+from onecore.wire.template import TemplateError, Tree, parse, to_xml
 from onecore.wire.xmlrpc import escape_bytes
 
 

@@ -21,7 +21,8 @@ async def purge(core: Core) -> int:
 
 async def _vms(core: Core, before: int) -> int:
     rows = await asyncio.to_thread(core.database.rows, (
-        f'SELECT oid, seq FROM vm_pool WHERE state = {int(VmState.DONE)} AND etime < :before ORDER BY oid LIMIT {BATCH}'),
+        f"SELECT oid, seq FROM vm_pool WHERE state = {int(VmState.DONE)} AND etime < :before "
+        f"ORDER BY oid LIMIT {BATCH}"),
         {"before": before})
     writes: list[Write] = []
     for oid, last in rows:
@@ -36,7 +37,8 @@ async def _vms(core: Core, before: int) -> int:
 
 
 async def _log(core: Core, before: int) -> int:
-    oldest = await asyncio.to_thread(core.database.rows, f"SELECT seq, n, time FROM log ORDER BY seq, n LIMIT {BATCH * 4}")
+    oldest = await asyncio.to_thread(
+        core.database.rows, f"SELECT seq, n, time FROM log ORDER BY seq, n LIMIT {BATCH * 4}")
     rows = [(seq, n) for seq, n, time in oldest if time < before]
     core.store.purge([("log", key, None) for key in rows])
     if rows:

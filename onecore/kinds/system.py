@@ -35,7 +35,8 @@ def config(req: Request) -> Body:
         raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN CONFIG.")
     core, c = req.core, req.core.config
     simple = {"API_LIST_ORDER": "ASC", "AUTOMATIC_REQUIREMENTS": "", "BACKUP": "", "DEFAULT_AUTH": "default",
-              "DEFAULT_CDROM_DEVICE_PREFIX": "hd", "DEFAULT_DEVICE_PREFIX": c.defaults.device_prefix, "DEFAULT_IMAGE_TYPE": "OS",
+              "DEFAULT_CDROM_DEVICE_PREFIX": "hd", "DEFAULT_DEVICE_PREFIX": c.defaults.device_prefix,
+              "DEFAULT_IMAGE_TYPE": "OS",
               "DEFAULT_UMASK": c.defaults.umask, "LISTEN_ADDRESS": c.server.listen, "MAC_PREFIX": c.defaults.mac_prefix,
               "MONITORING_INTERVAL_HOST": str(c.monitoring.host_period), "PORT": str(c.server.port),
               "SESSION_EXPIRATION_TIME": str(c.auth.session_expiration)}
@@ -44,8 +45,8 @@ def config(req: Request) -> Body:
     own = "".join(xmlbody.text(f"{section.name}_{key.name}".upper(), str(getattr(getattr(c, section.name), key.name)))
                   for section in fields(c) if section.name not in ("drivers", "database")
                   for key in fields(getattr(c, section.name)) if "tls" not in key.name)
-    return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}<ONECORE>{own}{xmlbody.text('HOME', str(core.home))}</ONECORE>"
-                              "</OPENNEBULA_CONFIGURATION>")])
+    own += xmlbody.text("HOME", str(core.home))
+    return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}<ONECORE>{own}</ONECORE></OPENNEBULA_CONFIGURATION>")])
 
 
 async def _events(req: Request, since: int, timeout: int = 0) -> Any:
@@ -108,6 +109,7 @@ def status(req: Request) -> str:
         "version": onecore.__version__, "api": onecore.API_VERSION, "epoch": core.epoch, "home": str(core.home),
         "started": core.kinds["started"], "uptime": core.now() - core.kinds["started"], "pid": core.kinds["pid"],
         "sequence": {"given": core.store.given, "durable": core.store.durable},
-        "counts": {name: len(core.store.tables[kind.record]) for name, kind in KINDS.items() if name in core.kinds and lookup(core, name)},
+        "counts": {name: len(core.store.tables[kind.record])
+                   for name, kind in KINDS.items() if name in core.kinds and lookup(core, name)},
         "owed": len(core.store.all(Owed)), "under_way": under_way, "drivers": core.kinds["drivers"](),
         "sizes": {"database": core.database.size(), "series": core.series.size()}, "last_event": core.changelog.last})

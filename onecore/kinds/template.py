@@ -61,7 +61,8 @@ def info(req: Request, tpl: Template, extended: bool = False, decrypt: bool = Fa
         return Body(body(req.core, tpl))
     tree = tree_of(tpl.template).copy()
     for disk in tree.vectors("DISK"):
-        image: Any = verbs.optional("image", req.core, int(disk["IMAGE_ID"])) if disk.get("IMAGE_ID", "").isdigit() else None
+        given = disk.get("IMAGE_ID", "")
+        image: Any = verbs.optional("image", req.core, int(given)) if given.isdigit() else None
         image = image or named(req.core, KINDS["image"], disk.get("IMAGE", ""), req.caller.uid)
         if image:
             for key, value in (("IMAGE", image.name), ("IMAGE_ID", str(image.oid)), ("SIZE", str(image.size)),
@@ -70,8 +71,8 @@ def info(req: Request, tpl: Template, extended: bool = False, decrypt: bool = Fa
     return Body(body(req.core, replace(tpl, template=inner_xml(tree))))
 
 
-def _chmod_call(req: Request, tpl: Template, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int, group_a: int,
-                other_u: int, other_m: int, other_a: int, recursive: bool = False) -> int:
+def _chmod_call(req: Request, tpl: Template, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int,
+                group_a: int, other_u: int, other_m: int, other_a: int, recursive: bool = False) -> int:
     """Set permission bits, with RECURSIVE also those of its images; -1 leaves one as it is."""
     bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
     from onecore.api import TABLE

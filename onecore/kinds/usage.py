@@ -1,4 +1,4 @@
-"""Who uses what, derived from the VMs' rows: VMs by host, by image, sums by host.  Nothing is counted, nothing can drift."""
+"""Who uses what, derived from the VMs' rows: VMs by host and image, sums by host.  Nothing is counted or can drift."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from onecore.api import Request, method
+from onecore.api import Body, Request, method
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, NotAllocated
 from onecore.kinds import verbs
@@ -24,7 +24,7 @@ PASSWORD_DRIVERS = ("core",)
 
 @dataclass(frozen=True, slots=True)
 class User(Record):
-    """`groups` is a list of ids as text, the primary one first; `tokens` is JSON [[SHA-256 of the token, expiry, egid], …]."""
+    """`groups` are ids as text, the primary one first; `tokens` is JSON [[SHA-256 of the token, expiry, egid], …]."""
 
     TABLE: ClassVar[str] = "user_pool"
     KIND: ClassVar[str] = "user"
@@ -66,7 +66,8 @@ def _quotas() -> str:
 
 def _fields(core: Core, user: User) -> str:
     tokens = "".join(
-        f"<LOGIN_TOKEN>{xmlbody.text('TOKEN', '*')}<EXPIRATION_TIME>{end}</EXPIRATION_TIME><EGID>{egid}</EGID></LOGIN_TOKEN>"
+        f"<LOGIN_TOKEN>{xmlbody.text('TOKEN', '*')}<EXPIRATION_TIME>{end}</EXPIRATION_TIME><EGID>{egid}</EGID>"
+        "</LOGIN_TOKEN>"
         for _, end, egid in json.loads(user.tokens))
     return (f"<ID>{user.oid}</ID><GID>{user.gid}</GID>{xmlbody.ids('GROUPS', user.gids)}"
             f"{xmlbody.text('GNAME', group_name(core, user.gid))}{xmlbody.text('NAME', user.name)}"
@@ -91,7 +92,7 @@ verbs.declare(USER, "info", "update")
 
 
 @method("one.userpool.info", reads=True)
-def pool_info(req: Request) -> verbs.Body:
+def pool_info(req: Request) -> Body:
     """All users (an ordinary user sees those of the own groups' pool entries that it may use: itself)."""
     records = verbs.select(req, USER, -2, -1, -1)
     out = verbs.pool_body(req, USER, records)
@@ -145,7 +146,8 @@ def delete(req: Request, user: User) -> int:
     for name in ("vm", "image", "vnet", "template", "datastore"):
         count = lookup(req.core, name).owner.count(user.oid)
         if count:
-            raise BadArgument(f"user {user.oid} still owns {count} objects of kind {name}; delete or chown them first", user.oid)
+            raise BadArgument(f"user {user.oid} still owns {count} objects of kind {name}; delete or chown them first",
+                              user.oid)
     verbs.remove(req.tx, USER, user)
     req.tx.after(lambda: req.core.sessions.drop(user.oid))
     return user.oid
@@ -171,7 +173,8 @@ def _change(req: Request, user: User, key: str) -> None:
 
 
 async def _hash_chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> str:
-    return await req.core.passwords.hash(new_password) if new_password and new_auth in PASSWORD_DRIVERS else new_password
+    hashed = new_password and new_auth in PASSWORD_DRIVERS
+    return await req.core.passwords.hash(new_password) if hashed else new_password
 
 
 @method("one.user.chauth", right="ADMIN", on="user", prepare=_hash_chauth, hidden=("new_password",))
@@ -181,7 +184,8 @@ def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> i
         raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth!r}")
     if new_auth in PASSWORD_DRIVERS and new_password:
         check_password(new_password)
-    _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password), "AUTH_DRIVER")
+    _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password),
+            "AUTH_DRIVER")
     return user.oid
 
 

@@ -69,7 +69,8 @@ def pool_body(req: Request, kind: Kind, records: Iterable[Any]) -> Body:
 def select(req: Request, kind: Kind, flag: int, start: int, end: int) -> list[Any]:
     """The records of a pool call: FLAG says whose, START and END a range of ids or (END < -1) a page."""
     if flag < -4:
-        raise BadArgument(f"filter_flag must be -4 (primary group), -3 (own), -2 (all), -1 (own and groups') or a user id, not {flag}")
+        raise BadArgument("filter_flag must be -4 (primary group), -3 (own), -2 (all), -1 (own and groups') or "
+                          f"a user id, not {flag}")
     table = req.core.store.tables[kind.record]
     ids = sorted(_visible(req, kind, flag))
     if end < -1:
@@ -82,7 +83,7 @@ def select(req: Request, kind: Kind, flag: int, start: int, end: int) -> list[An
 
 def _visible(req: Request, kind: Kind, flag: int) -> Iterable[int]:
     who, found, core = req.caller, lookup(req.core, kind.name), req.core
-    table: dict[int, Any] = core.store.tables[kind.record]  # type: ignore[assignment]
+    table: dict[int, Any] = core.store.tables[kind.record]
     if flag == -2 and who.admin:
         return table
     wanted: Iterable[int]
@@ -137,8 +138,8 @@ def _chmod(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def right(ou: int, om: int, oa: int, gu: int, gm: int, ga: int, tu: int, tm: int, ta: int, *_: Any) -> str:
         return "ADMIN" if any(bit != -1 for bit in (oa, ga, ta)) else "MANAGE"
 
-    def chmod(req: Request, obj: Any, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int, group_a: int,
-              other_u: int, other_m: int, other_a: int) -> int:
+    def chmod(req: Request, obj: Any, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int,
+              group_a: int, other_u: int, other_m: int, other_a: int) -> int:
         """Set permission bits; -1 leaves one as it is."""
         perms = obj.perms
         given = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)

@@ -1,4 +1,4 @@
-"""Time: the real clock on the event loop (periodic jobs by APScheduler) and a simulated one.  The home of apscheduler."""
+"""Time: the real clock on the event loop (periodic jobs by APScheduler, whose only home is here), a simulated one."""
 from __future__ import annotations
 
 import asyncio
@@ -45,7 +45,8 @@ class RealClock:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
         self._loop = asyncio.get_running_loop()
-        self._jobs = AsyncIOScheduler(event_loop=self._loop, job_defaults={"coalesce": True, "misfire_grace_time": None})
+        self._jobs = AsyncIOScheduler(event_loop=self._loop,
+                                      job_defaults={"coalesce": True, "misfire_grace_time": None})
         self._jobs.start()
 
     def time(self) -> float:

@@ -1,4 +1,4 @@
-"""From the outbox to the drivers and back: sends commands once their transaction is durable, keeps deadlines, takes results.
+"""From the outbox to the drivers and back: sends durable commands, keeps their deadlines, takes their results.
 
 A command is sent again when its driver process is new.  A deadline first cancels; if nothing confirms within the grace
 time, the lane is abandoned and the result says that clean-up is owed.
@@ -14,7 +14,8 @@ from onecore.lifecycle.clock import Clock, Timer
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
 from onecore.pool.store import Actor, Store, Tx
-from onecore.wire.messages import Cancel, Command, Doc, Hello, Log as LogLine, Message, News, Progress, Result, Sample
+from onecore.wire.messages import Cancel, Command, Hello, Message, News, Progress, Result, Sample
+from onecore.wire.messages import Log as LogLine
 
 RESENDS = 5
 """How often one attempt is sent to a new driver process before it counts as failed."""
@@ -141,14 +142,15 @@ class Dispatcher:
             return
         command = flight.command
         if not flight.cancelled:
-            self._log.warning(f"operation {op}: {command.action} passed its deadline of {command.timeout:g} s, cancelling",
-                              command.rid)
+            self._log.warning(f"operation {op}: {command.action} passed its deadline of {command.timeout:g} s, "
+                              "cancelling", command.rid)
             self.cancel(op)
             return
-        self._log.error(f"operation {op}: {command.action} in lane {command.lane} does not stop, lane abandoned", command.rid)
+        self._log.error(f"operation {op}: {command.action} in lane {command.lane} does not stop, lane abandoned",
+                        command.rid)
         self._transport.replace(flight.family)
-        self._result(Result(op, attempt, self.epoch, False, f"{command.action} passed its deadline of {command.timeout:g} s "
-                            "and could not be stopped", data={"owed": True}))
+        error = f"{command.action} passed its deadline of {command.timeout:g} s and could not be stopped"
+        self._result(Result(op, attempt, self.epoch, False, error, data={"owed": True}))
 
     # -- questions: a command whose result nobody's state depends on
 

@@ -13,7 +13,7 @@ Guard = Callable[[Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """In SOURCES, on EVENT, go to TARGET (None: stay), run EFFECTS in the transaction, send the command FAMILY.ACTION."""
+    """In SOURCES, on EVENT, go to TARGET (None: stay), run EFFECTS in the transaction, SEND a command FAMILY.ACTION."""
 
     sources: frozenset[Any]
     event: str
@@ -61,7 +61,8 @@ class Machine:
     def _refusal(self, state: Any, record: Any, event: str) -> str:
         possible = sorted({s.name for line in self.rows if line.event == event for s in line.sources})
         where = f"; it is possible in {', '.join(possible[:12])}" if possible and len(possible) <= 12 else ""
-        return f'Action "{event.replace("_", "-")}" is not available for {self.noun} {record.oid} in state {state.name}{where}'
+        action = event.replace("_", "-")
+        return f'Action "{action}" is not available for {self.noun} {record.oid} in state {state.name}{where}'
 
     def events(self) -> set[str]:
         """All events of the table."""

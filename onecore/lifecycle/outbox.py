@@ -9,7 +9,7 @@ from onecore.pool.record import Object, Record
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Record):
-    """A command under way.  Its arguments are made from the object's records when it is sent; ARGS adds to them (JSON)."""
+    """A command under way.  Its arguments are made from the object's records when it is sent; ARGS adds JSON."""
 
     TABLE: ClassVar[str] = "outbox"
     KEY: ClassVar[tuple[str, ...]] = ("op",)

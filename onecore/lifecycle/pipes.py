@@ -29,7 +29,8 @@ class _Process:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "drivers", family, "--read", str(to_driver), "--write", str(from_driver),
                  "--home", str(home)],
-                pass_fds=(to_driver, from_driver), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                pass_fds=(to_driver, from_driver), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
         os.close(to_driver)
         os.close(from_driver)
         for fd in (self._send_fd, self.read_fd):
@@ -60,7 +61,8 @@ class _Process:
 class PipeTransport:
     """The real transport: one process a family."""
 
-    def __init__(self, home: Path, epoch: Callable[[], int], settings: Mapping[str, Any], clock: Clock, log: Log) -> None:
+    def __init__(self, home: Path, epoch: Callable[[], int], settings: Mapping[str, Any], clock: Clock,
+                 log: Log) -> None:
         self._home, self._epoch, self._settings, self._clock, self._log = home, epoch, settings, clock, log
         self._loop = asyncio.get_running_loop()
         self._processes: dict[str, _Process] = {}
@@ -123,9 +125,14 @@ class PipeTransport:
             self._down(family, process)
             return
         process.up = True
-        self._clock.call_later(10, lambda: self._delay.pop(family, None) if process.up else None)  # type: ignore[func-returns-value]
+        self._clock.call_later(10, lambda: self._settled(family, process))
         self._on_message(family, hello)
         self._on_up(family)
+
+    def _settled(self, family: str, process: _Process) -> None:
+        """It has run for a while: the next restart is quick again."""
+        if process.up:
+            self._delay.pop(family, None)
 
     def _down(self, family: str, process: _Process) -> None:
         if self._processes.get(family) is not process:

@@ -78,11 +78,13 @@ class ChangeLog:
 
     def read(self, since: int) -> list[Event]:
         """As `after`, from SQL (call it in a thread)."""
-        return _whole(self._select("seq > :since AND seq <= :last", {"since": since, "last": self.last}, "seq, n", PAGE + 1))
+        bounds = {"since": since, "last": self.last}
+        return _whole(self._select("seq > :since AND seq <= :last", bounds, "seq, n", PAGE + 1))
 
     def _select(self, where: str, parameters: dict[str, int], order: str, limit: int) -> list[Event]:
         names = ", ".join(f'"{n}"' for n in LOG_COLUMNS)
-        rows = self._database.rows(f"SELECT {names} FROM log WHERE {where} ORDER BY {order} LIMIT {int(limit)}", parameters)
+        rows = self._database.rows(f"SELECT {names} FROM log WHERE {where} ORDER BY {order} LIMIT {int(limit)}",
+                                   parameters)
         return [Event(*row) for row in rows]
 
 

@@ -1,7 +1,7 @@
 """What a record is: a frozen dataclass whose fields are columns.
 
-A record class names its table and says which objects (kind, id) a change of it shows on, so that answers about them wait
-for the right commit.
+A record class names its table and says which objects (kind, id) a change of it shows on, so that answers about them
+wait for the right commit.
 """
 from __future__ import annotations
 

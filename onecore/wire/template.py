@@ -32,8 +32,8 @@ def check_text(text: str, field: str = "text") -> str:
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
         column = bad.start() - text.rfind("\n", 0, bad.start())
-        raise TemplateError(
-            f"{field} holds a character that XML cannot carry (U+{ord(bad.group()):04X}) at line {line}, column {column}")
+        raise TemplateError(f"{field} holds a character that XML cannot carry (U+{ord(bad.group()):04X}) "
+                            f"at line {line}, column {column}")
     return text
 
 
@@ -130,7 +130,7 @@ def _parse_xml(text: str) -> Tree:
     except etree.XMLSyntaxError as error:
         line, column = error.position
         raise TemplateError(f"Parse error: {error.msg} at line {line}, column {column}") from None
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
         raise TemplateError("Parse error: a document type is not allowed at line 1, column 1")
     return tree_of(root)
 

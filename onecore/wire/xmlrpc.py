@@ -1,7 +1,7 @@
 """The XML-RPC codec: calls and answers as OpenNebula's clients write and read them.
 
-Decoding refuses document types and entities.  Encoding an answer joins ready bytes: a body arrives as fragments that are
-escaped already.
+Decoding refuses document types and entities.  Encoding an answer joins ready bytes: a body arrives as fragments that
+are escaped already.
 """
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _root(data: bytes) -> etree._Element:
         root = etree.fromstring(data, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise BadCall(f"not well-formed XML: {error}") from None
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
         raise BadCall("a document type is not allowed")
     return root
 

@@ -85,7 +85,8 @@ async def _all_series(req: Request, seconds: int = -1) -> str:
     visible = [h.oid for h in verbs.select(req, HOST, -2, -1, -1)]
     if seconds == 0:
         last = samples(core).hosts
-        return "".join(f"<MONITORING>{record_xml(i, last[i].time, last[i].host)}</MONITORING>" for i in visible if i in last)
+        return "".join(f"<MONITORING>{record_xml(i, last[i].time, last[i].host)}</MONITORING>"
+                       for i in visible if i in last)
     keep = core.config.retention.series_hours * 3600
     found = await asyncio.to_thread(core.series.read, "host", visible, now - (keep if seconds < 0 else seconds))
     return "".join(f"<MONITORING>{record_xml(i, t, v)}</MONITORING>" for i, rows in found.items() for t, v in rows)

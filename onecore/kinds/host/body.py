@@ -18,15 +18,15 @@ def body(core: Core, host: Host) -> list[bytes]:
     vms = usage(core).by_host.of(host.oid)
     sample = samples(core).hosts.get(host.oid)
     max_cpu, max_mem = capacity(core, host)
-    cluster = core.store.get(KINDS["cluster"].record, host.cid)
+    cluster: Any = core.store.get(KINDS["cluster"].record, host.cid)
     head = (f"<HOST><ID>{host.oid}</ID>{xmlbody.text('NAME', host.name)}<STATE>{host.state}</STATE>"
             f"<PREV_STATE>{host.prev_state}</PREV_STATE>{xmlbody.text('IM_MAD', host.im_mad)}"
             f"{xmlbody.text('VM_MAD', host.vm_mad)}<CLUSTER_ID>{host.cid}</CLUSTER_ID>"
             f"{xmlbody.text('CLUSTER', cluster.name if cluster else '')}<HOST_SHARE><MEM_USAGE>{memory}</MEM_USAGE>"
             f"<CPU_USAGE>{cpu}</CPU_USAGE><TOTAL_MEM>{host.total_mem}</TOTAL_MEM><TOTAL_CPU>{host.total_cpu}</TOTAL_CPU>"
             f"<MAX_MEM>{max_mem}</MAX_MEM><MAX_CPU>{max_cpu}</MAX_CPU><RUNNING_VMS>{len(vms)}</RUNNING_VMS>"
-            f"<VMS_THREAD>1</VMS_THREAD>{_datastores(core, host, sample)}<PCI_DEVICES></PCI_DEVICES><NUMA_NODES></NUMA_NODES>"
-            f"</HOST_SHARE>{xmlbody.ids('VMS', vms)}<TEMPLATE>")
+            f"<VMS_THREAD>1</VMS_THREAD>{_datastores(core, host, sample)}<PCI_DEVICES></PCI_DEVICES>"
+            f"<NUMA_NODES></NUMA_NODES></HOST_SHARE>{xmlbody.ids('VMS', vms)}<TEMPLATE>")
     error = xmlbody.text("ERROR", host.error) if host.error else ""
     return [escape_bytes(head), host.template, host.facts,
             escape_bytes(f"{error}</TEMPLATE>{_monitoring(host, sample)}</HOST>")]
@@ -37,8 +37,8 @@ def _datastores(core: Core, host: Host, sample: Sample | None) -> str:
     each = "".join(f"<DS><FREE_MB>{d['free_mb']}</FREE_MB><ID>{d['id']}</ID><TOTAL_MB>{d['total_mb']}</TOTAL_MB>"
                    f"<USED_MB>{d['used_mb']}</USED_MB></DS>" for d in found)
     total, used, free = (sum(int(d[key]) for d in found) for key in ("total_mb", "used_mb", "free_mb"))
-    return (f"<DATASTORES><DISK_USAGE>{usage(core).sums.of(host.oid)[2]}</DISK_USAGE>{each}<FREE_DISK>{free}</FREE_DISK>"
-            f"<MAX_DISK>{total}</MAX_DISK><USED_DISK>{used}</USED_DISK></DATASTORES>")
+    return (f"<DATASTORES><DISK_USAGE>{usage(core).sums.of(host.oid)[2]}</DISK_USAGE>{each}"
+            f"<FREE_DISK>{free}</FREE_DISK><MAX_DISK>{total}</MAX_DISK><USED_DISK>{used}</USED_DISK></DATASTORES>")
 
 
 def _monitoring(host: Host, sample: Sample | None) -> str:
@@ -49,7 +49,8 @@ def _monitoring(host: Host, sample: Sample | None) -> str:
 
 def record_xml(oid: int, time: int, doc: dict[str, Any]) -> str:
     """TIMESTAMP, ID, CAPACITY, SYSTEM of one sample."""
-    whole = {key: int(doc.get(key) or 0) for key in ("free_cpu", "free_mem_kb", "used_cpu", "used_mem_kb", "netrx", "nettx")}
+    names = ("free_cpu", "free_mem_kb", "used_cpu", "used_mem_kb", "netrx", "nettx")
+    whole = {key: int(doc.get(key) or 0) for key in names}
     return (f"<TIMESTAMP>{time}</TIMESTAMP><ID>{oid}</ID><CAPACITY><FREE_CPU>{whole['free_cpu']}</FREE_CPU>"
             f"<FREE_MEMORY>{whole['free_mem_kb']}</FREE_MEMORY><USED_CPU>{whole['used_cpu']}</USED_CPU>"
             f"<USED_MEMORY>{whole['used_mem_kb']}</USED_MEMORY></CAPACITY>"

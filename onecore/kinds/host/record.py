@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onecore.kinds.kind import KINDS, tree_of
 from onecore.lifecycle.core import Core
@@ -60,8 +60,8 @@ def _reserved(given: str, total: int) -> int:
 
 
 def capacity(core: Core, host: Host) -> tuple[int, int]:
-    """(MAX_CPU percent, MAX_MEM KB): what there is minus what is reserved; the host's own setting wins over its cluster's."""
-    cluster = core.store.get(KINDS["cluster"].record, host.cid)
+    """(MAX_CPU percent, MAX_MEM KB): what there is minus what the host, or else its cluster, reserves."""
+    cluster: Any = core.store.get(KINDS["cluster"].record, host.cid)
     own, theirs = tree_of(host.template), tree_of(cluster.template) if cluster else None
     out = []
     for key, total in (("RESERVED_CPU", host.total_cpu), ("RESERVED_MEM", host.total_mem)):

@@ -119,7 +119,8 @@ async def write_series(core: Core) -> None:
     """Write the samples that came since the last time."""
     pending, samples(core).pending = samples(core).pending, []
     hosts = [(s.hid, s.time, [float(s.host.get(f) or 0) for f in HOST_FIELDS]) for s in pending]
-    vms = [(d["id"], s.time, [float(d.get(f) or 0) for f in VM_FIELDS]) for s in pending for d in s.vms if d.get("id", -1) >= 0]
+    vms = [(d["id"], s.time, [float(d.get(f) or 0) for f in VM_FIELDS])
+           for s in pending for d in s.vms if d.get("id", -1) >= 0]
     if hosts:
         await asyncio.to_thread(core.series.add, "host", hosts)
     if vms:
@@ -138,13 +139,13 @@ def pay(core: Core, host: Host) -> None:
             datastore = KINDS["datastore"].find(core, owed.ds_id)
         except NoExists:
             datastore = None
-        vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [], "disks": [],
-              "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
+        vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
+              "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
               "dir": f"{core.home}/datastores/{owed.ds_id}/{owed.vid}"}
         steps = [("vm", _command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
         if owed.files and datastore is not None:
-            steps.append(("tm", _command(core, host, datastore.tm_mad, "delete",
-                                         {"vm": vm, "datastore": {"id": owed.ds_id, "base_path": str(core.home / "datastores" / str(owed.ds_id))}})))
+            where = {"id": owed.ds_id, "base_path": str(core.home / "datastores" / str(owed.ds_id))}
+            steps.append(("tm", _command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
         _pay_steps(core, owed, steps)
 
 

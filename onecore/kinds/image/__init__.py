@@ -8,7 +8,8 @@ from onecore.api import Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.datastore import Datastore, document as datastore_document, room
+from onecore.kinds.datastore import Datastore, room
+from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
 from onecore.kinds.image.record import Image, body, clones_under_way
 from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, rules, tree_of
@@ -67,12 +68,13 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     if req.prepared is not None and not req.prepared.ok:
         raise NotAllocated(f"PATH: {req.prepared.error}")
     if path:
-        size, format_ = int(req.prepared.data["size_mb"]), str(req.prepared.data.get("format") or tree.get("FORMAT", "raw"))
+        size = int(req.prepared.data["size_mb"])
+        format_ = str(req.prepared.data.get("format") or tree.get("FORMAT", "raw"))
     else:
         if kind not in (ImageType.DATABLOCK, ImageType.OS) and not source:
             raise NotAllocated(f"No PATH in template for an image of type {kind.name}.")
         if not tree.get("SIZE"):
-            raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is.")
+            raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is")
         size, format_ = _whole(tree, "SIZE"), tree.get("FORMAT", "raw")
     _, free, _ = room(req.core, ds_id)
     if not skip_capacity_check and not source and size > free:
@@ -83,8 +85,8 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     if not kept.get("DEV_PREFIX") and kind not in FILE_TYPES:
         kept.set("DEV_PREFIX", "hd" if kind == ImageType.CDROM else req.core.config.defaults.device_prefix)
     image = Image(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(kind),
-                  int(tree.get("PERSISTENT").upper() in ("YES", "1", "TRUE")), now, now, source, path, format_, tree.get("FS"),
-                  size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "")
+                  int(tree.get("PERSISTENT").upper() in ("YES", "1", "TRUE")), now, now, source, path, format_,
+                  tree.get("FS"), size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "")
     req.tx.log("image", oid, "create", new=name)
     image = work.fire(req.tx, image, "make")
     if source:
@@ -101,8 +103,8 @@ def _type(tree: Tree, ds: Datastore) -> ImageType:
     kind = ImageType[given]
     wanted = DatastoreType.FILE if kind in FILE_TYPES else DatastoreType.IMAGE
     if ds.type != wanted:
-        raise NotAllocated(f"images of type {given} go into a {wanted.name} datastore; datastore {ds.oid} ({ds.name}) is of type "
-                           f"{DatastoreType(ds.type).name}")
+        raise NotAllocated(f"images of type {given} go into a {wanted.name} datastore; datastore {ds.oid} ({ds.name}) "
+                           f"is of type {DatastoreType(ds.type).name}")
     return kind
 
 
@@ -134,14 +136,15 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     if ds.type != KINDS["datastore"].find(req.core, image.ds_id).type:
         raise BadArgument(f"datastore {ds.oid} is of another type than that of IMAGE {image.oid}", ds.oid)
     if image.persistent and image.state != ImageState.READY:
-        raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; only a READY one is cloned",
-                          image.oid)
+        raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; "
+                          "only a READY one is cloned", image.oid)
     if image.size > room(req.core, ds.oid)[1]:
         raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): needed {image.size} MB, "
                            f"free {room(req.core, ds.oid)[1]} MB")
     work.fire(req.tx, image, "clone")
     oid, now = req.tx.next_id("image"), req.core.now()
-    made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="", persistent=0,
+    made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",
+                   persistent=0,
                    perms=new_perms(req.core, req.caller), regtime=now, modtime=now, ds_id=ds.oid, cloning_id=image.oid,
                    state=int(ImageState.INIT), prev_state=0, error="")
     req.tx.log("image", oid, "create", new=name)
@@ -160,9 +163,11 @@ def enable(req: Request, image: Image, enable: bool) -> int:
 def persistent(req: Request, image: Image, persistent: bool) -> int:
     """Make persistent or not; not while in use."""
     if usage(req.core).by_image.of(image.oid):
-        raise BadArgument(f"IMAGE {image.oid} is in use; it can become persistent or not only when no VM has it", image.oid)
+        raise BadArgument(f"IMAGE {image.oid} is in use; it can become persistent or not only when no VM has it",
+                          image.oid)
     if persistent and image.type in FILE_TYPES:
-        raise BadArgument(f"IMAGE {image.oid} is of type {ImageType(image.type).name}, which cannot be persistent", image.oid)
+        raise BadArgument(f"IMAGE {image.oid} is of type {ImageType(image.type).name}, which cannot be persistent",
+                          image.oid)
     req.tx.put(replace(image, persistent=int(persistent), modtime=req.core.now()))
     req.tx.log("image", image.oid, "update", keys=["PERSISTENT"])
     return image.oid

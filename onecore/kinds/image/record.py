@@ -98,8 +98,9 @@ def body(core: Core, image: Image) -> list[bytes]:
     vms, cloning = usage(core).by_image.of(image.oid), clones_under_way(core, image.oid)
     head = (f"<IMAGE>{owner_xml(core, image)}{lock_xml(image)}{permissions_xml(image.perms)}<TYPE>{image.type}</TYPE>"
             f"<DISK_TYPE>0</DISK_TYPE><PERSISTENT>{image.persistent}</PERSISTENT><REGTIME>{image.regtime}</REGTIME>"
-            f"<MODTIME>{image.modtime}</MODTIME>{xmlbody.text('SOURCE', image.source)}{xmlbody.text('PATH', image.path)}"
-            f"{xmlbody.text('FORMAT', image.format)}{xmlbody.text('FS', image.fs)}<SIZE>{image.size}</SIZE>"
+            f"<MODTIME>{image.modtime}</MODTIME>{xmlbody.text('SOURCE', image.source)}"
+            f"{xmlbody.text('PATH', image.path)}{xmlbody.text('FORMAT', image.format)}"
+            f"{xmlbody.text('FS', image.fs)}<SIZE>{image.size}</SIZE>"
             f"<STATE>{image.state}</STATE><PREV_STATE>{image.prev_state}</PREV_STATE><RUNNING_VMS>{len(vms)}</RUNNING_VMS>"
             f"<CLONING_OPS>{len(cloning)}</CLONING_OPS><CLONING_ID>{image.cloning_id}</CLONING_ID>"
             f"<TARGET_SNAPSHOT>-1</TARGET_SNAPSHOT><DATASTORE_ID>{image.ds_id}</DATASTORE_ID>"

@@ -57,8 +57,8 @@ def compose(core: Core, box: Outbox) -> Command | None:
             return None
         origin: Any = KINDS["datastore"].find(core, source.ds_id)
         args = {"datastore": datastore_document(core, origin), "image": document(source), "target": args["datastore"]}
-    return Command(box.op, box.attempt, core.epoch, 0, f"ds:{image.ds_id}", datastore.ds_mad, action, ("image", image.oid),
-                   float(core.config.deadlines.image), box.rid, args)
+    return Command(box.op, box.attempt, core.epoch, 0, f"ds:{image.ds_id}", datastore.ds_mad, action,
+                   ("image", image.oid), float(core.config.deadlines.image), box.rid, args)
 
 
 def take(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
@@ -77,8 +77,9 @@ def take(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
         return
     origin = image.cloning_id
     if result.ok:
-        image = fire(tx, replace(image, cloning_id=-1), "ok", source=str(result.data["source"]), modtime=core.now(), error="",
-                     format=str(result.data.get("format") or image.format), size=int(result.data.get("size_mb") or image.size))
+        image = fire(tx, replace(image, cloning_id=-1), "ok", source=str(result.data["source"]), error="",
+                     modtime=core.now(), format=str(result.data.get("format") or image.format),
+                     size=int(result.data.get("size_mb") or image.size))
     else:
         image = fire(tx, replace(image, cloning_id=-1), "fail", error=result.error)
     if origin >= 0:
@@ -96,7 +97,8 @@ def finish_clone(tx: Tx, core: Core, origin: int) -> None:
 def use(tx: Tx, image: Image) -> Image:
     """A VM takes the image; raises WrongState or BadArgument."""
     if image.type not in (ImageType.OS, ImageType.CDROM, ImageType.DATABLOCK):
-        raise BadArgument(f"IMAGE {image.oid} ({image.name}) is of type {ImageType(image.type).name}, not a disk", image.oid)
+        raise BadArgument(f"IMAGE {image.oid} ({image.name}) is of type {ImageType(image.type).name}, not a disk",
+                          image.oid)
     if image.persistent and image.state in (ImageState.USED_PERS, ImageState.LOCKED_USED_PERS):
         raise BadArgument(f"IMAGE {image.oid} ({image.name}) is persistent and in use by another VM", image.oid)
     return fire(tx, image, "use")

@@ -81,7 +81,8 @@ def _interface(req: Request, nic: Vector) -> dict[str, str]:
             out[prefix + short] = value
     if nic.get("IP"):
         out.setdefault(prefix + "MASK", "255.255.255.0")
-        out.setdefault(prefix + "NETWORK", str(ipaddress.ip_interface(f"{nic['IP']}/{out[prefix + 'MASK']}").network.network_address)
+        interface = ipaddress.ip_interface(f"{nic['IP']}/{out[prefix + 'MASK']}")
+        out.setdefault(prefix + "NETWORK", str(interface.network.network_address)
                        if _mask(out[prefix + "MASK"]) else "")
     return out
 

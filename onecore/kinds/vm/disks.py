@@ -87,7 +87,8 @@ def find_image(req: Request, disk: Vector) -> Any:
     uid = owner(req, disk, "IMAGE")
     image = named(req.core, KINDS["image"], disk["IMAGE"], uid)
     if image is None:
-        raise NoExists(f"User {uid} does not own an image with name: {disk['IMAGE']}. Set IMAGE_UNAME or IMAGE_UID of owner in DISK.")
+        raise NoExists(f"User {uid} does not own an image with name: {disk['IMAGE']}. "
+                       "Set IMAGE_UNAME or IMAGE_UID of owner in DISK.")
     return image
 
 

@@ -1,4 +1,4 @@
-"""fire(): the only way in which a VM's state changes.  Decides by the table, runs effects, keeps the operation, logs."""
+"""fire(): the only way in which a VM's state changes.  Asks the table, runs effects, keeps the operation, logs."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -69,12 +69,12 @@ def action(req: Request, vm: Vm, action: str) -> int:
 
 @method("one.vm.deploy", right="ADMIN", on="vm")
 def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "") -> int:
-    """Start the VM on a host; with ENFORCE only if there is room.  Datastore -1: one of the host's cluster, or the VM's own."""
+    """Start the VM on a host; with ENFORCE only if there is room.  DS_ID -1: the VM's, or one of the host's cluster."""
     host: Host = verbs.existing("host", req.core, host_id)
     authorize(req.caller, "MANAGE", "host", host, rules(req.core))
     if host.state not in (HostState.MONITORED, HostState.DISABLED):
-        raise WrongState(f"Host {host_id} ({host.name}) is in state {HostState(host.state).name}, deploying needs MONITORED or DISABLED",
-                         host_id)
+        raise WrongState(f"Host {host_id} ({host.name}) is in state {HostState(host.state).name}, "
+                         "deploying needs MONITORED or DISABLED", host_id)
     datastore = _system_datastore(req, vm, host, ds_id)
     if enforce:
         _check_room(req.core, vm, host)
@@ -84,7 +84,8 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
     info: dict[str, Any] = {"host": host, "datastore": datastore}
     if extra_template.strip():
         extra = parse_template(extra_template, "extra_template")
-        info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).merged(extra).without(["SCHED_MESSAGE"])))
+        info["scheduled"] = lambda text: replace(
+            text, user=inner_xml(tree_of(text.user).merged(extra).without(["SCHED_MESSAGE"])))
     elif b"SCHED_MESSAGE" in req.core.store.get(VmText, vm.oid).user:  # type: ignore[union-attr]
         info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).without(["SCHED_MESSAGE"])))
     fire(req.tx, req.core, vm, "deploy", **info)
@@ -114,7 +115,8 @@ def _check_room(core: Core, vm: Vm, host: Host) -> None:
         return
     if cpu + vm.cpu > max_cpu or memory + vm.memory * 1024 > max_mem:
         raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): CPU {vm.cpu / 100:g} needed, "
-                         f"{(max_cpu - cpu) / 100:g} free; MEMORY {vm.memory} MB needed, {(max_mem - memory) // 1024} MB free", vm.oid)
+                         f"{(max_cpu - cpu) / 100:g} free; MEMORY {vm.memory} MB needed, "
+                         f"{(max_mem - memory) // 1024} MB free", vm.oid)
 
 
 @method("one.vm.update", right="MANAGE", on="vm")
@@ -142,8 +144,8 @@ RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
 def recover(req: Request, vm: Vm, operation: int) -> int:
     """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5)."""
     if not 0 <= operation < len(RECOVER):
-        raise BadArgument(f"operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or 5 (delete-db), "
-                          f"not {operation}", vm.oid)
+        raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
+                          f"5 (delete-db), not {operation}", vm.oid)
     req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}",
                     req.rid)
     fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")

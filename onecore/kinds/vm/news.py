@@ -32,7 +32,8 @@ def take_news(core: Core, news: News) -> None:
     vm = core.store.get(Vm, news.vm)
     if vm is None or vm.hid != news.hid or vm.generation != news.generation:
         if news.state == "running":
-            core.log.warning(f"host {news.hid} runs VM {news.vm} generation {news.generation}, which should not be there")
+            core.log.warning(f"host {news.hid} runs VM {news.vm} generation {news.generation}, "
+                             "which should not be there")
         return
     if news.state not in EVENTS:
         core.log.warning(f"news of VM {news.vm} with unknown state {news.state!r}")

@@ -12,9 +12,10 @@ from onecore.wire.states import VmState
 class Vm(Record):
     """What changes with state, and what is asked often.
 
-    `cpu` is percent of a core, `memory` and `disk_mb` MB.  `hid` and `ds_id` are -1 while the VM is on no host.  `images` and
-    `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or "".  The operation:
-    `op` (0: none), its kind, the attempt, since when.  `generation` rises with each start of the guest.
+    `cpu` is percent of a core, `memory` and `disk_mb` MB.  `hid` and `ds_id` are -1 while the VM is on no host.
+    `images` and `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or
+    "".  The operation: `op` (0: none), its kind, the attempt, since when.  `generation` rises with each start of the
+    guest.
     """
 
     TABLE: ClassVar[str] = "vm_pool"
@@ -131,9 +132,8 @@ def text(values: tuple[int, ...] | list[int]) -> str:
 
 ACTIONS = {
     "migrate": 1, "live-migrate": 2, "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
-    "hold": 7,
-    "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15, "reboot_hard": 16,
-    "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30, "recover": 42, "retry": 43,
-    "monitor": 44,
+    "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
+    "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
+    "recover": 42, "retry": 43, "monitor": 44,
 }
 """History ACTION numbers."""

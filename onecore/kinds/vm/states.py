@@ -1,4 +1,5 @@
 """Every state a VM can be in and every way it moves.  The numbers are OpenNebula's public (STATE, LCM_STATE)."""
+# ruff: noqa: E501 (a row is a line: the table is read by columns)
 from __future__ import annotations
 
 from enum import Enum
@@ -6,6 +7,7 @@ from typing import Any
 
 from onecore.kinds.vm import effects as do
 from onecore.lifecycle.machine import Machine, Row, row
+from onecore.wire.states import VmState
 
 
 class S(Enum):
@@ -62,7 +64,8 @@ OFF = {S.SUSPENDED, S.POWEROFF}
 AWAY = {S.STOPPED, S.UNDEPLOYED}
 SHUTTING = {S.SHUTDOWN, S.SHUTDOWN_POWEROFF, S.SHUTDOWN_UNDEPLOY}
 CLEANING = {S.CLEANUP_DELETE, S.CLEANUP_RESUBMIT}
-TRANSIENT = {s for s in S if s.value[0] == 3} - LIVE - FAILED - CLEANING
+ACTIVE = {s for (state, _), s in STATE_OF.items() if state == VmState.ACTIVE}
+TRANSIENT = ACTIVE - LIVE - FAILED - CLEANING
 STAYS = WAITING | CLONING | LIVE | OFF | AWAY | FAILED | {S.DONE}
 """States in which nothing has to happen."""
 
@@ -186,7 +189,7 @@ for _state, (_next, _effects, _send) in _AFTER.items():
     ROWS += [row(_state, "recover_retry", None, do.again, when=_hard, send="vm.destroy"),
              row(_state, "recover_retry", None, do.again, send="vm.shutdown")]
 
-_HOSTED = {s for s in S if s.value[0] == 3} | OFF
+_HOSTED = ACTIVE | OFF
 for _source, _event, _target in ((_HOSTED - CLEANING, "recover_delete", S.CLEANUP_DELETE),
                                  (_HOSTED - CLEANING, "recover_recreate", S.CLEANUP_RESUBMIT)):
     ROWS.append(row(_source, _event, _target, *_GO, send="vm.cleanup"))

@@ -26,7 +26,8 @@ def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
         raise BadArgument("AR cannot be changed by update; use add_ar, update_ar and rm_ar", vnet.oid)
     fields = {field: new.get(key) for key, field in _FIELDS.items() if new.get(key)}
     if used(req.core, vnet.oid) and any(getattr(vnet, f) != v for f, v in fields.items()):
-        raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use", vnet.oid)
+        raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use",
+                          vnet.oid)
     _check_driver(fields.get("vn_mad", vnet.vn_mad))
     return replace(vnet, **fields)  # type: ignore[arg-type]
 
@@ -76,8 +77,8 @@ def _add(req: Request, vnet: Vnet, given: Vector) -> Vnet:
 def delete(req: Request, vnet: Vnet) -> int:
     """Remove a network of which no address is in use."""
     if used(req.core, vnet.oid):
-        raise BadArgument(f"Can not remove a virtual network with leases in use: {used(req.core, vnet.oid)} of VNET {vnet.oid}",
-                          vnet.oid)
+        raise BadArgument("Can not remove a virtual network with leases in use: "
+                          f"{used(req.core, vnet.oid)} of VNET {vnet.oid}", vnet.oid)
     for found in ranges(req.core, vnet.oid):
         req.tx.delete(found)
     verbs.remove(req.tx, VNET, vnet)
@@ -125,7 +126,7 @@ def rm_ar(req: Request, vnet: Vnet, ar_id: int, force: bool = False) -> int:
 @method("one.vn.free_ar", right="MANAGE", on="vnet")
 def free_ar(req: Request, vnet: Vnet, ar_id: int) -> int:
     """Give a reserved address range back."""
-    return rm_ar(req, vnet, ar_id)
+    return int(rm_ar(req, vnet, ar_id))
 
 
 @method("one.vn.update_ar", right="MANAGE", on="vnet")
@@ -136,7 +137,8 @@ def update_ar(req: Request, vnet: Vnet, template: str) -> int:
             raise BadArgument("AR must name its AR_ID", vnet.oid)
         found = _range(req, vnet, int(given["AR_ID"]))
         current = {"TYPE": found.type, "SIZE": str(found.size), "IP": found.ip, "IP6": found.ip6,
-                   "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix, "PREFIX_LENGTH": found.prefix_length,
+                   "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix,
+                   "PREFIX_LENGTH": found.prefix_length,
                    **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
         fixed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "MAC", "AR_ID")}
         made = replace(ar.make(req.core, vnet.oid, found.ar, {**current, **fixed}), mac=found.mac)

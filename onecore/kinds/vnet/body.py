@@ -26,12 +26,14 @@ def _body(core: Core, vnet: Vnet, leases: bool) -> list[bytes]:
     vlan = xmlbody.text("VLAN_ID", vnet.vlan_id)
     head = (f"<VNET>{owner_xml(core, vnet)}{lock_xml(vnet)}{permissions_xml(vnet.perms)}"
             f"{xmlbody.ids('CLUSTERS', cluster_ids(vnet.clusters))}{xmlbody.text('BRIDGE', vnet.bridge)}"
-            f"{xmlbody.text('BRIDGE_TYPE', 'linux')}<STATE>{vnet.state}</STATE><PREV_STATE>{vnet.prev_state}</PREV_STATE>"
-            f"<PARENT_NETWORK_ID></PARENT_NETWORK_ID><TEMPLATE_ID></TEMPLATE_ID>{xmlbody.text('VN_MAD', vnet.vn_mad)}"
+            f"{xmlbody.text('BRIDGE_TYPE', 'linux')}<STATE>{vnet.state}</STATE>"
+            f"<PREV_STATE>{vnet.prev_state}</PREV_STATE><PARENT_NETWORK_ID></PARENT_NETWORK_ID>"
+            f"<TEMPLATE_ID></TEMPLATE_ID>{xmlbody.text('VN_MAD', vnet.vn_mad)}"
             f"{xmlbody.text('PHYDEV', vnet.phydev)}{vlan}<OUTER_VLAN_ID></OUTER_VLAN_ID>"
             f"<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
-            f"<USED_LEASES>{used(core, vnet.oid)}</USED_LEASES><VROUTERS></VROUTERS>{xmlbody.ids('UPDATED_VMS', holders)}"
-            f"<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS><TEMPLATE>")
+            f"<USED_LEASES>{used(core, vnet.oid)}</USED_LEASES><VROUTERS></VROUTERS>"
+            f"{xmlbody.ids('UPDATED_VMS', holders)}<OUTDATED_VMS></OUTDATED_VMS>"
+            f"<UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS><TEMPLATE>")
     pools = "".join(_range(core, r, leases) for r in ranges(core, vnet.oid))
     return [escape_bytes(head), vnet.template, escape_bytes(f"</TEMPLATE><AR_POOL>{pools}</AR_POOL></VNET>")]
 
@@ -48,7 +50,8 @@ def _range(core: Core, found: Range, leases: bool) -> str:
         for key in ("IP6_ULA", "IP6_GLOBAL", "IP6"):
             if key in first:
                 opt |= {key: first[key], f"{key}_END": last[key]}
-    text = "".join(xmlbody.text(k, v) if k not in ("NEXT_INDEX", "SIZE") else f"<{k}>{v}</{k}>" for k, v in opt.items() if v)
+    text = "".join(xmlbody.text(k, v) if k not in ("NEXT_INDEX", "SIZE") else f"<{k}>{v}</{k}>"
+                   for k, v in opt.items() if v)
     text += f"<USED_LEASES>{len(taken)}</USED_LEASES>"
     if leases:
         text += "<LEASES>" + "".join(_lease(found, index, taken[index].vm) for index in sorted(taken)) + "</LEASES>"

@@ -39,10 +39,12 @@ def give(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, wanted: dict[str, st
         if index is not None:
             tx.put(Lease(vnet.oid, found.ar, index, vm, nic))
             return found, addresses(found, index)
-    raise NotAllocated(f"Cannot get IP/MAC lease from virtual network {vnet.oid} ({vnet.name}): all addresses are in use.")
+    raise NotAllocated(f"Cannot get IP/MAC lease from virtual network {vnet.oid} ({vnet.name}): "
+                       "all addresses are in use.")
 
 
-def _give_wanted(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, key: str, value: str) -> tuple[Range, dict[str, str]]:
+def _give_wanted(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, key: str,
+                 value: str) -> tuple[Range, dict[str, str]]:
     for found, index in _find(core, vnet, key, value):
         if index in free(core).taken(vnet.oid, found.ar):
             continue
