@@ -54,6 +54,7 @@ class Daemon:
     def __init__(self, config: Config, home: Path, database: Database, log: Log) -> None:
         self.config, self.home, self.database, self.log = config, home, database, log
         self.exit_code = 0
+        self._resumed, self._pause = -60.0, 0.0
 
     async def run(self) -> int:
         """Serve until a signal; returns the exit code."""
@@ -102,7 +103,8 @@ class Daemon:
     def _stop(self, transport: PipeTransport, clock: RealClock) -> None:
         with contextlib.suppress(Exception):
             clock.close()
-        self.writer.close()
+        if not self.writer.close():
+            self.log.error("the last changes could not be stored")
         transport.close()
         self.core.series.close()
         self.core.passwords.close()
@@ -118,25 +120,52 @@ class Daemon:
     def _failed(self, seq: int, error: BaseException) -> None:
         self.loop.call_soon_threadsafe(self._recover, seq, error)
 
+    # -- after a failed commit
+
     def _recover(self, seq: int, error: BaseException) -> None:
         self.log.error(f"commit {seq} failed, loading again what is stored: {error}")
         self.dispatch.ready = False
-        self.core.store.fail(error)
-        self._task = self.loop.create_task(self._reload())
+        self.core.store.refuses = f"the change could not be stored: {error}"
+        self._task = self.loop.create_task(self._go_on(error))
 
-    async def _reload(self) -> None:
-        for attempt in range(app.RELOADS):
-            try:
-                app.reload(self.core, self.writer.resume)
-            except Exception as error:  # whatever keeps SQL away
-                self.log.error(f"loading again failed ({attempt + 1} of {app.RELOADS}): {error}")
-                await asyncio.sleep(1 + attempt)
-                continue
+    async def _go_on(self, error: BaseException) -> None:
+        """Serve what SQL has, store again once it takes writes; reads go on meanwhile (a full disk)."""
+        try:
+            await self._reload(error)
             self.dispatch.ready = True
             self.log.info("loaded again, serving")
-            return
-        self.log.error("the database stays away, giving up")
-        self.exit_code, self.server.should_exit = 3, True
+            await self._resume()
+        except DatabaseError as why:
+            self.log.error(f"the database stays away, giving up: {why}")
+            print(f"oned: the database stays away, giving up: {why}", file=sys.stderr, flush=True)
+            self.core.store.settle(-1, why)
+            self.exit_code, self.server.should_exit = 3, True
+
+    async def _reload(self, error: BaseException) -> None:
+        for attempt in range(app.RELOADS):
+            try:
+                return app.reload(self.core, error)
+            except DatabaseError as why:
+                self.log.error(f"loading again failed ({attempt + 1} of {app.RELOADS}): {why}")
+                if attempt == app.RELOADS - 1:
+                    raise
+            await asyncio.sleep(1 + attempt)
+
+    async def _resume(self) -> None:
+        """One failure may be chance; the next within a minute waits longer before anything is stored again."""
+        self._pause = min(2 * self._pause or 0.5, 5.0) if self.loop.time() - self._resumed < 60 else 0.0
+        while True:
+            await asyncio.sleep(self._pause)
+            try:
+                app.resume(self.core, self.writer.resume)
+            except Exception as why:  # whatever keeps SQL from storing; reading tells whether it is there at all
+                self.core.store.refuses = f"nothing can be stored at the moment: {why}"
+                self.log.error(f"reads go on, changes are refused: {why}")
+                self.core.database.meta("seq")
+                self._pause = min(2 * self._pause or 0.5, 5.0)
+            else:
+                self._resumed = self.loop.time()
+                return self.log.info("storing again")
 
 
 def _warn_plaintext(config: Config, log: Log) -> None:

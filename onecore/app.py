@@ -70,6 +70,7 @@ def build(config: Config, home: Path, database: Database, clock: Clock, log: Log
     _index(core)
     _wire(core)
     store.on_events = core.changelog.publish
+    store.on_bug = lambda bug: log.error("what follows a commit failed", error=bug)
     return core
 
 
@@ -190,15 +191,35 @@ def background(core: Core, clock: Clock, seconds: float, work: Callable[[], Any]
     clock.every(seconds, begin)
 
 
-def reload(core: Core, resume: Callable[[], None]) -> None:
-    """After a failed commit: forget, read again what SQL has, go on.  Raises DatabaseError when SQL stays away."""
+def reload(core: Core, error: BaseException) -> None:
+    """After a failed commit: forget, read again what SQL has; nothing can be stored before `resume`.
+
+    Who waits for what SQL has after all gets its answer, all others ERROR.  Raises DatabaseError when SQL stays away.
+    """
+    _check_epoch(core)
+    core.store.settle(core.database.meta("seq"), error)
     core.dispatcher.forget()
     core.sessions.clear()
     core.store.clear()
+    core.kinds["vm.bodies"].clear()
     load(core)
-    resume()
+    core.changelog.wake_all()
+    watch.listen_anew(core)
+
+
+def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
+    """Go on after `reload`: store again, send what the outbox holds.  Raises what SQL raises when it takes no writes."""
+    resume_writer(core.store.durable)
+    _check_epoch(core)
+    core.store.refuses = ""
     for box in sorted(core.store.all(Outbox), key=lambda b: b.op):
         core.dispatcher.send(box.op)
 
 
-__all__ = ["DatabaseError", "build", "keep_going", "load", "open_database", "reload", "start"]
+def _check_epoch(core: Core) -> None:
+    found = core.database.meta("epoch")
+    if found != core.epoch:
+        raise DatabaseError(f"another oned took the database over (epoch {found}, this one has {core.epoch})")
+
+
+__all__ = ["DatabaseError", "build", "keep_going", "load", "open_database", "reload", "resume", "start"]

@@ -1,6 +1,7 @@
 """The core's log (text or JSON, reopened on SIGHUP) and one file a VM.  Nothing else in oned writes log files."""
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -34,6 +35,15 @@ class _Json(logging.Formatter):
         return json.dumps(data)
 
 
+class _File(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """A log that cannot be written stops nobody."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class Log:
     """A logger with a request id, and the VMs' own files.  A file that is gone or moved is opened anew."""
 
@@ -47,7 +57,7 @@ class Log:
         handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
         if directory is not None:
             (directory / "vm").mkdir(parents=True, exist_ok=True)
-            self._file = logging.FileHandler(directory / "oned.log")
+            self._file = _File(directory / "oned.log")
             handlers.append(self._file)
         for handler in handlers:
             handler.setFormatter(_Json() if as_json else _Text())
@@ -84,14 +94,15 @@ class Log:
             self._calls.append(f"{stamp} I [{rid}] {method} {oid} by {uid} {ms:.2f} ms{result}")
 
     def flush(self) -> None:
-        """Write the lines of calls."""
+        """Write the lines of calls; a log that cannot be written (a full disk) stops nobody."""
         if self._calls:
             text, self._calls = "\n".join(self._calls) + "\n", []
             for handler in self._logger.handlers:
-                stream = getattr(handler, "stream", None) or handler._open()  # type: ignore[attr-defined]
-                handler.stream = stream  # type: ignore[attr-defined]
-                stream.write(text)
-                stream.flush()
+                with contextlib.suppress(OSError, ValueError):
+                    stream = getattr(handler, "stream", None) or handler._open()  # type: ignore[attr-defined]
+                    handler.stream = stream  # type: ignore[attr-defined]
+                    stream.write(text)
+                    stream.flush()
 
     def info(self, text: str, rid: str = "") -> None:
         """One line of level info."""

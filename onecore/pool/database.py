@@ -39,9 +39,10 @@ class Database:
         self.metadata = schema.metadata(self.classes)
         self.paramstyle = self.engine.dialect.paramstyle
         self._lock: Any = None
+        self._writer: sa.Connection | None = None
 
     def lock(self) -> None:
-        """Take the home; raises DatabaseError when another oned has it."""
+        """Take the home and the database; raises DatabaseError when another oned has one of them."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.home / "oned.lock", "a+")  # noqa: SIM115 (held for the life of the process)
         try:
@@ -55,6 +56,7 @@ class Database:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
+        self._writer = self._connect()
 
     def unlock(self) -> None:
         """Give the home back."""
@@ -64,6 +66,17 @@ class Database:
 
     def writer_connection(self) -> sa.Connection:
         """The connection that writes; on PostgreSQL it holds the advisory lock."""
+        made, self._writer = self._writer or self._connect(), None
+        return made
+
+    def writer_again(self, old: sa.Connection) -> sa.Connection:
+        """Another one in place of OLD, which may be broken and must not keep the lock."""
+        if not self.sqlite:
+            old.invalidate()
+        old.close()
+        return self._connect()
+
+    def _connect(self) -> sa.Connection:
         try:
             made = self.engine.connect()
             if not self.sqlite:
@@ -72,14 +85,30 @@ class Database:
                     raise DatabaseError("another oned holds this PostgreSQL database")
                 made.commit()
         except sa.exc.SQLAlchemyError as error:
-            raise DatabaseError(f"cannot open {self.engine.url.render_as_string()}: {error}") from None
+            raise self._failed(error) from None
         return made
+
+    def _failed(self, error: sa.exc.SQLAlchemyError) -> DatabaseError:
+        cause = str(getattr(error, "orig", None) or error).strip()
+        return DatabaseError(f"the database {self.engine.url.render_as_string()} cannot be used: {cause}")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection for a short read."""
-        with self.engine.connect() as connection:
-            yield connection
+        """A connection for a short read; raises DatabaseError."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise self._failed(error) from None
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction of its own, before the writer is at work; raises DatabaseError."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise self._failed(error) from None
 
     def meta(self, name: str, default: int = 0) -> int:
         """A number of the meta table."""
@@ -91,7 +120,7 @@ class Database:
     def set_meta(self, name: str, value: int) -> None:
         """Write a number of the meta table, durably."""
         sql = schema.upsert_sql(self.metadata.tables["meta"], self.paramstyle)
-        with self.engine.begin() as connection:
+        with self.writing() as connection:
             connection.exec_driver_sql(sql, (name, value))
 
     def load(self, cls: type[R]) -> Iterable[R]:

@@ -19,8 +19,8 @@ def migrate(database: Database, target: int = schema.VERSION,
             steps: dict[int, Callable[[sa.Connection], None]] | None = None) -> str:
     """Make or upgrade the schema; returns what was done, "" for nothing.  Raises DatabaseError when it is newer."""
     found = version(database)
-    if found is None:
-        with database.engine.begin() as connection:
+    if not found:  # nothing there, or a first start that was cut off
+        with database.writing() as connection:
             database.metadata.create_all(connection)
             _stamp(connection, database, target)
         return f"made schema {target}"
@@ -44,8 +44,9 @@ def migrate(database: Database, target: int = schema.VERSION,
 
 def version(database: Database) -> int | None:
     """The schema number that the database has, None when it is empty."""
-    if not sa.inspect(database.engine).has_table("meta"):
-        return None
+    with database.reading() as connection:
+        if not sa.inspect(connection).has_table("meta"):
+            return None
     return database.meta("schema")
 
 

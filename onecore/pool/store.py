@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
+from onecore.errors import Internal
 from onecore.pool.record import Key, Object, Record, row_of
 from onecore.pool.writer import Batch, Write, Writer
 
@@ -141,6 +142,8 @@ class Store:
         self.indexes: dict[type[Record], list[Index]] = {c: [] for c in self.tables}
         self.now = now
         self.given = self.durable = 0
+        self.refuses = ""
+        """Why nothing can be stored at the moment; empty when all is well."""
         self.writer: Writer | None = None
         self.current: Tx | None = None
         self._marks: dict[Object, int] = {}
@@ -150,6 +153,7 @@ class Store:
         self._order = 0
         self._unpublished: deque[tuple[int, list[Event]]] = deque()
         self.on_events: Callable[[list[Event]], None] = lambda events: None
+        self.on_bug: Callable[[Exception], None] = _raise
 
     def index(self, cls: type[Record], index: Index) -> None:
         """Let INDEX follow CLS from now on (and take in what is there)."""
@@ -195,8 +199,8 @@ class Store:
 
     def when_durable(self, seq: int, then: Callable[[BaseException | None], None]) -> None:
         """Call THEN(None) once SEQ is durable, at once if it is; THEN(error) if it never will be."""
-        if seq <= self.durable:
-            then(None)
+        if seq <= self.durable or self.refuses:
+            then(None if seq <= self.durable else Internal(self.refuses))
             return
         self._order += 1
         heapq.heappush(self._waiting, (seq, self._order, then))
@@ -211,14 +215,21 @@ class Store:
                     del self._marks[touched]
         while self._unpublished and self._unpublished[0][0] <= seq:
             self.on_events(self._unpublished.popleft()[1])
-        while self._waiting and self._waiting[0][0] <= seq:
-            heapq.heappop(self._waiting)[2](None)
+        self._tell(seq, None)
 
-    def fail(self, error: BaseException) -> None:
-        """A commit failed: nobody waiting gets an answer from this memory."""
-        waiting, self._waiting = self._waiting, []
-        for _, _, then in waiting:
-            then(error)
+    def settle(self, seq: int, error: BaseException) -> None:
+        """A commit failed, and SQL has what is numbered up to SEQ: who waits for that is fine, all others get ERROR."""
+        self._tell(seq, None)
+        self._tell(self.given, error)
+
+    def _tell(self, seq: int, error: BaseException | None) -> None:
+        """Call who waits for a number up to SEQ; one that raises keeps nobody else from an answer."""
+        while self._waiting and self._waiting[0][0] <= seq:
+            then = heapq.heappop(self._waiting)[2]
+            try:
+                then(error)
+            except Exception as bug:
+                self.on_bug(bug)
 
     def clear(self) -> None:
         """Forget everything (before loading again); indexes empty themselves."""
@@ -232,7 +243,7 @@ class Store:
 
     def purge(self, writes: list[Write]) -> None:
         """Delete rows that memory does not hold (retention)."""
-        if writes:
+        if writes and not self.refuses:
             self.given += 1
             self.committed(self.given, writes, set(), [])
 
@@ -272,6 +283,9 @@ class Tx:
         if kind is not None or self.dry:
             self._rollback()
         elif self._writes or self._events:
+            if self.store.refuses:
+                self._rollback()
+                raise Internal(self.store.refuses)
             self._commit()
 
     def get(self, cls: type[R], key: Key) -> R | None:
@@ -336,6 +350,10 @@ class Tx:
         for call in self._after:
             store.when_durable(seq, lambda error, call=call: call() if error is None else None)  # type: ignore[misc]
         store.committed(seq, writes, touched, events)
+
+
+def _raise(bug: Exception) -> None:
+    raise bug
 
 
 def in_order(records: Iterable[R]) -> Iterator[R]:

@@ -35,8 +35,8 @@ class Writer(Protocol):
         """Queue a transaction; `durable` or `failed` is told later."""
         ...
 
-    def close(self) -> None:
-        """Write what is queued, then stop."""
+    def close(self) -> bool:
+        """Write what is queued, then stop; False when not all of it could be written."""
         ...
 
 
@@ -106,21 +106,25 @@ class ThreadWriter:
                 self._queue.append(batch)
                 self._wake.notify()
 
-    def resume(self) -> None:
-        """Accept transactions again after a failure (memory was loaded anew)."""
+    def resume(self, last: int) -> None:
+        """Accept transactions again after a failure (memory was loaded anew, LAST is the number that SQL has).
+
+        Raises what SQL raises when it takes no writes.
+        """
         with self._wake:
             self._queue.clear()
-            self._connection.close()
-            self._connection = self._database.writer_connection()
+            self._connection = self._database.writer_again(self._connection)
+            self._sql.run(self._connection, [Batch(last, ())])
             self._broken = False
 
-    def close(self) -> None:
-        """Write what is queued, then stop."""
+    def close(self) -> bool:
+        """Write what is queued, then stop; False when not all of it could be written."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join()
         self._connection.close()
+        return not self._broken
 
     def _take(self) -> list[Batch]:
         with self._wake:
@@ -167,6 +171,7 @@ class InlineWriter:
             self._sql.run(self._connection, batches)
             self._durable(batches[-1].seq)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Close the connection."""
         self._connection.close()
+        return True

@@ -54,7 +54,7 @@ class Dispatch:
         try:
             fragments, code = await call.run(), 0
         except OneError as error:
-            fragments, code = [await self._refuse(call, error)], error.code
+            fragments, code = await self._refused(call, error)
         except (NotReady, asyncio.CancelledError):
             raise
         except Exception as error:  # a bug: told once, kills nothing
@@ -66,14 +66,20 @@ class Dispatch:
         self.core.log.call(rid, uid, name, call.oid, code, (perf_counter() - start) * 1000, client)
         return fragments
 
-    async def _refuse(self, call: _Call, error: OneError) -> bytes:
-        if call.caller is not None and not call.method.reads:
-            self._note_refusal(call, error)
-        given = self.core.store.given
-        if given > self.core.store.durable:
-            await wait_durable(self.core, given)
+    async def _refused(self, call: _Call, error: OneError) -> tuple[list[bytes], int]:
+        """The answer to a call that failed, once all that it may have been decided on is durable; raises NotReady."""
+        core, given = self.core, self.core.store.given
+        if not isinstance(error, Internal):
+            if not self.ready:  # decided while memory was being loaded anew
+                raise NotReady
+            if call.caller is not None and not call.method.reads and not core.store.refuses:
+                self._note_refusal(call, error)
+            try:
+                await wait_durable(core, given)
+            except Internal as why:
+                error = why
         oid = error.oid if error.oid >= 0 else call.oid
-        return xmlrpc.failure(f"[{call.method.name}] {error.text}", error.code, oid)
+        return [xmlrpc.failure(f"[{call.method.name}] {error.text}", error.code, oid)], error.code
 
     def _note_refusal(self, call: _Call, error: OneError) -> None:
         """A row in the change log, not waited for, a few a second at most."""
@@ -111,8 +117,6 @@ class _Call:
                 request.prepared = await method.prepare(request, await self._object(arguments), *arguments)
             else:
                 request.prepared = await method.prepare(request, *arguments)
-            if not self.dispatch.ready:
-                raise NotReady
         obj = await self._object(arguments) if method.on else None
         return await self._decide(request, obj, arguments)
 
@@ -155,6 +159,8 @@ class _Call:
     async def _decide(self, request: Request, obj: Any, arguments: list[Any]) -> list[bytes]:
         core, method = self.dispatch.core, self.method
         store, who = core.store, request.caller
+        if not self.dispatch.ready:
+            raise NotReady
         with store.tx(Actor(who.uid, who.gid, method.name, self.rid)) as tx:
             request.tx = tx
             value = method.call(request, obj, *arguments) if method.on else method.call(request, *arguments)
@@ -177,6 +183,8 @@ class _Call:
 
 async def wait_durable(core: Core, seq: int) -> None:
     """Return when SEQ is durable; raises Internal when it never will be."""
+    if seq <= core.store.durable:
+        return
     future: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
     core.store.when_durable(seq, lambda error: None if future.done() else future.set_result(error))
     error = await future

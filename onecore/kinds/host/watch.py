@@ -52,6 +52,12 @@ def unwatch(core: Core, host: Host) -> None:
     samples(core).heard.pop(host.oid, None)
 
 
+def listen_anew(core: Core) -> None:
+    """The core was deaf for a while: no host's silence before now counts."""
+    heard = samples(core).heard
+    heard.update(dict.fromkeys(heard, core.clock.monotonic()))
+
+
 def driver_up(core: Core, family: str) -> None:
     """A driver process is new: it watches nothing yet."""
     for host in list(core.store.all(Host)):

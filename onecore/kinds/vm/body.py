@@ -29,6 +29,11 @@ class Bodies:
         self.tails: dict[int, tuple[Vm, History | None, bytes]] = {}
         self.template: dict[int, tuple[bytes, bytes]] = {}
 
+    def clear(self) -> None:
+        """Drop all."""
+        for kept in (self.short, self.heads, self.tails, self.template):
+            kept.clear()
+
     def forget(self, oid: int) -> None:
         """Drop what is kept of a VM."""
         for kept in (self.short, self.heads, self.tails, self.template):
