@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import fields
 from typing import Any
 
 import onecore
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, Forbidden
+from onecore.kinds.datastore import TM_CONF
 from onecore.kinds.kind import KINDS, allowed, lookup
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Event
@@ -30,23 +30,18 @@ def own_version(req: Request) -> str:
 
 @method("one.system.config", reads=True)
 def config(req: Request) -> Body:
-    """The configuration; secrets are left out."""
-    if not req.caller.admin:
-        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN CONFIG.")
-    core, c = req.core, req.core.config
-    simple = {"API_LIST_ORDER": "ASC", "AUTOMATIC_REQUIREMENTS": "", "BACKUP": "", "DEFAULT_AUTH": "default",
-              "DEFAULT_CDROM_DEVICE_PREFIX": "hd", "DEFAULT_DEVICE_PREFIX": c.defaults.device_prefix,
-              "DEFAULT_IMAGE_TYPE": "OS",
-              "DEFAULT_UMASK": c.defaults.umask, "LISTEN_ADDRESS": c.server.listen, "MAC_PREFIX": c.defaults.mac_prefix,
+    """What of the configuration has a name in OpenNebula's; there is no secret in it."""
+    c = req.core.config
+    simple = {"API_LIST_ORDER": "ASC", "DEFAULT_AUTH": "default", "DEFAULT_DEVICE_PREFIX": c.defaults.device_prefix,
+              "DEFAULT_IMAGE_TYPE": "OS", "DEFAULT_UMASK": c.defaults.umask, "LISTEN_ADDRESS": c.server.listen,
+              "MAC_PREFIX": c.defaults.mac_prefix, "MONITORING_INTERVAL_DATASTORE": str(c.monitoring.datastore_period),
               "MONITORING_INTERVAL_HOST": str(c.monitoring.host_period), "PORT": str(c.server.port),
               "SESSION_EXPIRATION_TIME": str(c.auth.session_expiration)}
-    body = "".join(xmlbody.text(k, v) for k, v in sorted(simple.items()) if v)
-    body += f"<VNC_PORTS>{xmlbody.text('START', str(c.defaults.vnc_base_port))}</VNC_PORTS>"
-    own = "".join(xmlbody.text(f"{section.name}_{key.name}".upper(), str(getattr(getattr(c, section.name), key.name)))
-                  for section in fields(c) if section.name not in ("drivers", "database")
-                  for key in fields(getattr(c, section.name)) if "tls" not in key.name)
-    own += xmlbody.text("HOME", str(core.home))
-    return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}<ONECORE>{own}</ONECORE></OPENNEBULA_CONFIGURATION>")])
+    body = "".join(xmlbody.text(k, v) for k, v in sorted(simple.items()))
+    conf = "".join("<TM_MAD_CONF>" + "".join(xmlbody.text(k, v) for k, v in {"NAME": name, **values}.items())
+                   + "</TM_MAD_CONF>" for name, values in TM_CONF.items())
+    ports = f"<VNC_PORTS><RESERVED></RESERVED>{xmlbody.text('START', str(c.defaults.vnc_base_port))}</VNC_PORTS>"
+    return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}{conf}{ports}</OPENNEBULA_CONFIGURATION>")])
 
 
 async def _events(req: Request, since: int, timeout: int = 0) -> Any:

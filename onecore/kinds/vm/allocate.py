@@ -7,39 +7,28 @@ from onecore.api import Request
 from onecore.auth.authorize import authorize
 from onecore.errors import Forbidden, NotAllocated
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
-from onecore.kinds.user import require_create
-from onecore.kinds.vm import context, disks, nics
+from onecore.kinds.vm import context, disks, nics, shape
 from onecore.kinds.vm.record import Vm, VmText, text
+from onecore.kinds.vm.shape import TEMPLATE_NAMES
 from onecore.wire.states import VmState
 from onecore.wire.template import Tree
 
-TEMPLATE_NAMES = (
-    "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "AUTOMATIC_REQUIREMENTS", "CLONING_TEMPLATE_ID", "CONTEXT", "CPU",
-    "CPU_COST", "DISK", "DISK_COST", "EMULATOR", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO", "IMPORTED", "INPUT", "MEMORY",
-    "MEMORY_COST", "MEMORY_MAX", "MEMORY_SLOTS", "MEMORY_RESIZE_MODE", "NIC", "NIC_ALIAS", "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI",
-    "RAW", "SPICE_OPTIONS", "SUBMIT_ON_HOLD", "TEMPLATE_ID", "TM_MAD_SYSTEM", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION", "VCPU",
-    "VCPU_MAX", "VMGROUP", "VMID", "VROUTER_ID", "SCHED_ACTION")
-"""What a VM's TEMPLATE holds, in the order of the schema; all else goes to USER_TEMPLATE."""
-
-VECTORS = {"CONTEXT", "DISK", "FEATURES", "GRAPHICS", "VIDEO", "INPUT", "NIC", "NIC_ALIAS", "NIC_DEFAULT", "OS", "RAW", "TOPOLOGY",
-           "TPM", "CPU_MODEL", "SPICE_OPTIONS", "HYPERV_OPTIONS"}
-SINGLE = set(TEMPLATE_NAMES) - {"DISK", "NIC", "NIC_ALIAS", "NUMA_NODE", "PCI", "SCHED_ACTION"}
 MAX_CPU, MAX_VCPU, MAX_MEMORY = 65536, 65536, 1 << 30
 NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "TM_MAD_SYSTEM")
 
 
 def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
     """Make a VM of TREE; PENDING, HOLD, or CLONING while an image is not ready.  Returns its id."""
-    require_create(req, "vm")
+    verbs.require_create(req, "vm")
     core, who = req.core, req.caller
     tree = tree.copy()
     tree.remove(*NEVER_GIVEN)
-    _check_shape(tree)
+    shape.check(tree)
     if not who.admin:
         _check_restricted(tree)
     cpu, vcpu, memory = capacity(tree)
     oid = req.tx.next_id("vm")
-    name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", "0")[:128], who.uid)
+    name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", str(oid)), who.uid)
     found = disks.resolve(req, tree)
     given = nics.resolve(req, tree, oid)
     _graphics(core.config.defaults.vnc_base_port, tree, oid)
@@ -54,17 +43,6 @@ def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
     req.tx.log("vm", oid, "create", new=state.name)
     req.tx.after(lambda: core.log.vm(oid, f"Created by user {who.uid} ({who.name}), state {state.name}", req.rid))
     return oid
-
-
-def _check_shape(tree: Tree) -> None:
-    for name, value in tree:
-        if name in VECTORS and not isinstance(value, dict):
-            raise NotAllocated(f"{name} must be a vector, {name} = [ … ], not {value[:40]!r}")
-        if name in ("CPU", "VCPU", "MEMORY", "NAME") and not isinstance(value, str):
-            raise NotAllocated(f"{name} must be a single value, not a vector")
-    for name in SINGLE:
-        if len(tree.all(name)) > 1 and name not in ("INPUT", "RAW", "VMGROUP"):
-            raise NotAllocated(f"{name} may be given once, not {len(tree.all(name))} times")
 
 
 RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",), "DISK": ("SOURCE",)}
@@ -131,7 +109,7 @@ def _template(tree: Tree, oid: int, cpu: int, vcpu: int, memory: int) -> bytes:
     return inner_xml(Tree((name, value) for name in TEMPLATE_NAMES for value in by_name.get(name, ())))
 
 
-_NOT_USERS = frozenset(TEMPLATE_NAMES) | {"NAME"}
+_NOT_USERS = frozenset(TEMPLATE_NAMES) | {"NAME", "ERROR"}
 
 
 def _user_template(tree: Tree) -> Tree:

@@ -52,9 +52,9 @@ def _range(core: Core, found: Range, leases: bool) -> str:
                 opt |= {key: first[key], f"{key}_END": last[key]}
     text = "".join(xmlbody.text(k, v) if k not in ("NEXT_INDEX", "SIZE") else f"<{k}>{v}</{k}>"
                    for k, v in opt.items() if v)
-    text += f"<USED_LEASES>{len(taken)}</USED_LEASES>"
     if leases:
-        text += "<LEASES>" + "".join(_lease(found, index, taken[index].vm) for index in sorted(taken)) + "</LEASES>"
+        text += f"<USED_LEASES>{len(taken)}</USED_LEASES><LEASES>"
+        text += "".join(_lease(found, index, taken[index].vm) for index in sorted(taken)) + "</LEASES>"
     return f"<AR>{text}</AR>"
 
 
