@@ -1,4 +1,4 @@
-"""The shape of a VM's template: which attributes are vectors, which are given once, as the schema of VM bodies has them.
+"""The shape of a VM's template: which attributes are vectors, which are given once, as the schema of VMs has them.
 
 What they mean is checked where they are used.
 """
@@ -27,18 +27,20 @@ KEYS = {"VIDEO": ("TYPE", "IOMMU", "ATS", "VRAM", "RESOLUTION"), "TPM": ("MODEL"
 
 def check(tree: Tree) -> None:
     """Bring vectors with a fixed order of keys into it; raises NotAllocated that names what is wrong."""
-    for name, value in tree:
+    seen: set[str] = set()
+    for place, (name, value) in enumerate(tree.pairs):
         if name in VECTORS and not isinstance(value, dict):
-            raise NotAllocated(f"{name} must be a vector, {name} = [ … ], not {value[:40]!r}")
-        if name in PLAIN and not isinstance(value, str):
+            if value.strip():
+                raise NotAllocated(f"{name} must be a vector, {name} = [ … ], not {value[:40]!r}")
+            tree.pairs[place] = (name, {})
+        elif name in PLAIN and not isinstance(value, str):
             raise NotAllocated(f"{name} must be a single value, not a vector")
-    for name in SINGLE:
-        if len(found := tree.all(name)) > 1:
-            raise NotAllocated(f"{name} may be given once, not {len(found)} times")
-    for name, keys in KEYS.items():
-        vector = tree.vector(name)
-        if vector is not None:
-            tree.set(name, _ordered(name, keys, vector))
+        if name in SINGLE and name in seen:
+            raise NotAllocated(f"{name} may be given once")
+        seen.add(name)
+    for name in KEYS:
+        if name in seen:
+            tree.set(name, _ordered(name, KEYS[name], tree.vector(name) or {}))
 
 
 def _ordered(name: str, keys: tuple[str, ...], vector: Vector) -> Vector:
