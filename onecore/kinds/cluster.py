@@ -8,7 +8,6 @@ from onecore.api import Request, method
 from onecore.errors import BadArgument
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name
-from onecore.kinds.user import require_create
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.wire import xmlbody
@@ -54,7 +53,7 @@ verbs.declare(CLUSTER, "info", "pool", "rename", "update")
 @method("one.cluster.allocate")
 def allocate(req: Request, name: str) -> int:
     """Make a cluster."""
-    require_create(req, "cluster")
+    verbs.require_create(req, "cluster")
     check_name(req.tx, req.core, CLUSTER, name, -1)
     oid = req.tx.next_id("cluster")
     req.tx.put(Cluster(oid, name, b""))

@@ -20,7 +20,6 @@ from onecore.kinds.kind import (
     permissions_xml,
     tree_of,
 )
-from onecore.kinds.user import require_create
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Object, Record
 from onecore.pool.store import Groups
@@ -119,7 +118,7 @@ verbs.declare(DATASTORE, "info", "pool", "update", "rename", "chmod", "chown", o
 @method("one.datastore.allocate")
 def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     """Make a datastore: NAME, TYPE, TM_MAD and, unless it is a system one, DS_MAD."""
-    require_create(req, "datastore")
+    verbs.require_create(req, "datastore")
     tree = parse_template(template)
     kind = tree.get("TYPE", "IMAGE_DS").upper()
     if kind not in TYPES:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from onecore.api import Body, Request, method
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name
-from onecore.kinds.user import User, require_create
+from onecore.kinds.user import User
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.wire import xmlbody
@@ -62,7 +62,7 @@ def pool_info(req: Request) -> Body:
 @method("one.group.allocate")
 def allocate(req: Request, name: str) -> int:
     """Make a group."""
-    require_create(req, "group")
+    verbs.require_create(req, "group")
     check_name(req.tx, req.core, GROUP, name, -1)
     oid = req.tx.next_id("group")
     req.tx.put(Group(oid, name, b""))

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from onecore.api import Body, Request, method
+from onecore.auth.authorize import authorize
 from onecore.errors import NotAllocated
+from onecore.kinds import image as images
 from onecore.kinds import verbs
 from onecore.kinds.kind import (
     KINDS,
@@ -18,9 +20,10 @@ from onecore.kinds.kind import (
     owner_xml,
     parse_template,
     permissions_xml,
+    rules,
     tree_of,
 )
-from onecore.kinds.user import require_create
+from onecore.kinds.vm.allocate import allocate as allocate_vm
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.wire.xmlrpc import escape_bytes
@@ -71,16 +74,15 @@ def info(req: Request, tpl: Template, extended: bool = False, decrypt: bool = Fa
     return Body(body(req.core, replace(tpl, template=inner_xml(tree))))
 
 
-def _chmod_call(req: Request, tpl: Template, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int,
-                group_a: int, other_u: int, other_m: int, other_a: int, recursive: bool = False) -> int:
+@method("one.template.chmod", right=verbs.chmod_right, on="template")
+def chmod(req: Request, tpl: Template, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int,
+          group_a: int, other_u: int, other_m: int, other_a: int, recursive: bool = False) -> int:
     """Set permission bits, with RECURSIVE also those of its images; -1 leaves one as it is."""
     bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
-    from onecore.api import TABLE
-    chmod = TABLE["one.image.chmod"]
-    TABLE["one.vm.chmod"].call(req, tpl, *bits)
-    if recursive:
-        for image in _images(req, tpl):
-            chmod.call(req, image, *bits)
+    verbs.set_permissions(req, TEMPLATE, tpl, bits)
+    for image in _images(req, tpl) if recursive else ():
+        authorize(req.caller, verbs.chmod_right(*bits), "image", image, rules(req.core))
+        verbs.set_permissions(req, images.IMAGE, image, bits)
     return tpl.oid
 
 
@@ -97,7 +99,7 @@ def _images(req: Request, tpl: Template) -> list[Any]:
 @method("one.template.allocate")
 def allocate(req: Request, template: str) -> int:
     """Keep a template; NAME is required."""
-    require_create(req, "template")
+    verbs.require_create(req, "template")
     tree = parse_template(template)
     name = tree.get("NAME")
     if not name:
@@ -119,33 +121,25 @@ def make(req: Request, tree: Any, name: str) -> int:
 def delete(req: Request, tpl: Template, recursive: bool = False) -> int:
     """Remove a template, with RECURSIVE also its images."""
     if recursive:
-        from onecore.kinds.image import delete as delete_image
         for image in _images(req, tpl):
-            _may(req, "MANAGE", image)
-            delete_image(req, image)
+            authorize(req.caller, "MANAGE", "image", image, rules(req.core))
+            images.delete(req, image)
     verbs.remove(req.tx, TEMPLATE, tpl)
     return tpl.oid
-
-
-def _may(req: Request, right: str, image: Any) -> None:
-    from onecore.auth.authorize import authorize
-    from onecore.kinds.kind import rules
-    authorize(req.caller, right, "image", image, rules(req.core))
 
 
 @method("one.template.clone", right="USE", on="template")
 def clone(req: Request, tpl: Template, name: str, recursive: bool = False) -> int:
     """Copy a template, with RECURSIVE also its images."""
-    require_create(req, "template")
+    verbs.require_create(req, "template")
     tree = tree_of(tpl.template).copy()
     if recursive:
-        from onecore.kinds.image import clone as clone_image
         for disk in tree.vectors("DISK"):
             one = Template(**{**{f: getattr(tpl, f) for f in tpl.__dataclass_fields__},
                               "template": inner_xml(type(tree)([("DISK", disk)]))})
             for image in _images(req, one):
-                _may(req, "USE", image)
-                made = clone_image(req, image, f"{name}-disk-{disk.get('DISK_ID', image.oid)}")
+                authorize(req.caller, "USE", "image", image, rules(req.core))
+                made = images.clone(req, image, f"{name}-disk-{disk.get('DISK_ID', image.oid)}")
                 disk.pop("IMAGE", None)
                 disk["IMAGE_ID"] = str(made)
     return make(req, tree, name)
@@ -155,7 +149,6 @@ def clone(req: Request, tpl: Template, name: str, recursive: bool = False) -> in
 def instantiate(req: Request, tpl: Template, name: str = "", hold: bool = False, extra_template: str = "",
                 persistent: bool = False) -> int:
     """Make a VM of the template with EXTRA_TEMPLATE merged over it."""
-    from onecore.kinds.vm.allocate import allocate as allocate_vm
     tree = tree_of(tpl.template).copy()
     if extra_template.strip():
         tree = tree.merged(parse_template(extra_template, "extra_template"))
@@ -169,15 +162,3 @@ def instantiate(req: Request, tpl: Template, name: str = "", hold: bool = False,
         tree.set("NAME", f"{tpl.name}-%i")
     tree.set("TEMPLATE_ID", str(tpl.oid))
     return allocate_vm(req, tree, hold)
-
-
-def _register_chmod() -> None:
-    from onecore.api import register
-    register("one.template.chmod", _chmod_call, _chmod_right, "template")
-
-
-def _chmod_right(ou: int, om: int, oa: int, gu: int, gm: int, ga: int, tu: int, tm: int, ta: int, *_: Any) -> str:
-    return "ADMIN" if any(bit != -1 for bit in (oa, ga, ta)) else "MANAGE"
-
-
-_register_chmod()

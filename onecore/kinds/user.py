@@ -110,10 +110,10 @@ def check_password(password: str) -> None:
         raise BadArgument("password must not be empty and must not hold blanks")
 
 
-@method("one.user.allocate", right="CREATE", on=None, prepare=_hash_new, hidden=("password",))
+@method("one.user.allocate", prepare=_hash_new)
 def allocate(req: Request, name: str, password: str, driver: str = "core", groups: list[int] = []) -> int:  # noqa: B006
     """Make a user; the first of GROUPS is the primary one (default: users)."""
-    require_create(req, "user")
+    verbs.require_create(req, "user")
     driver = driver or "core"
     if driver not in DRIVERS:
         raise NotAllocated(f"driver must be one of {', '.join(DRIVERS)}, not {driver!r}")
@@ -129,13 +129,6 @@ def allocate(req: Request, name: str, password: str, driver: str = "core", group
     req.tx.put(User(oid, gids[0], name, req.prepared, driver, 1, " ".join(map(str, gids)), "[]", b""))
     req.tx.log("user", oid, "create", new=name)
     return oid
-
-
-def require_create(req: Request, kind: str) -> None:
-    """CREATE on a kind."""
-    from onecore.auth.authorize import authorize
-    from onecore.kinds.kind import rules
-    authorize(req.caller, "CREATE", kind, None, rules(req.core))
 
 
 @method("one.user.delete", right="ADMIN", on="user")
@@ -157,7 +150,7 @@ async def _hash_password(req: Request, user: User, new_password: str) -> str:
     return await req.core.passwords.hash(new_password) if user.driver in PASSWORD_DRIVERS else new_password
 
 
-@method("one.user.passwd", right="MANAGE", on="user", prepare=_hash_password, hidden=("new_password",))
+@method("one.user.passwd", right="MANAGE", on="user", prepare=_hash_password)
 def passwd(req: Request, user: User, new_password: str) -> int:
     """Change the password."""
     if user.driver in PASSWORD_DRIVERS:
@@ -177,7 +170,7 @@ async def _hash_chauth(req: Request, user: User, new_auth: str, new_password: st
     return await req.core.passwords.hash(new_password) if hashed else new_password
 
 
-@method("one.user.chauth", right="ADMIN", on="user", prepare=_hash_chauth, hidden=("new_password",))
+@method("one.user.chauth", right="ADMIN", on="user", prepare=_hash_chauth)
 def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> int:
     """Change the authentication driver and, unless empty, the secret."""
     if new_auth not in DRIVERS:
@@ -200,7 +193,7 @@ def chgrp(req: Request, user: User, new_id: int) -> int:
     return user.oid
 
 
-@method("one.user.login", hidden=("token",))
+@method("one.user.login")
 def login(req: Request, username: str, token: str, valid: int = 36000, egid: int = -1) -> str:
     """Make a login token of VALID seconds (-1: for ever), or reset them all (0); returns the token."""
     user = named(req.core, USER, username)

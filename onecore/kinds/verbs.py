@@ -10,6 +10,8 @@ from typing import Any
 
 from onecore import api
 from onecore.api import Body, Request
+from onecore.auth import acl
+from onecore.auth.authorize import KIND_NAMES, authorize
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists, OneError
 from onecore.kinds import kind as kinds
 from onecore.kinds.kind import KINDS, Kind, allowed, check_name, inner_xml, lookup, parse_template, tree_of
@@ -102,8 +104,6 @@ def _visible(req: Request, kind: Kind, flag: int) -> Iterable[int]:
 
 
 def _acl_may_show(req: Request, kind: Kind) -> bool:
-    from onecore.auth import acl
-    from onecore.auth.authorize import KIND_NAMES
     bit = acl.RESOURCES[KIND_NAMES[kind.name]]
     return any(rule.resource & bit and rule.rights & acl.USE and acl.matches_user(rule, req.caller.uid, req.caller.gids)
                for rule in kinds.rules(req.core))
@@ -134,24 +134,31 @@ def _rename(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     return rename, "MANAGE", False
 
 
-def _chmod(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
-    def right(ou: int, om: int, oa: int, gu: int, gm: int, ga: int, tu: int, tm: int, ta: int, *_: Any) -> str:
-        return "ADMIN" if any(bit != -1 for bit in (oa, ga, ta)) else "MANAGE"
+def set_permissions(req: Request, kind: Kind, obj: Any, bits: tuple[int, ...]) -> None:
+    """Set the nine permission bits of an object; -1 leaves one as it is."""
+    perms = obj.perms
+    for shift, bit in zip(range(8, -1, -1), bits, strict=True):
+        if bit not in (-1, 0, 1):
+            raise BadArgument(f"a permission bit is 1, 0 or -1 (as it is), not {bit}")
+        if bit >= 0:
+            perms = perms & ~(1 << shift) | bit << shift
+    req.tx.put(replace(obj, perms=perms))
+    req.tx.log(kind.name, obj.oid, "update", old=f"{obj.perms:03o}", new=f"{perms:03o}", keys=["PERMISSIONS"])
 
+
+def chmod_right(ou: int, om: int, oa: int, gu: int, gm: int, ga: int, tu: int, tm: int, ta: int, *_: Any) -> str:
+    """Handing out ADMIN bits takes ADMIN, the others MANAGE."""
+    return "ADMIN" if any(bit != -1 for bit in (oa, ga, ta)) else "MANAGE"
+
+
+def _chmod(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def chmod(req: Request, obj: Any, owner_u: int, owner_m: int, owner_a: int, group_u: int, group_m: int,
               group_a: int, other_u: int, other_m: int, other_a: int) -> int:
         """Set permission bits; -1 leaves one as it is."""
-        perms = obj.perms
-        given = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
-        for shift, bit in zip(range(8, -1, -1), given, strict=True):
-            if bit not in (-1, 0, 1):
-                raise BadArgument(f"a permission bit is 1, 0 or -1 (as it is), not {bit}")
-            if bit >= 0:
-                perms = perms & ~(1 << shift) | bit << shift
-        req.tx.put(replace(obj, perms=perms))
-        req.tx.log(kind.name, obj.oid, "update", old=f"{obj.perms:03o}", new=f"{perms:03o}", keys=["PERMISSIONS"])
+        bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
+        set_permissions(req, kind, obj, bits)
         return int(obj.oid)
-    return chmod, right, False
+    return chmod, chmod_right, False
 
 
 def _chown(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
@@ -208,6 +215,11 @@ _MAKERS: dict[str, Callable[..., tuple[Callable[..., Any], Any, bool]]] = {
     "lock": _lock, "unlock": _unlock}
 
 
+def require_create(req: Request, kind: str) -> None:
+    """CREATE on a kind; raises Forbidden."""
+    authorize(req.caller, "CREATE", kind, None, kinds.rules(req.core))
+
+
 def remove(tx: Tx, kind: Kind, record: Any) -> None:
     """Delete a record and log it."""
     tx.delete(record)
@@ -227,4 +239,4 @@ def optional(kind: str, core: Any, oid: int) -> Any:
         return None
 
 
-__all__ = ["OneError", "check_lock", "declare", "existing", "optional", "pool_body", "remove", "select"]
+__all__ = ["OneError", "chmod_right", "require_create", "set_permissions", "check_lock", "declare", "existing", "optional", "pool_body", "remove", "select"]

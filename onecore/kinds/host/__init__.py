@@ -12,7 +12,6 @@ from onecore.kinds.host.body import body, record_xml
 from onecore.kinds.host.record import Host, capacity, samples
 from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, tree_of
 from onecore.kinds.usage import usage
-from onecore.kinds.user import require_create
 from onecore.wire.states import HostState
 from onecore.wire.template import Tree
 from onecore.wire.xmlrpc import escape_bytes
@@ -33,7 +32,7 @@ verbs.declare(HOST, "info", "pool", "rename", "update", on_update=_updated, upda
 @method("one.host.allocate")
 def allocate(req: Request, name: str, im_mad: str, vm_mad: str, cluster_id: int = -1) -> int:
     """Add a host (cluster -1: the default one) and begin to watch it."""
-    require_create(req, "host")
+    verbs.require_create(req, "host")
     cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
     check_name(req.tx, req.core, HOST, name, -1)
     for field, value in (("im_mad", im_mad), ("vm_mad", vm_mad)):

@@ -73,9 +73,14 @@ def fire(tx: Tx, core: Core, host: Host, event: str, error: str = "") -> Host:
     tx.log("host", host.oid, "state", HostState(host.state).name, line.target.name)
     if event == "lost":
         core.log.warning(f"host {host.oid} ({host.name}) is in ERROR: {error}")
-        for oid in sorted(usage(core).by_host.of(host.oid)):
-            core.kinds["vm.observe"](tx, oid, "seen_lost")
+        _lose_vms(tx, core, host)
     return moved
+
+
+def _lose_vms(tx: Tx, core: Core, host: Host) -> None:
+    """Nobody can say how the host's VMs are: those that should run are UNKNOWN."""
+    for oid in sorted(usage(core).by_host.of(host.oid)):
+        core.kinds["vm.observe"](tx, oid, "seen_lost")
 
 
 def take(core: Core, sample: Sample) -> None:
@@ -119,6 +124,9 @@ def check_silence(core: Core) -> None:
         if host.state in (HostState.INIT, HostState.MONITORED) and quiet > limit:
             with core.store.tx(Actor(method="monitor")) as tx:
                 fire(tx, core, host, "lost", f"nothing heard for {quiet:.0f} s")
+        elif host.state == HostState.ERROR:  # an action that failed meanwhile may have left a VM in RUNNING
+            with core.store.tx(Actor(method="monitor")) as tx:
+                _lose_vms(tx, core, host)
 
 
 async def write_series(core: Core) -> None:

@@ -14,7 +14,6 @@ from onecore.kinds.image import work
 from onecore.kinds.image.record import Image, body, clones_under_way
 from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, rules, tree_of
 from onecore.kinds.usage import usage
-from onecore.kinds.user import require_create
 from onecore.wire.messages import Command
 from onecore.wire.states import DatastoreType, ImageState, ImageType
 from onecore.wire.template import TemplateError, Tree, parse
@@ -56,7 +55,7 @@ def _whole(tree: Tree, key: str) -> int:
 @method("one.image.allocate", prepare=_stat)
 def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool = False) -> int:
     """Register a PATH, make an empty image of SIZE, or adopt a SOURCE."""
-    require_create(req, "image")
+    verbs.require_create(req, "image")
     tree = parse_template(template)
     ds: Datastore = verbs.existing("datastore", req.core, ds_id)
     authorize(req.caller, "USE", "datastore", ds, rules(req.core))
@@ -130,7 +129,7 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
 @method("one.image.clone", right="USE", on="image")
 def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     """Copy an image under another name, into another datastore unless -1; it is LOCKED until the copy is there."""
-    require_create(req, "image")
+    verbs.require_create(req, "image")
     check_name(req.tx, req.core, IMAGE, name, req.caller.uid)
     ds: Datastore = verbs.existing("datastore", req.core, image.ds_id if ds_id == -1 else ds_id)
     if ds.type != KINDS["datastore"].find(req.core, image.ds_id).type:

@@ -6,6 +6,7 @@ from typing import Any
 from onecore.api import Request
 from onecore.auth.authorize import authorize
 from onecore.errors import Forbidden, NotAllocated
+from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
 from onecore.kinds.vm import context, disks, nics, shape
 from onecore.kinds.vm.record import Vm, VmText, text

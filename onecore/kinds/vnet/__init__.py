@@ -7,7 +7,6 @@ from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, tree_of
-from onecore.kinds.user import require_create
 from onecore.kinds.vnet import ranges as ar
 from onecore.kinds.vnet.body import body, pool_body
 from onecore.kinds.vnet.leases import free, hold, ranges, release, used
@@ -43,7 +42,7 @@ def _check_driver(name: str) -> None:
 @method("one.vn.allocate")
 def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     """Make a network: NAME, VN_MAD, usually BRIDGE and one AR or more."""
-    require_create(req, "vnet")
+    verbs.require_create(req, "vnet")
     tree = parse_template(template)
     _check_driver(tree.get("VN_MAD"))
     cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
