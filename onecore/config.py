@@ -1,9 +1,10 @@
 """The configuration: frozen dataclasses with a sentence under each field, read from TOML (etc/oned.conf).
 
-An unknown key, or a value of the wrong type, is an error that names it.
+An unknown key, or a value of the wrong type or out of its bounds, is an error that names it.
 """
 from __future__ import annotations
 
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -149,18 +150,37 @@ class Config:
     drivers: Mapping[str, Any] = field(default_factory=dict)
 
 
+_LARGEST = 2**31 - 1
+BOUNDS = {
+    "server.port": (1, 65535), "server.max_request_mb": (1, 1024), "server.large_answers": (1, 1000),
+    "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (8, 1 << 22), "deadlines": (1, _LARGEST),
+    "monitoring": (1, _LARGEST), "defaults.vnc_base_port": (1, 65000)}
+"""From … to, by key or by section; other numbers are not negative."""
+FORMS = {
+    "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),
+    "log.level": (r"debug|info|warning|error", "debug, info, warning or error"),
+    "defaults.mac_prefix": (r"[0-9a-fA-F]{2}:[0-9a-fA-F]{2}", "two bytes such as 02:00"),
+    "defaults.umask": (r"[0-7]{3}", "three octal digits such as 177"),
+    "defaults.device_prefix": (r"hd|sd|vd", "hd, sd or vd")}
+"""Texts that must match a pattern, and the pattern in words."""
+LANES = {"lane_width": (1, 1000), "lane_queue": (1, _LARGEST), "threads": (1, 1000), "stuck_after": (1, 86400)}
+"""The keys of [drivers] itself: what all drivers share (drivers/lanes.py)."""
+
+
 def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
     """The configuration in PATH (None: all defaults) with OVERRIDES ({section: {key: value}}) on top."""
     data: dict[str, Any] = {}
     if path is not None:
         try:
-            data = tomllib.loads(path.read_text())
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # not TOML, or not UTF-8
             raise ConfigError(f"{path}: {error}") from None
     for section, values in (overrides or {}).items():
-        data.setdefault(section, {}).update(values)
+        given = data.setdefault(section, {})
+        if isinstance(given, dict):
+            given.update(values)
     return parse(data, str(path or "configuration"))
 
 
@@ -173,8 +193,23 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
             raise ConfigError(f"{source}: unknown section [{name}], expected one of {', '.join(sections)}")
         if not isinstance(value, Mapping):
             raise ConfigError(f"{source}: {name} must be a section, [{name}]")
-        made[name] = dict(value) if name == "drivers" else _section(sections[name].default, name, value, source)
+        made[name] = (_drivers(value, source) if name == "drivers"
+                      else _section(sections[name].default, name, value, source))
     return Config(**made)
+
+
+def _drivers(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """One free table a driver, and the numbers that all drivers share."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            continue
+        if key not in LANES:
+            raise ConfigError(f"{source}: unknown key drivers.{key}, expected one of {', '.join(LANES)} or a table "
+                              f"[drivers.{key}]")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ConfigError(f"{source}: drivers.{key} must be a number, not {value!r}")
+        _check_bounds(f"drivers.{key}", value, LANES[key], source)
+    return dict(values)
 
 
 def _section(default: Any, name: str, values: Mapping[str, Any], source: str) -> Any:
@@ -186,6 +221,16 @@ def _section(default: Any, name: str, values: Mapping[str, Any], source: str) ->
             raise ConfigError(f"{source}: unknown key {name}.{key}, expected one of {', '.join(hints)}")
         if not isinstance(value, hints[key]) or (hints[key] is int and isinstance(value, bool)):
             raise ConfigError(f"{source}: {name}.{key} must be of type {hints[key].__name__}, not {value!r}")
-        if hints[key] is int and value < 0:
-            raise ConfigError(f"{source}: {name}.{key} must not be negative, not {value}")
+        if hints[key] is int:
+            bounds = BOUNDS.get(f"{name}.{key}") or BOUNDS.get(name, (0, _LARGEST))
+            _check_bounds(f"{name}.{key}", value, bounds, source)
+        pattern, words = FORMS.get(f"{name}.{key}", (".*", ""))
+        if isinstance(value, str) and not re.fullmatch(pattern, value, re.S):
+            raise ConfigError(f"{source}: {name}.{key} must be {words}, not {value!r}")
     return cls(**values)
+
+
+def _check_bounds(key: str, value: float, bounds: tuple[int, int], source: str) -> None:
+    least, most = bounds
+    if not least <= value <= most:
+        raise ConfigError(f"{source}: {key} must be from {least} to {most}, not {value}")

@@ -26,7 +26,7 @@ class Stage:
         self._settings = settings
         self._lock = threading.Lock()
         self._mark: tuple[int, int] | None = None
-        self._script = _parsed("[dummy]", settings)
+        self._script = _parsed("[drivers.dummy]", settings)
         self._dice = Dice(Random(self._script.seed))
 
     def script(self) -> Script:

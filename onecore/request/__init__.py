@@ -1,1 +1,1 @@
-"""The way in: HTTP, decoding, authentication, dispatch, the answer once it is durable.  The home of uvicorn."""
+"""The way in: HTTP, decoding, authentication, dispatch, the answer once it is durable."""
