@@ -36,6 +36,7 @@ def serve(family: str, read_fd: int, write_fd: int, home: Path) -> int:
     os.set_inheritable(write_fd, False)
     signal.signal(signal.SIGTERM, _raise_told)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, lambda number, frame: _reopen(home / "log" / f"driver-{family}.log"))
     journal = Journal()
     try:
         return _Process(family, Inlet(read_fd), Outlet(write_fd), home, journal).run()
@@ -132,6 +133,17 @@ class _Process:
         ended = pool.close(_END)
         around.kept.close()
         self._journal.line("info", "", f"{self._family} driver ends" + ("" if ended else ", some commands hang"))
+
+
+def _reopen(path: Path) -> None:
+    """Standard output and error to a file that may be new (its name was taken by a rotation)."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
 
 
 def _raise_told(number: int, frame: FrameType | None) -> None:

@@ -77,7 +77,7 @@ class Daemon:
             log_level="warning", access_log=False, proxy_headers=False, server_header=False, date_header=False,
             timeout_keep_alive=75, backlog=1024,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
-        self._signals()
+        self._signals(transport)
         _warn_plaintext(self.config, self.log)
         self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, "
                       f"home {self.home}")
@@ -87,10 +87,14 @@ class Daemon:
             self._stop(transport, clock)
         return self.exit_code or (0 if self.server.started else 1)
 
-    def _signals(self) -> None:
+    def _signals(self, transport: PipeTransport) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._end, signal.Signals(number).name)
-        self.loop.add_signal_handler(signal.SIGHUP, self.log.reopen)
+        self.loop.add_signal_handler(signal.SIGHUP, self._rotate, transport)
+
+    def _rotate(self, transport: PipeTransport) -> None:
+        self.log.reopen()
+        transport.reopen_logs()
 
     def _end(self, why: str) -> None:
         self.log.info(f"{why}: stopping")

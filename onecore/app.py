@@ -167,6 +167,7 @@ def keep_going(core: Core) -> None:
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
     clock.every(5.0, lambda: watch.check_silence(core))
+    clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
     background(core, clock, 0.5, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms()))
     background(core, clock, 5.0, lambda: watch.write_series(core))
@@ -208,7 +209,7 @@ def reload(core: Core, error: BaseException) -> None:
 
 
 def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
-    """Go on after `reload`: store again, send what the outbox holds.  Raises what SQL raises when it takes no writes."""
+    """Go on after `reload`: store again, send what the outbox holds; raises what SQL raises when it takes no writes."""
     resume_writer(core.store.durable)
     _check_epoch(core)
     core.store.refuses = ""

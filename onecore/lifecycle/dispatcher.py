@@ -19,6 +19,11 @@ from onecore.wire.messages import Log as LogLine
 
 RESENDS = 5
 """How often one attempt is sent to a new driver process before it counts as failed."""
+MAX_ABANDONED = 8
+"""Commands that one driver process may hang in before it is replaced even though others are at work in it."""
+
+DEAF_SECONDS = 60.0
+"""How long a driver process may answer nothing at all."""
 
 Compose = Callable[[Outbox], Command | None]
 Take = Callable[[Tx, Outbox, Result], None]
@@ -63,6 +68,9 @@ class Dispatcher:
         self.on_up: list[Callable[[str], None]] = []
         self._flights: dict[int, _Flight] = {}
         self._asked: dict[int, Callable[[Result], None]] = {}
+        self._abandoned: dict[str, set[int]] = {}
+        self._up: set[str] = set()
+        self._pings: dict[str, tuple[int, float]] = {}
         self._last_ask = 0
         self._last_op = 0
 
@@ -79,29 +87,32 @@ class Dispatcher:
 
     def forget(self) -> None:
         """Memory is loaded anew: drop what is under way here; the outbox in SQL says what is sent again."""
-        for flight in self._flights.values():
-            if flight.timer:
-                flight.timer.cancel()
-        self._flights.clear()
+        for op in [op for op in self._flights if op > 0]:
+            self._land(op)
+
+    def _land(self, op: int) -> _Flight | None:
+        flight = self._flights.pop(op, None)
+        if flight and flight.timer:
+            flight.timer.cancel()
+        return flight
 
     # -- commands of the outbox
 
     def send(self, op: int) -> None:
-        """Send the command of OP if it still stands in the outbox."""
+        """Send the command of OP if it still stands in the outbox; one that cannot be made has failed."""
         box = self._store.get(Outbox, op)
         if box is None:
             return
-        command = self.compose[box.kind](box)
+        try:
+            command = self.compose[box.kind](box)
+        except Exception as error:  # a bug: the operation ends, and so does nothing else
+            self._log.error(f"{box.command} of {box.kind} {box.oid} could not be made", box.rid, error)
+            command = None
+        self._land(op)
         if command is None:
-            self._log.error(f"operation {op} ({box.command} of {box.kind} {box.oid}) has no object, dropped", box.rid)
-            with self._store.tx() as tx:
-                tx.delete(box)
+            self._result(Result(op, box.attempt, self.epoch, False, f"{box.command}: what it needs is not there"))
             return
-        old = self._flights.get(op)
-        if old and old.timer:
-            old.timer.cancel()
-        flight = _Flight(command, box.command.split(".")[0])
-        self._flights[op] = flight
+        flight = self._flights[op] = _Flight(command, box.command.split(".")[0])
         self._arm(flight, command.timeout)
         self._send(flight)
 
@@ -115,10 +126,8 @@ class Dispatcher:
 
     def drop(self, op: int) -> None:
         """The operation was replaced: end its command, ignore its result."""
-        flight = self._flights.pop(op, None)
+        flight = self._land(op)
         if flight:
-            if flight.timer:
-                flight.timer.cancel()
             self._transport.send(flight.family, Cancel(op, flight.command.attempt))
 
     def under_way(self) -> list[tuple[Outbox, Progress | None]]:
@@ -140,17 +149,30 @@ class Dispatcher:
         flight = self._flights.get(op)
         if flight is None or flight.command.attempt != attempt:
             return
-        command = flight.command
-        if not flight.cancelled:
+        command, family = flight.command, flight.family
+        if op < 0:
+            self._transport.send(family, Cancel(op, attempt))
+            self._answer(Result(op, attempt, self.epoch, False, f"no answer within {command.timeout:g} s",
+                                temporary=True))
+        elif not flight.cancelled:
             self._log.warning(f"operation {op}: {command.action} passed its deadline of {command.timeout:g} s, "
                               "cancelling", command.rid)
             self.cancel(op)
-            return
-        self._log.error(f"operation {op}: {command.action} in lane {command.lane} does not stop, lane abandoned",
-                        command.rid)
-        self._transport.replace(flight.family)
-        error = f"{command.action} passed its deadline of {command.timeout:g} s and could not be stopped"
-        self._result(Result(op, attempt, self.epoch, False, error, data={"owed": True}))
+        else:
+            self._log.error(f"operation {op}: {command.action} in lane {command.lane} does not stop, abandoned",
+                            command.rid)
+            self._abandoned.setdefault(family, set()).add(op)
+            self._result(Result(op, attempt, self.epoch, False, f"{command.action} passed its deadline of "
+                                f"{command.timeout:g} s and could not be stopped", data={"owed": True}))
+            self._replace_drained(family)
+
+    def _replace_drained(self, family: str) -> None:
+        """A process that commands hang in is replaced when nothing else is at work in it, or too many hang."""
+        hanging = self._abandoned.get(family)
+        if hanging and (len(hanging) >= MAX_ABANDONED or not any(f.family == family for f in self._flights.values())):
+            self._log.warning(f"driver {family} has {len(hanging)} commands that do not stop, replacing it")
+            del self._abandoned[family]
+            self._transport.replace(family)
 
     # -- questions: a command whose result nobody's state depends on
 
@@ -179,15 +201,30 @@ class Dispatcher:
 
     def _answer(self, result: Result) -> None:
         then = self._asked.pop(result.op, None)
-        flight = self._flights.pop(result.op, None)
-        if flight and flight.timer:
-            flight.timer.cancel()
+        self._land(result.op)
         if then:
             then(result)
 
     # -- what drivers say
 
+    def check_drivers(self) -> None:
+        """Replace a process that does not even answer a cancel of nothing, ask the others; to be called now and then."""
+        now = self._clock.monotonic()
+        for family in self._up:
+            op, since = self._pings.get(family, (0, now))
+            if not op:
+                self._last_ask -= 1
+                if self._transport.send(family, Cancel(self._last_ask, 1)):
+                    self._pings[family] = self._last_ask, now
+            elif now - since > DEAF_SECONDS:
+                self._log.error(f"driver {family} answers nothing for {now - since:.0f} s, replacing it")
+                del self._pings[family]
+                self._transport.replace(family)
+
     def _driver_up(self, family: str) -> None:
+        self._up.add(family)
+        self._abandoned.pop(family, None)
+        self._pings.pop(family, None)
         for flight in [f for f in self._flights.values() if f.family == family]:
             op = flight.command.op
             if op < 0:
@@ -204,8 +241,18 @@ class Dispatcher:
             call(family)
 
     def _message(self, family: str, message: Message) -> None:
+        try:
+            self._hear(family, message)
+        except Exception as error:  # a bug: the messages behind it are taken all the same
+            self._log.error(f"a {message.t} of driver {family} could not be taken", error=error)
+
+    def _hear(self, family: str, message: Message) -> None:
         if isinstance(message, Result):
+            if message.op == self._pings.get(family, (0, 0.0))[0]:
+                del self._pings[family]
             self._answer(message) if message.op < 0 else self._result(message)
+            self._abandoned.get(family, set()).discard(message.op)
+            self._replace_drained(family)
         elif isinstance(message, Sample):
             self.on_sample(message)
         elif isinstance(message, News):
@@ -242,6 +289,4 @@ class Dispatcher:
             return
         flight = self._flights.get(result.op)
         if flight and flight.command.attempt == result.attempt:
-            del self._flights[result.op]
-            if flight.timer:
-                flight.timer.cancel()
+            self._land(result.op)

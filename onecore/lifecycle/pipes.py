@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -78,7 +79,12 @@ class PipeTransport:
     def _spawn(self, family: str) -> None:
         if self._closing:
             return
-        process = _Process(family, self._home, self._home / "log" / f"driver-{family}.log")
+        try:
+            process = _Process(family, self._home, self._home / "log" / f"driver-{family}.log")
+        except OSError as error:
+            self._log.error(f"driver {family} cannot be started, trying again in 5 s: {error}")
+            self._clock.call_later(5.0, lambda: self._spawn(family))
+            return
         self._processes[family] = process
         self._loop.add_reader(process.read_fd, self._readable, family, process)
         process.buffer += encode(Hello(epoch=self._epoch(), family=family, settings=dict(self._settings)))
@@ -142,12 +148,23 @@ class PipeTransport:
         del self._processes[family]
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.popen.pid, 9)
-        process.popen.wait()
+        self._reap(process)
         if not self._closing:
             delay = self._delay.get(family, 0.05)
             self._delay[family] = min(delay * 2, 5.0)
             self._log.warning(f"driver {family} (pid {process.popen.pid}) ended, starting it again in {delay:g} s")
             self._clock.call_later(delay, lambda: self._spawn(family))
+
+    def _reap(self, process: _Process) -> None:
+        """See the process end without waiting for it: one that hangs in the kernel must not hold the core."""
+        if process.popen.poll() is None:
+            self._clock.call_later(0.5, lambda: self._reap(process))
+
+    def reopen_logs(self) -> None:
+        """Have the processes open their log files anew."""
+        for process in self._processes.values():
+            if process.up:
+                process.popen.send_signal(signal.SIGHUP)
 
     def replace(self, family: str) -> None:
         """End the process now and start another."""
