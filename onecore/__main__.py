@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import random
@@ -68,6 +69,8 @@ class Daemon:
         self.core.kinds["drivers"] = transport.pids
         self.writer = ThreadWriter(self.database, self._durable, self._failed)
         app.start(self.core, self.writer)
+        gc.collect()
+        gc.freeze()
         app.keep_going(self.core)
         self.dispatch = Dispatch(self.core)
         server = self.config.server

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 from collections.abc import Callable
@@ -157,8 +156,6 @@ def start(core: Core, writer: Writer) -> None:
     bootstrap(core)
     scheduler_token(core)
     offer_credentials(core)
-    gc.collect()
-    gc.freeze()
     core.dispatcher.start()
 
 

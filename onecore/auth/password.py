@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import argon2
 
@@ -12,9 +12,9 @@ import argon2
 class Passwords:
     """Hashes and checks.  `check` accepts the SHA-256 hex digests that an import may bring."""
 
-    def __init__(self, time_cost: int = 3, memory_kb: int = 65536) -> None:
+    def __init__(self, time_cost: int = 3, memory_kb: int = 65536, threads: Executor | None = None) -> None:
         self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kb)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self._threads = threads or ThreadPoolExecutor(2, thread_name_prefix="hash")
         self._nobody = self._hasher.hash("nobody")
 
     def hash_now(self, password: str) -> str:
