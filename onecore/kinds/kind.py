@@ -83,6 +83,7 @@ class Lookup:
     group: Groups[Any]
     open: Groups[Any]
     bodies: dict[int, Any] = field(default_factory=dict)
+    """Fragments that a kind keeps, by id, with what they were made of."""
 
 
 KINDS: dict[str, Kind] = {}

@@ -50,13 +50,14 @@ async def _events(req: Request, since: int, timeout: int = 0) -> Any:
         return [], log.last, since >= 0
     end = req.core.clock.monotonic() + min(max(timeout, 0), 60)
     while True:
+        last = log.last
         found = log.after(since) if log.in_memory(since) else await asyncio.to_thread(log.read, since)
         shown = [e for e in found if _visible(req, e)]
         left = end - req.core.clock.monotonic()
         if shown or left <= 0 or log.closing:
             return shown, found[-1].seq if found else log.last, False
-        since = found[-1].seq if found else since
-        if not found:
+        since = found[-1].seq if found else max(since, last)
+        if since >= log.last:  # else some came while older ones were read
             await _wait(req, left)
 
 

@@ -13,19 +13,34 @@ class Sums:
 
     def __init__(self) -> None:
         self._by_host: dict[int, list[int]] = {}
+        self._versions: dict[int, int] = {}
 
     def change(self, old: Vm | None, new: Vm | None) -> None:
         """Take the old row off, add the new one."""
-        for vm, sign in ((old, -1), (new, 1)):
-            if vm is not None and vm.hid >= 0:
-                sums = self._by_host.setdefault(vm.hid, [0, 0, 0, 0])
-                for i, value in enumerate((vm.cpu, vm.memory * 1024, vm.disk_mb, 1)):
+        was, now = _load(old), _load(new)
+        if was == now:
+            return
+        for load, sign in ((was, -1), (now, 1)):
+            if load is not None:
+                hid, *values = load
+                sums = self._by_host.setdefault(hid, [0, 0, 0, 0])
+                for i, value in enumerate(values):
                     sums[i] += sign * value
+                self._versions[hid] = self._versions.get(hid, 0) + 1
+
+    def version(self, hid: int) -> int:
+        """A number that changes whenever the VMs of a host, or what they take, do."""
+        return self._versions.get(hid, 0)
 
     def of(self, hid: int) -> tuple[int, int, int, int]:
         """(cpu percent, memory KB, disk MB, VMs) of a host."""
         cpu, memory, disk, count = self._by_host.get(hid, (0, 0, 0, 0))
         return cpu, memory, disk, count
+
+
+def _load(vm: Vm | None) -> tuple[int, int, int, int, int] | None:
+    """What a VM takes: (host, percent of cores, KB, MB of disk, 1); None when it is on no host."""
+    return None if vm is None or vm.hid < 0 else (vm.hid, vm.cpu, vm.memory * 1024, vm.disk_mb, 1)
 
 
 @dataclass

@@ -51,6 +51,8 @@ def delete(req: Request, host: Host) -> int:
     vms = usage(req.core).by_host.of(host.oid)
     if vms:
         raise BadArgument(f"Can not remove a host with running VMs: {', '.join(map(str, sorted(vms)[:10]))}", host.oid)
+    for owed in watching.debts(req.core, host.oid):  # the administrator says that it is gone for good
+        req.tx.delete(owed)
     verbs.remove(req.tx, HOST, host)
     req.tx.after(lambda: watching.unwatch(req.core, host))
     return host.oid

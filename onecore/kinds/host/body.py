@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from onecore.kinds.host.record import Host, capacity, samples
-from onecore.kinds.kind import KINDS
+from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
 from onecore.wire import xmlbody
@@ -13,7 +13,18 @@ from onecore.wire.xmlrpc import escape_bytes
 
 
 def body(core: Core, host: Host) -> list[bytes]:
-    """The host's fragments."""
+    """The host's fragments, kept as long as what they were made of stands."""
+    kept = lookup(core, "host").bodies
+    made_of = (host, samples(core).hosts.get(host.oid), core.store.get(KINDS["cluster"].record, host.cid),
+               usage(core).sums.version(host.oid))
+    found = kept.get(host.oid)
+    if found is None or found[0] != made_of:
+        found = kept[host.oid] = (made_of, [b"".join(_body(core, host))])
+    fragments: list[bytes] = found[1]
+    return fragments
+
+
+def _body(core: Core, host: Host) -> list[bytes]:
     cpu, memory, _, _ = usage(core).sums.of(host.oid)
     vms = usage(core).by_host.of(host.oid)
     sample = samples(core).hosts.get(host.oid)

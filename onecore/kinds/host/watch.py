@@ -5,10 +5,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from onecore.errors import NoExists
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.states import HOST
-from onecore.kinds.kind import KINDS, inner_xml, tree_of
+from onecore.kinds.kind import KINDS, inner_xml, lookup, tree_of
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
@@ -50,6 +49,7 @@ def unwatch(core: Core, host: Host) -> None:
     core.dispatcher.tell("vm", _command(core, host, host.vm_mad, "unwatch"))
     samples(core).hosts.pop(host.oid, None)
     samples(core).heard.pop(host.oid, None)
+    lookup(core, "host").bodies.pop(host.oid, None)
 
 
 def listen_anew(core: Core) -> None:
@@ -96,11 +96,12 @@ def take(core: Core, sample: Sample) -> None:
     kept.hosts[host.oid], kept.heard[host.oid] = sample, core.clock.monotonic()
     kept.pending.append(sample)
     for doc in sample.vms:
-        if doc.get("id", -1) >= 0:
+        if core.store.get(KINDS["vm"].record, doc.get("id", -1)) is not None:
             kept.vms[doc["id"]] = (sample.time, doc)
-    if host.state == HostState.ERROR and debts(core, host.oid):
+    if debts(core, host.oid):
         pay(core, host)
-        return
+        if host.state in (HostState.ERROR, HostState.INIT):  # it pays before it is ON
+            return
     with core.store.tx(Actor(method="monitor")) as tx:
         host = fire(tx, core, _facts(tx, host, sample.host), "seen")
     core.kinds["vm.roster"](host, sample)
@@ -148,31 +149,45 @@ def debts(core: Core, hid: int) -> list[Owed]:
 
 def pay(core: Core, host: Host) -> None:
     """Have what a host owes cleaned up; each debt is struck off when its driver confirms."""
+    paying: set[tuple[int, int]] = core.kinds.setdefault("host.paying", set())
     for owed in debts(core, host.oid):
-        try:
-            datastore = KINDS["datastore"].find(core, owed.ds_id)
-        except NoExists:
-            datastore = None
-        vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
-              "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
-              "dir": f"{core.home}/datastores/{owed.ds_id}/{owed.vid}"}
-        steps = [("vm", _command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
-        if owed.files and datastore is not None:
-            where = {"id": owed.ds_id, "base_path": str(core.home / "datastores" / str(owed.ds_id))}
-            steps.append(("tm", _command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
-        _pay_steps(core, owed, steps)
+        vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
+        if vm is not None and vm.generation > owed.generation:  # started anew since: what is there now is not owed
+            _strike_off(core, owed)
+        elif owed.key() not in paying and (vm is None or not (vm.op or (owed.files and vm.hid >= 0))):
+            paying.add((owed.hid, owed.vid))
+            _pay_steps(core, owed, _steps(core, host, owed))
+
+
+def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
+    base = core.home / "datastores" / str(owed.ds_id)
+    vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
+          "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
+          "dir": str(base / str(owed.vid))}
+    steps = [("vm", _command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
+    datastore: Any = core.store.get(KINDS["datastore"].record, owed.ds_id)
+    if owed.files and datastore is not None:
+        where = {"id": owed.ds_id, "base_path": str(base)}
+        steps.append(("tm", _command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
+    return steps
 
 
 def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
     family, command = steps[0]
 
     def then(result: Result) -> None:
-        if not result.ok:
-            core.log.warning(f"host {owed.hid} still owes the clean-up of VM {owed.vid}: {result.error}")
-        elif len(steps) > 1:
-            _pay_steps(core, owed, steps[1:])
+        if result.ok and len(steps) > 1:
+            return _pay_steps(core, owed, steps[1:])
+        core.kinds["host.paying"].discard(owed.key())
+        if result.ok:
+            _strike_off(core, owed)
         else:
-            with core.store.tx(Actor(method="owed")) as tx:
-                tx.delete(owed)
-                tx.log("host", owed.hid, "update", keys=["OWED"])
+            core.log.warning(f"host {owed.hid} still owes the clean-up of VM {owed.vid}: {result.error}")
     core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
+
+
+def _strike_off(core: Core, owed: Owed) -> None:
+    with core.store.tx(Actor(method="owed")) as tx:
+        if tx.get(Owed, owed.key()) == owed:
+            tx.delete(owed)
+            tx.log("host", owed.hid, "update", keys=["OWED"])

@@ -41,7 +41,7 @@ async def _stat(req: Request, template: str, ds_id: int, skip_capacity_check: bo
     doc = {"id": -1, "name": tree.get("NAME"), "type": 0, "persistent": False, "format": "", "fs": "", "size_mb": 0,
            "source": "", "path": tree.get("PATH"), "attrs": dict(tree.pairs)}
     return await req.core.dispatcher.question("tm", Command(
-        0, 0, req.core.epoch, 0, f"ds:{ds_id}", ds.ds_mad, "stat", ("datastore", ds_id), 60.0, req.rid,
+        0, 0, req.core.epoch, 0, f"ask:{ds_id}", ds.ds_mad, "stat", ("datastore", ds_id), 60.0, req.rid,
         {"datastore": datastore_document(req.core, ds), "image": doc}))
 
 
@@ -116,7 +116,10 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
     if vms:
         raise BadArgument(f"IMAGE {image.oid} is in use by VMs {', '.join(map(str, sorted(vms)[:10]))}", image.oid)
     if force and image.state in (ImageState.DELETE, ImageState.LOCKED):
+        work.forget(req.tx, req.core, image)
         verbs.remove(req.tx, IMAGE, image)
+        if image.cloning_id >= 0:
+            work.finish_clone(req.tx, req.core, image.cloning_id)
         return image.oid
     moved = work.fire(req.tx, image, "delete")
     if image.source:

@@ -43,6 +43,14 @@ def send(tx: Tx, core: Core, image: Image, action: str) -> Image:
     return tx.put(replace(image, op=op))
 
 
+def forget(tx: Tx, core: Core, image: Image) -> None:
+    """Drop the datastore action of the image that is under way, if there is one."""
+    box = tx.get(Outbox, image.op) if image.op else None
+    if box is not None:
+        tx.delete(box)
+        tx.after(lambda: core.dispatcher.drop(image.op))
+
+
 def compose(core: Core, box: Outbox) -> Command | None:
     """The command of an outbox row."""
     image = core.store.get(Image, box.oid)

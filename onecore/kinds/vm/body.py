@@ -37,7 +37,7 @@ class Bodies:
     def forget(self, oid: int) -> None:
         """Drop what is kept of a VM."""
         for kept in (self.short, self.heads, self.tails, self.template):
-            kept.pop(oid, None)  # type: ignore[attr-defined]
+            kept.pop(oid, None)
 
 
 class Archived:

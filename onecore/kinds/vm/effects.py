@@ -163,6 +163,8 @@ def owe_files(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
     if vm.hid >= 0:
+        before = tx.get(Owed, (vm.hid, vm.oid))
+        files = max(files, before.files if before else 0)
         tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), files))
         tx.log("host", vm.hid, "update", keys=["OWED"])
 

@@ -172,6 +172,10 @@ def monitoring(req: Request, vm: Vm) -> Body:
 
 # -- pools
 
+MAX_ENDED = 1000
+"""VMs that left memory in one answer of infoset."""
+
+
 async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1,
                 query: str = "") -> list[Archived]:
     if state not in (-2, int(VmState.DONE)):
@@ -179,9 +183,21 @@ async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, 
     where, limit = "oid >= :first" + (" AND oid <= :last" if end >= 0 else ""), None
     if end < -1:
         where, limit = "oid >= 0", max(start, 0) - end
-    found = await asyncio.to_thread(_read, req.core, where, {"first": max(start, 0),
-                                                             **({"last": end} if end >= 0 else {})}, limit)
+    before = {oid for oid in req.core.store.tables[Vm] if end < -1 or start <= oid and not 0 <= end < oid}
+    parameters = {"first": max(start, 0), **({"last": end} if end >= 0 else {})}
+    found = await _with_ended(req.core, before, await asyncio.to_thread(_read, req.core, where, parameters, limit))
     return [a for a in found if _wanted(req, a, filter_flag)]
+
+
+async def _with_ended(core: Core, before: set[Any], read: list[Archived]) -> list[Archived]:
+    """READ and those of BEFORE that left memory while SQL was read, so that no VM is missed on its way to DONE."""
+    found = {one.oid: one for one in read}
+    while ended := [oid for oid in before if core.store.get(Vm, oid) is None]:
+        before.difference_update(ended)
+        for oid in ended:
+            if oid not in found and (one := await archive(core, oid)) is not None:
+                found[oid] = one
+    return list(found.values())
 
 
 def _wanted(req: Request, one: Any, flag: int) -> bool:
@@ -198,10 +214,11 @@ def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str,
     if state not in (-2, -1) and state not in {int(s) for s in VmState}:
         raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE number, not {state}")
     core, paged = req.core, end < -1
-    live = [] if state == VmState.DONE else verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end)
+    live = verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end)
     if state >= 0:
         live = [vm for vm in live if vm.state == state]
-    live = [vm for vm in live if vm.state != VmState.DONE]
+    ended = {one.oid for one in req.prepared}  # DONE ones leave memory when that is durable, a moment after SQL has it
+    live = [vm for vm in live if vm.state != VmState.DONE or (state != -1 and vm.oid not in ended)]
     if not req.prepared and not paged:
         return _pool_body(core, live, extended)
     found: list[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid)
@@ -254,14 +271,17 @@ def _id_list(text: str) -> list[int]:
 
 
 async def _done_set(req: Request, ids: str, extended: bool = False) -> list[Archived]:
-    missing = [i for i in _id_list(ids) if req.core.store.get(Vm, i) is None]
-    return [a for i in missing[:1000] if (a := await archive(req.core, i)) is not None and _wanted(req, a, -2)]
+    wanted = _id_list(ids)
+    missing = [i for i in wanted if req.core.store.get(Vm, i) is None][MAX_ENDED:]
+    found = await _with_ended(req.core, set(wanted).difference(missing), [])
+    return [one for one in found if _wanted(req, one, -2)]
 
 
 @method("one.vmpool.infoset", reads=True, prepare=_done_set)
 def pool_infoset(req: Request, ids: str, extended: bool = False) -> Body:
     """The bodies of a list of ids; those that are not there or not to be seen are left out."""
-    live = [vm for i in _id_list(ids) if (vm := req.core.store.get(Vm, i)) is not None
+    ended = {one.oid for one in req.prepared}
+    live = [vm for i in _id_list(ids) if i not in ended and (vm := req.core.store.get(Vm, i)) is not None
             and allowed(req.core, req.caller, "USE", "vm", vm)]
     return _pool_body(req.core, sorted([*live, *req.prepared], key=lambda v: v.oid), extended)
 

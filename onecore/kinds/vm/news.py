@@ -16,7 +16,8 @@ EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": 
           "crashed": "seen_poweroff",
           "gone": "seen_poweroff"}
 SETTLE = 10
-"""Seconds after a change during which a roster, which may be older, says nothing about a VM."""
+"""Seconds after a change during which a roster, which may be older, says nothing about a VM (a change in the future:
+the clock was set back, and tells nothing)."""
 _MONITOR = Actor(method="monitor")
 
 
@@ -49,7 +50,7 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
     there = {doc["id"]: doc for doc in sample.vms if doc.get("id", -1) >= 0}
     for oid in sorted(usage(core).by_host.of(host.oid)):
         vm = core.store.get(Vm, oid)
-        if vm is None or vm.op or sample.time - vm.changed < SETTLE:
+        if vm is None or vm.op or (vm.changed <= core.now() and sample.time - vm.changed < SETTLE):
             continue
         event = _event(vm, there.get(oid), sample.roster)
         if event:
