@@ -58,9 +58,7 @@ def state(ctx: Context, args: Doc) -> Doc:
 
 def _start(ctx: Context, args: Doc, action: str) -> Doc:
     host, vm = args["host"], args["vm"]
-    there = world(ctx).get(host["name"], vm["id"])
-    if there and there.generation > vm["generation"]:
-        raise Permanent(f"superseded: generation {there.generation} of VM {vm['id']} is on {host['name']}")
+    there = _check_newest(ctx, host, vm)
     if not (there and there.generation == vm["generation"] and there.state == "running"):
         net.plug(ctx, args)
         act(ctx, action, host, vm)
@@ -69,9 +67,19 @@ def _start(ctx: Context, args: Doc, action: str) -> Doc:
     return {"deploy_id": f"one-{vm['id']}"}
 
 
+def _check_newest(ctx: Context, host: Doc, vm: Doc) -> Guest | None:
+    """The VM's guest on the host, if any; Permanent when it is a newer one than this command is about."""
+    there = world(ctx).get(host["name"], vm["id"])
+    if there and there.generation > vm["generation"]:
+        raise Permanent(f"superseded: generation {there.generation} of VM {vm['id']} is on {host['name']}")
+    return there
+
+
 def _stop(ctx: Context, args: Doc, action: str) -> Doc:
-    act(ctx, action, args["host"], args["vm"])
-    world(ctx).drop(args["host"]["name"], args["vm"]["id"])
+    host, vm = args["host"], args["vm"]
+    act(ctx, action, host, vm)
+    _check_newest(ctx, host, vm)
+    world(ctx).drop(host["name"], vm["id"])
     net.unplug(ctx, args)
     return {}
 

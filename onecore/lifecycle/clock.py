@@ -1,11 +1,11 @@
-"""Time: the real clock on the event loop (periodic jobs by APScheduler, whose only home is here), a simulated one."""
+"""Time: the real clock on the event loop, and a simulated one."""
 from __future__ import annotations
 
 import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 Call = Callable[[], None]
 
@@ -39,15 +39,11 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The event loop's clock.  Make it inside the running loop."""
+    """The event loop's clock: monotonic, so that no step of the wall clock delays or hurries anything."""
 
     def __init__(self) -> None:
-        from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
         self._loop = asyncio.get_running_loop()
-        self._jobs = AsyncIOScheduler(event_loop=self._loop,
-                                      job_defaults={"coalesce": True, "misfire_grace_time": None})
-        self._jobs.start()
+        self._series: list[_Series] = []
 
     def time(self) -> float:
         """Unix time in seconds."""
@@ -62,27 +58,27 @@ class RealClock:
         return self._loop.call_later(seconds, call)
 
     def every(self, seconds: float, call: Call) -> Timer:
-        """Call again and again, first after SECONDS."""
-        job = self._jobs.add_job(_on_loop(call), "interval", seconds=seconds)
-        return _Job(job)
+        """Call again and again, first after SECONDS; turns that were missed are not made up for."""
+        self._series.append(_Series(self._loop, seconds, call))
+        return self._series[-1]
 
     def close(self) -> None:
-        """End the periodic jobs."""
-        self._jobs.shutdown(wait=False)
+        """End the periodic calls."""
+        for series in self._series:
+            series.cancel()
 
 
-def _on_loop(call: Call) -> Callable[[], Any]:
-    async def run() -> None:  # a coroutine runs on the loop, a plain function would run in a thread
-        call()
-    return run
+class _Series:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Call) -> None:
+        self._loop, self._seconds, self._call = loop, seconds, call
+        self._timer = loop.call_later(seconds, self._turn)
 
-
-class _Job:
-    def __init__(self, job: Any) -> None:
-        self._job = job
+    def _turn(self) -> None:
+        self._timer = self._loop.call_later(self._seconds, self._turn)
+        self._call()
 
     def cancel(self) -> None:
-        self._job.remove()
+        self._timer.cancel()
 
 
 class SimClock:
@@ -117,6 +113,12 @@ class SimClock:
                 self.call_later(seconds, again)
         self.call_later(seconds, again)
         return series
+
+    def next_due(self) -> float | None:
+        """The monotonic time of the next call, None when there is none."""
+        while self._due and self._due[0][2].cancelled:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
 
     def advance(self, seconds: float) -> None:
         """Move on, running what becomes due."""

@@ -208,7 +208,7 @@ class Dispatcher:
     # -- what drivers say
 
     def check_drivers(self) -> None:
-        """Replace a process that does not even answer a cancel of nothing, ask the others; to be called now and then."""
+        """Replace a process that does not even answer a cancel of nothing, ask the others; for a timer."""
         now = self._clock.monotonic()
         for family in self._up:
             op, since = self._pings.get(family, (0, now))

@@ -47,9 +47,8 @@ class Series:
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Store samples of `host` or `vm`."""
         marks = ",".join("?" * (2 + len(_SCHEMA[table])))
-        with self._lock:
+        with self._lock, self._db:
             self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", [(i, t, *v) for i, t, v in rows])
-            self._db.commit()
 
     def read(self, table: str, ids: Sequence[int], since: int) -> dict[int, list[tuple[int, dict[str, float]]]]:
         """{id: [(time, values by name)]} from SINCE on, oldest first."""
@@ -63,12 +62,11 @@ class Series:
     def purge(self, before: int, limit: int = 5000) -> int:
         """Drop at most LIMIT samples older than BEFORE of each table; how many went."""
         gone = 0
-        with self._lock:
+        with self._lock, self._db:
             for table in _SCHEMA:
                 gone += self._db.execute(
                     f"DELETE FROM {table} WHERE (id, time) IN (SELECT id, time FROM {table} WHERE time < ? LIMIT ?)",
                     (before, limit)).rowcount
-            self._db.commit()
         return gone
 
     def size(self) -> int:

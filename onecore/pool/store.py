@@ -358,4 +358,4 @@ def _raise(bug: Exception) -> None:
 
 def in_order(records: Iterable[R]) -> Iterator[R]:
     """Records by id, ascending."""
-    return iter(sorted(records, key=lambda r: r.oid))  # type: ignore[attr-defined, no-any-return]
+    return iter(sorted(records, key=lambda r: r.oid))  # type: ignore[attr-defined]

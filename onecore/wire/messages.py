@@ -5,6 +5,7 @@ A frame is four bytes (big-endian length) and a JSON object with a key `t`, the 
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ PROTOCOL = 1
 MAX_FRAME = 16 * 1024 * 1024
 Doc = dict[str, Any]
 """A JSON object: what hosts, VMs, disks, images and datastores look like to a driver (docs/drivers.md)."""
+
+
+_BAD_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class FrameError(ValueError):
@@ -142,7 +146,7 @@ def encode(message: Message) -> bytes:
 def decode(body: bytes) -> Message:
     """The message in a frame's body; unknown keys are ignored so that either side may be newer."""
     try:
-        data = json.loads(body)
+        data = json.loads(body) if b"\\u" not in body else _clean(json.loads(body))
         made = _TYPES[data.pop("t")]
         known = {k: v for k, v in data.items() if k in made.__dataclass_fields__}
         if made is Command:
@@ -151,6 +155,15 @@ def decode(body: bytes) -> Message:
     except (ValueError, KeyError, TypeError) as error:
         raise FrameError(f"not a message: {error!r}") from None
     return message
+
+
+def _clean(value: Any) -> Any:
+    """VALUE with the characters that XML cannot carry (a tool may print any) replaced, as records may not hold them."""
+    if isinstance(value, str):
+        return _BAD_CHARACTER.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(one) for key, one in value.items()}
+    return [_clean(one) for one in value] if isinstance(value, list) else value
 
 
 class Frames:
