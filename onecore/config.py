@@ -153,7 +153,7 @@ class Config:
 _LARGEST = 2**31 - 1
 BOUNDS = {
     "server.port": (1, 65535), "server.max_request_mb": (1, 1024), "server.large_answers": (1, 1000),
-    "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (8, 1 << 22), "deadlines": (1, _LARGEST),
+    "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (32, 1 << 22), "deadlines": (1, _LARGEST),
     "monitoring": (1, _LARGEST), "defaults.vnc_base_port": (1, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 FORMS = {
