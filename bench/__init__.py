@@ -1,0 +1,1 @@
+"""Benchmarks, run against any endpoint; not tests."""

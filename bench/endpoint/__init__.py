@@ -1,0 +1,1 @@
+"""What onebench is made of: it knows OpenNebula's API and the standard library, nothing of onecore."""
