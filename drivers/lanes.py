@@ -42,6 +42,8 @@ class Job:
     ticks: int = 0
     """For how many ticks it has been at work; from the second on, others should not wait for its thread."""
     stuck: bool = False
+    told: float = 0.0
+    """When the core last heard, or could assume, that it waits."""
 
 
 @dataclass(slots=True, eq=False)

@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from drivers.execute import refusal
 from drivers.lanes import Job, Lanes, Limits
 from drivers.token import Token
-from onecore.wire.messages import Cancel, Command, Result
+from onecore.wire.messages import Cancel, Command, Progress, Result
 
 _SLOW = 2
+_SHORT = 1.0
+"""Seconds of waiting that count for nothing."""
+_PATIENCE = 0.25
+"""The part of its timeout that a command waits before the core, whose deadline runs, is told that it waits."""
 Carry = Callable[[Command, Token], Result]
 
 
 class Pool:
     """Takes commands and cancels from one thread; results leave from the pool's threads."""
 
-    def __init__(self, carry: Carry, emit: Callable[[Result], None], warn: Callable[[Command, str], None],
+    def __init__(self, carry: Carry, emit: Callable[[Result | Progress], None], warn: Callable[[Command, str], None],
                  now: Callable[[], float], limits: Limits) -> None:
         self._carry = carry
         self._emit = emit
@@ -49,15 +53,26 @@ class Pool:
         self._settle(todo)
 
     def sweep(self) -> None:
-        """Give up the places of commands that are long past their deadline and do not end."""
+        """Give up the places of commands that are long past their deadline and do not end; tell what waits."""
         late = self._now() - self._limits.stuck_after
         with self._changed:
+            waiting = [job.command for job in self._jobs.values() if not job.started and self._waited(job)]
             stuck = [job for job in self._started if not job.stuck and job.token.deadline < late]
             todo = [each for job in stuck for each in self._give_up(job)]
             self._wake(len(stuck))
         for job in stuck:
             self._warn(job.command, "does not end; its place in the lane is given to others")
         self._settle(todo)
+        for command in waiting:
+            self._emit(Progress(command.op, command.attempt, "waiting"))
+
+    def _waited(self, job: Job) -> bool:
+        """Whether JOB has waited for so long that the core should hear of it now."""
+        now = self._now()
+        if now - job.told < job.command.timeout * _PATIENCE:
+            return False
+        job.told = now
+        return True
 
     @property
     def pressed(self) -> bool:
@@ -108,6 +123,7 @@ class Pool:
         if refused:
             return [refusal(job.command, refused, temporary=True)]
         self._jobs[job.command.op] = job
+        job.told = self._now()
         return []
 
     def _cancel(self, message: Cancel, epoch: int) -> Sequence[Result | Job]:
@@ -167,6 +183,8 @@ class Pool:
         with self._changed:
             self._coming -= 1
         while (job := self._next()) is not None:
+            if self._now() - job.told > _SHORT:
+                self._emit(Progress(job.command.op, job.command.attempt, "started"))
             self._emit(self._carry(job.command, job.token))
             self._settle(self._done(job))
 

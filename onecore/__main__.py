@@ -5,10 +5,11 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import os
 import random
+import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from onecore.lifecycle.pipes import PipeTransport
 from onecore.log import Log
 from onecore.pool.database import Database, DatabaseError
 from onecore.pool.writer import ThreadWriter
+from onecore.request import listen
 from onecore.request.dispatch import Dispatch
 from onecore.request.server import Application
 
@@ -52,8 +54,8 @@ def configure(args: argparse.Namespace) -> Config:
 class Daemon:
     """oned as a process: the core, its writer, the HTTP server, signals."""
 
-    def __init__(self, config: Config, home: Path, database: Database, log: Log) -> None:
-        self.config, self.home, self.database, self.log = config, home, database, log
+    def __init__(self, config: Config, home: Path, database: Database, log: Log, sockets: list[socket.socket]) -> None:
+        self.config, self.home, self.database, self.log, self.sockets = config, home, database, log, sockets
         self.exit_code = 0
         self._resumed, self._pause = -60.0, 0.0
 
@@ -76,7 +78,7 @@ class Daemon:
         server = self.config.server
         application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
         self.server = uvicorn.Server(uvicorn.Config(
-            application, host=server.listen, port=server.port, loop="none", http="httptools", ws="none", lifespan="off",
+            application, loop="none", http="httptools", ws="none", lifespan="off",
             log_level="warning", access_log=False, proxy_headers=False, server_header=False, date_header=False,
             timeout_keep_alive=75, backlog=1024,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
@@ -85,7 +87,7 @@ class Daemon:
         self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, "
                       f"home {self.home}")
         try:
-            await self.server._serve() if hasattr(self.server, "_serve") else await self.server.serve()
+            await self.server._serve(self.sockets)
         finally:
             self._stop(transport, clock)
         return self.exit_code or (0 if self.server.started else 1)
@@ -152,6 +154,8 @@ class Daemon:
         for attempt in range(app.RELOADS):
             try:
                 return app.reload(self.core, error)
+            except app.TakenOver:
+                raise
             except DatabaseError as why:
                 self.log.error(f"loading again failed ({attempt + 1} of {app.RELOADS}): {why}")
                 if attempt == app.RELOADS - 1:
@@ -161,28 +165,36 @@ class Daemon:
     async def _resume(self) -> None:
         """One failure may be chance; the next within a minute waits longer before anything is stored again."""
         self._pause = min(2 * self._pause or 0.5, 5.0) if self.loop.time() - self._resumed < 60 else 0.0
+        away = 0
         while True:
             await asyncio.sleep(self._pause)
             try:
                 app.resume(self.core, self.writer.resume)
+            except app.TakenOver:
+                raise
             except Exception as why:  # whatever keeps SQL from storing; reading tells whether it is there at all
                 self.core.store.refuses = f"nothing can be stored at the moment: {why}"
                 self.log.error(f"reads go on, changes are refused: {why}")
-                self.core.database.meta("seq")
+                away = 0 if self._readable() else away + 1
+                if away == app.RELOADS:
+                    raise DatabaseError(str(why)) from why
                 self._pause = min(2 * self._pause or 0.5, 5.0)
             else:
                 self._resumed = self.loop.time()
                 return self.log.info("storing again")
 
 
+    def _readable(self) -> bool:
+        try:
+            self.core.database.meta("seq")
+        except DatabaseError:
+            return False
+        return True
+
+
 def _warn_plaintext(config: Config, log: Log) -> None:
-    server = config.server
-    try:
-        local = ipaddress.ip_address(server.listen).is_loopback
-    except ValueError:
-        local = server.listen == "localhost"
-    if not local and not server.tls_cert:
-        log.warning(f"listening on {server.listen} without TLS: passwords cross the network in the clear; "
+    if listen.plain(config.server):
+        log.warning(f"listening on {config.server.listen} without TLS: passwords cross the network in the clear; "
                     "set tls_cert and tls_key")
 
 
@@ -191,23 +203,30 @@ def main(argv: list[str] | None = None) -> Any:
     args = arguments(argv)
     try:
         config = configure(args)
+        listen.check_tls(config.server)
         (args.home / "log").mkdir(parents=True, exist_ok=True)
         log = Log(args.home / "log", config.log.level, config.log.json)
         database, done = app.open_database(config, args.home)
+        sockets = listen.sockets(config.server)
     except (ConfigError, DatabaseError, OSError) as error:
         print(f"oned: {error}", file=sys.stderr)
         return 1
     if done:
         log.info(done)
-    import gc
-
     import uvloop
 
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.set_threshold(20_000, 20, 50)  # records are acyclic: collecting often finds nothing
 
     sys.setswitchinterval(0.0002)  # the writer's thread must not keep the loop waiting
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Daemon(config, args.home.resolve(), database, log).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Daemon(config, args.home.resolve(), database, log, sockets).run())
+    except DatabaseError as error:
+        log.error(str(error))
+        print(f"oned: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ RELOADS = 10
 """How often loading again is tried after a failed commit before the process gives up."""
 
 
+class TakenOver(DatabaseError):
+    """Another oned has the database: this one must end."""
+
+
 def record_classes() -> list[type[Record]]:
     """Every record class of every kind."""
     found: list[type[Record]] = [Counter, Outbox, AclRule]
@@ -217,7 +221,7 @@ def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
 def _check_epoch(core: Core) -> None:
     found = core.database.meta("epoch")
     if found != core.epoch:
-        raise DatabaseError(f"another oned took the database over (epoch {found}, this one has {core.epoch})")
+        raise TakenOver(f"another oned took the database over (epoch {found}, this one has {core.epoch})")
 
 
 __all__ = ["DatabaseError", "build", "keep_going", "load", "open_database", "reload", "resume", "start"]

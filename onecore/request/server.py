@@ -14,6 +14,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 LARGE = 1_000_000
 CHUNK = 262_144
+PATIENCE = 60.0
+"""Seconds that a client may take to send a call, or to take a chunk of an answer."""
 _TYPE = (b"content-type", b"text/xml")
 
 
@@ -34,19 +36,24 @@ class Application:
         message = await receive()
         data = message.get("body", b"")
         if message.get("more_body"):
-            whole = await self._rest(receive, data)
+            try:
+                whole = await asyncio.wait_for(self._rest(receive, data), PATIENCE)
+            except TimeoutError:
+                await _small(send, xmlrpc.fault(-503, f"The call did not come within {PATIENCE:g} s"), close=True)
+                return
             if whole is None:
-                await _small(send, xmlrpc.fault(-503, f"The call is larger than the limit of {self._limit} bytes"), close=True)
+                await _small(send, self._too_large(), close=True)
                 return
             data = whole
         elif len(data) > self._limit:
-            await _small(send, xmlrpc.fault(-503, f"The call is larger than the limit of {self._limit} bytes"), close=True)
+            await _small(send, self._too_large(), close=True)
             return
         client = scope.get("client")
         try:
             fragments = await self._dispatch.answer(data, client[0] if client else "")
         except NotReady:
-            await send({"type": "http.response.start", "status": 503, "headers": [(b"retry-after", b"1"), (b"content-length", b"0")]})
+            await send({"type": "http.response.start", "status": 503,
+                        "headers": [(b"retry-after", b"1"), (b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return
         size = sum(map(len, fragments))
@@ -55,6 +62,9 @@ class Application:
         else:
             async with self._large:
                 await _stream(send, fragments, size)
+
+    def _too_large(self) -> bytes:
+        return xmlrpc.fault(-503, f"The call is larger than the limit of {self._limit} bytes")
 
     async def _rest(self, receive: Receive, first: bytes) -> bytes | None:
         """The whole body; None when it is over the limit (what follows is read and dropped, within reason)."""
@@ -92,12 +102,17 @@ async def _stream(send: Send, fragments: list[bytes], size: int) -> None:
         chunk.append(fragment)
         waiting += len(fragment)
         if waiting >= CHUNK:
-            await send({"type": "http.response.body", "body": b"".join(chunk), "more_body": True})
+            try:
+                await asyncio.wait_for(
+                    send({"type": "http.response.body", "body": b"".join(chunk), "more_body": True}), PATIENCE)
+            except TimeoutError:  # it does not read: its connection is closed, its place is for others
+                return
             chunk, waiting = [], 0
     await send({"type": "http.response.body", "body": b"".join(chunk)})
 
 
 async def _plain(send: Send, status: int, text: bytes) -> None:
     await send({"type": "http.response.start", "status": status,
-                "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"allow", b"POST")]})
+                "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)),
+                            (b"allow", b"POST")]})
     await send({"type": "http.response.body", "body": text})
