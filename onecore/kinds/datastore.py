@@ -185,7 +185,8 @@ def monitor(core: Core, ds: Datastore) -> None:
                     tx.log("datastore", ds.oid, "update", keys=["FREE_MB"])
         else:
             core.log.warning(f"datastore {ds.oid} ({ds.name}) cannot be read: {result.error}")
-    core.dispatcher.ask("tm", Command(0, 0, core.epoch, 0, f"ask:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid),
+    core.dispatcher.ask("tm", Command(
+        0, 0, core.epoch, 0, f"ask:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid),
                                       60.0, args={"datastore": document(core, ds)}), then)
 
 

@@ -12,7 +12,7 @@ from onecore import api
 from onecore.api import Body, Request
 from onecore.auth import acl
 from onecore.auth.authorize import KIND_NAMES, authorize
-from onecore.errors import BadArgument, Forbidden, Locked, NoExists, OneError
+from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
 from onecore.kinds.kind import KINDS, Kind, allowed, check_name, inner_xml, lookup, parse_template, tree_of
 from onecore.pool.store import Tx
@@ -239,4 +239,5 @@ def optional(kind: str, core: Any, oid: int) -> Any:
         return None
 
 
-__all__ = ["OneError", "chmod_right", "require_create", "set_permissions", "check_lock", "declare", "existing", "optional", "pool_body", "remove", "select"]
+__all__ = ["Body", "check_lock", "chmod_right", "declare", "existing", "optional", "pool_body", "remove",
+           "require_create", "select", "set_permissions"]

@@ -1,14 +1,14 @@
 """All live records in memory, their indexes, and the transactions that change them.
 
-A transaction writes through and keeps an undo list: it reads its own writes, everybody else sees all of it or, after an
-exception, nothing (decisions run on one thread in one piece).  Its writes go to the writer under a sequence number; what
-is not durable yet is marked, so that an answer can wait for what it depends on.
+A transaction writes through and keeps an undo list: it reads its own writes, everybody else sees all of it or, after
+an exception, nothing (decisions run on one thread in one piece).  Its writes go to the writer under a sequence number;
+what is not durable yet is marked, so that an answer can wait for what it depends on.
 """
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, ValuesView
+from collections.abc import Callable, Iterable, ValuesView
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
@@ -278,7 +278,8 @@ class Tx:
         self.store.current = self
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.store.current = None
         if kind is not None or self.dry:
             self._rollback()
@@ -354,8 +355,3 @@ class Tx:
 
 def _raise(bug: Exception) -> None:
     raise bug
-
-
-def in_order(records: Iterable[R]) -> Iterator[R]:
-    """Records by id, ascending."""
-    return iter(sorted(records, key=lambda r: r.oid))  # type: ignore[attr-defined]

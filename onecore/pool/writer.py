@@ -1,6 +1,7 @@
 """Group commit: a thread that writes many transactions in one commit and tells when each is durable.
 
-A transaction is a set of upserts and deletes by key.  A batch keeps the last of each key and runs one executemany a table.
+A transaction is a set of upserts and deletes by key.  A batch keeps the last of each key and writes many rows a
+statement.
 """
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ async def authenticate(core: Core, session: object) -> Caller:
     stored = user.password if user is not None and user.enabled and user.driver in PASSWORD_DRIVERS else None
     waiting = core.kinds.setdefault("auth.waiting", [0])
     if waiting[0] >= MAX_WAITING:
-        raise AuthenticationFailed("User couldn't be authenticated, aborting call: too many passwords wait to be checked, try again.")
+        raise AuthenticationFailed("User couldn't be authenticated, aborting call: too many passwords wait to be "
+                                   "checked, try again.")
     waiting[0] += 1
     try:
         good = await core.passwords.check(stored, secret)
@@ -47,6 +48,7 @@ def _by_token(core: Core, user: User, secret: str) -> tuple[Caller, float | None
     for token, end, egid in json.loads(user.tokens):
         if hmac.compare_digest(token, wanted):
             if not user.enabled or (end != -1 and end <= core.now()):
-                raise AuthenticationFailed("User couldn't be authenticated, aborting call: the login token has expired.")
+                raise AuthenticationFailed("User couldn't be authenticated, aborting call: the login token has "
+                                           "expired.")
             return caller(user, egid), None if end == -1 else core.clock.monotonic() + end - core.now()
     return None

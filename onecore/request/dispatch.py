@@ -59,7 +59,8 @@ class Dispatch:
             raise
         except Exception as error:  # a bug: told once, kills nothing
             self.core.log.error(f"{name} failed", rid, error)
-            fragments, code = [xmlrpc.failure(f"[{name}] Internal error, see request {rid} in the log", Internal.code)], Internal.code
+            code = Internal.code
+            fragments = [xmlrpc.failure(f"[{name}] Internal error, see request {rid} in the log", code)]
         finally:
             self.in_progress -= 1
         uid = call.caller.uid if call.caller else -1
@@ -90,7 +91,8 @@ class Dispatch:
         if number <= REFUSALS_A_SECOND and call.caller:
             actor = Actor(call.caller.uid, call.caller.gid, call.method.name, call.rid)
             with self.core.store.tx(actor) as tx:
-                tx.log(call.method.on or "", call.oid, "refused", new=f"0x{error.code:04x}", keys=[error.text[:200].replace(",", ";")])
+                tx.log(call.method.on or "", call.oid, "refused", new=f"0x{error.code:04x}",
+                       keys=[error.text[:200].replace(",", ";")])
 
 
 class _Call:
@@ -146,7 +148,8 @@ class _Call:
 
     def _gone(self, label: str) -> OneError:
         from onecore.errors import WrongState
-        return WrongState(f"{label} {self.oid} is in state DONE; it is kept for accounting and cannot be changed", self.oid)
+        return WrongState(f"{label} {self.oid} is in state DONE; it is kept for accounting and cannot be changed",
+                          self.oid)
 
     def _authorize(self, obj: Any, arguments: list[Any]) -> None:
         method, core = self.method, self.dispatch.core

@@ -15,7 +15,8 @@ from onecore.wire.states import VmState
 from onecore.wire.template import Tree
 
 MAX_CPU, MAX_VCPU, MAX_MEMORY = 65536, 65536, 1 << 30
-NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "TM_MAD_SYSTEM")
+NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS",
+               "TM_MAD_SYSTEM")
 
 
 def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
@@ -38,15 +39,17 @@ def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
     held = hold or tree.get("SUBMIT_ON_HOLD").upper() == "YES"
     state = VmState.CLONING if found.waits else VmState.HOLD if held else VmState.PENDING
     now = core.now()
-    req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "", cpu, memory,
-                  found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0, "hold" if held else "", 0, 0, ""))
+    req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "",
+                  cpu, memory, found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0,
+                  "hold" if held else "", 0, 0, ""))
     req.tx.put(VmText(oid, _template(tree, oid, cpu, vcpu, memory), inner_xml(_user_template(tree)), 0))
     req.tx.log("vm", oid, "create", new=state.name)
     req.tx.after(lambda: core.log.vm(oid, f"Created by user {who.uid} ({who.name}), state {state.name}", req.rid))
     return oid
 
 
-RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",), "DISK": ("SOURCE",)}
+RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",),
+              "DISK": ("SOURCE",)}
 """What reaches into the host's own files or into libvirt's XML: for administrators only (None: the whole attribute)."""
 
 

@@ -1,4 +1,4 @@
-"""<VM>: the full body and the short one of pools.  Fragments are kept as long as the records they were made of stand."""
+"""<VM>: the full body and the short one of pools.  Fragments are kept as long as what they were made of stands."""
 from __future__ import annotations
 
 import asyncio
@@ -13,10 +13,11 @@ from onecore.wire.xmlrpc import escape_bytes
 
 _SHORT = (b"CPU", b"MEMORY", b"VCPU", b"DISK", b"NIC", b"GRAPHICS")
 _TEXT = rb"(?:&lt;!\[CDATA\[.*?\]\]&gt;)+"
-_TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|(?:&lt;\w+&gt;(?:" + _TEXT + rb")?&lt;/\w+&gt;)*)&lt;/\1&gt;", re.S)
+_VECTOR = rb"(?:&lt;\w+&gt;(?:" + _TEXT + rb")?&lt;/\w+&gt;)*"
+_TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|" + _VECTOR + rb")&lt;/\1&gt;", re.S)
 """One top-level element of a template's fragment, as kind.inner_xml writes it."""
-_MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"), ("DISKWRBYTES", "diskwrbytes"),
-              ("DISKWRIOPS", "diskwriops"))
+_MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"),
+              ("DISKWRBYTES", "diskwrbytes"), ("DISKWRIOPS", "diskwriops"))
 _END_USER = b"&lt;/USER_TEMPLATE&gt;"
 
 
@@ -91,7 +92,8 @@ def _head(core: Core, vm: Vm, sample: Any) -> bytes:
         f"<VM>{_id(core, vm)}{permissions_xml(vm.perms)}<LAST_POLL>{polled}</LAST_POLL><STATE>{vm.state}</STATE>"
         f"<LCM_STATE>{vm.lcm}</LCM_STATE><PREV_STATE>{vm.prev_state}</PREV_STATE><PREV_LCM_STATE>{vm.prev_lcm}</PREV_LCM_STATE>"
         f"<RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>"
-        f"{xmlbody.text('DEPLOY_ID', vm.deploy_id)}{lock_xml(vm)}{monitoring(vm.oid, sample)}<SCHED_ACTIONS></SCHED_ACTIONS><TEMPLATE>")
+        f"{xmlbody.text('DEPLOY_ID', vm.deploy_id)}{lock_xml(vm)}{monitoring(vm.oid, sample)}"
+        "<SCHED_ACTIONS></SCHED_ACTIONS><TEMPLATE>")
 
 
 def monitoring(oid: int, sample: Any) -> str:
@@ -102,7 +104,8 @@ def monitoring(oid: int, sample: Any) -> str:
 def values(oid: int, time: int, doc: dict[str, Any]) -> str:
     """What stands in <MONITORING>, in the schema's order."""
     text = "".join(f"<{tag}>{_plain(doc[key])}</{tag}>" for tag, key in _MONITORED if doc.get(key) is not None)
-    text += "".join(f"<DISK_SIZE><ID>{d['id']}</ID><SIZE>{d['size_mb']}</SIZE></DISK_SIZE>" for d in doc.get("disk_size", ()))
+    text += "".join(f"<DISK_SIZE><ID>{d['id']}</ID><SIZE>{d['size_mb']}</SIZE></DISK_SIZE>"
+                    for d in doc.get("disk_size", ()))
     text += f"<ID>{oid}</ID>"
     for tag, key in (("MEMORY", "memory_kb"), ("NETRX", "netrx"), ("NETTX", "nettx")):
         if doc.get(key) is not None:
@@ -116,11 +119,13 @@ def _plain(value: Any) -> str:
 
 def _tail(vm: Vm, found: list[History]) -> bytes:
     each = "".join(
-        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{h.seq}</SEQ>{xmlbody.text('HOSTNAME', h.hostname)}<HID>{h.hid}</HID><CID>{h.cid}</CID>"
-        f"<STIME>{h.stime}</STIME><ETIME>{h.etime}</ETIME>{xmlbody.text('VM_MAD', h.vm_mad)}{xmlbody.text('TM_MAD', h.tm_mad)}"
+        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{h.seq}</SEQ>{xmlbody.text('HOSTNAME', h.hostname)}<HID>{h.hid}</HID>"
+        f"<CID>{h.cid}</CID><STIME>{h.stime}</STIME><ETIME>{h.etime}</ETIME>{xmlbody.text('VM_MAD', h.vm_mad)}"
+        f"{xmlbody.text('TM_MAD', h.tm_mad)}"
         f"<DS_ID>{h.ds_id}</DS_ID><PLAN_ID>-1</PLAN_ID><ACTION_ID>-1</ACTION_ID><PSTIME>{h.pstime}</PSTIME><PETIME>{h.petime}</PETIME>"
         f"<RSTIME>{h.rstime}</RSTIME><RETIME>{h.retime}</RETIME><ESTIME>{h.estime}</ESTIME><EETIME>{h.eetime}</EETIME>"
-        f"<ACTION>{h.action}</ACTION><UID>{h.uid}</UID><GID>{h.gid}</GID>{xmlbody.text('REQUEST_ID', h.rid)}</HISTORY>" for h in found)
+        f"<ACTION>{h.action}</ACTION><UID>{h.uid}</UID><GID>{h.gid}</GID>{xmlbody.text('REQUEST_ID', h.rid)}"
+        "</HISTORY>" for h in found)
     return _error(vm) + _END_USER + escape_bytes(
         f"<HISTORY_RECORDS>{each}</HISTORY_RECORDS><BACKUPS><BACKUP_CONFIG></BACKUP_CONFIG><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>")
 
@@ -149,14 +154,15 @@ def short(core: Core, vm: Vm, text: VmText, last: History | None, sample: Any) -
     """The short body of any VM, also of one that left memory."""
     polled = sample[0] if sample else 0
     stay = "" if last is None else (
-        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{last.seq}</SEQ>{xmlbody.text('HOSTNAME', last.hostname)}<HID>{last.hid}</HID>"
-        f"<CID>{last.cid}</CID><DS_ID>{last.ds_id}</DS_ID>{xmlbody.text('VM_MAD', last.vm_mad)}"
+        f"<HISTORY><OID>{vm.oid}</OID><SEQ>{last.seq}</SEQ>{xmlbody.text('HOSTNAME', last.hostname)}"
+        f"<HID>{last.hid}</HID><CID>{last.cid}</CID><DS_ID>{last.ds_id}</DS_ID>{xmlbody.text('VM_MAD', last.vm_mad)}"
         f"{xmlbody.text('TM_MAD', last.tm_mad)}<ACTION>{last.action}</ACTION></HISTORY>")
-    head = (f"<VM>{_id(core, vm)}<LAST_POLL>{polled}</LAST_POLL><STATE>{vm.state}</STATE><LCM_STATE>{vm.lcm}</LCM_STATE>"
-            f"<RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>{xmlbody.text('DEPLOY_ID', vm.deploy_id)}"
-            f"{lock_xml(vm)}")
+    head = (f"<VM>{_id(core, vm)}<LAST_POLL>{polled}</LAST_POLL><STATE>{vm.state}</STATE>"
+            f"<LCM_STATE>{vm.lcm}</LCM_STATE><RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME>"
+            f"<ETIME>{vm.etime}</ETIME>{xmlbody.text('DEPLOY_ID', vm.deploy_id)}{lock_xml(vm)}")
     rest = f"{monitoring(vm.oid, sample)}<USER_TEMPLATE>"
-    return b"".join((escape_bytes(head), _short_template(core, vm.oid, text.template), escape_bytes(rest), text.user, _error(vm), _END_USER,
+    return b"".join((escape_bytes(head), _short_template(core, vm.oid, text.template), escape_bytes(rest),
+                     text.user, _error(vm), _END_USER,
                      escape_bytes(f"<HISTORY_RECORDS>{stay}</HISTORY_RECORDS></VM>")))
 
 
