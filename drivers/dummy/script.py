@@ -91,10 +91,6 @@ class Dice:
         self._random = random
         self._struck: dict[tuple[Rule, int], int] = {}
 
-    def forget(self) -> None:
-        """Count from nothing again."""
-        self._struck.clear()
-
     def fate(self, rules: Iterable[Rule], action: str, host: str, vm: int, own: int = 0) -> Fate:
         """The fate of an action: delays of all rules that strike add up, the first failure or hang decides.
 

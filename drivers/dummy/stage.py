@@ -35,7 +35,7 @@ class Stage:
         if mark != self._mark:
             with self._lock:
                 self._script = _parsed(str(self._path), {**self._settings, **self._file()})
-                self._dice.forget()
+                self._dice = Dice(Random(self._script.seed))
                 self._mark = mark
         return self._script
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pytest
 from cloud_process import Cloud, Settings
+from sim_ground import Ground, Template
 
 
 class MakeCloud(Protocol):
@@ -51,3 +52,39 @@ def make_cloud(tmp_path: Path) -> Iterator[MakeCloud]:
     yield from _clouds(tmp_path)
 
 
+
+
+@pytest.fixture(scope="session")
+def sim_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The home that simulations start from."""
+    base = tmp_path_factory.mktemp("sim")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(base / "user"))
+        return Template(base / "home")
+
+
+class MakeGround(Protocol):
+    """Makes a simulated cloud; the keyword arguments are deadlines in seconds."""
+
+    def __call__(self, seed: int = 0, **deadlines: int) -> Ground: ...
+
+
+@pytest.fixture
+def make_ground(tmp_path: Path, sim_template: Template, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeGround]:
+    """make_ground(seed) starts a simulated cloud of one host, one image and one network."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    made: list[Ground] = []
+
+    def make(seed: int = 0, **deadlines: int) -> Ground:
+        made.append(sim_template.copy(tmp_path / f"sim{len(made)}", seed, **deadlines))
+        return made[-1]
+    yield make
+    for ground in made:
+        if ground.sim.loop is not None:
+            ground.sim.close()
+
+
+@pytest.fixture
+def ground(make_ground: MakeGround) -> Ground:
+    """A simulated cloud."""
+    return make_ground()
