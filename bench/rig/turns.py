@@ -33,7 +33,7 @@ class Turns:
 
     def read_floor(self) -> float:
         """F now."""
-        self.floors.append(wrk.rate(self.floor.url, self._script, self.seconds))
+        self.floors.append(wrk.rate(self.floor.url, self._script, self.seconds, self.floor.size))
         return self.floors[-1]
 
     def beside(self, work: Callable[[], T]) -> tuple[T, Beside]:
@@ -46,7 +46,7 @@ class Turns:
         """The median rate of ROUNDS runs of wrk on URL, each between two floors."""
         floors, found = [self.read_floor()], []
         for _ in range(rounds):
-            found.append(wrk.rate(url, script, self.seconds))
+            found.append(wrk.rate(url, script, self.seconds, self.floor.size))
             floors.append(self.read_floor())
         return statistics.median(found), _beside(floors)
 

@@ -20,6 +20,7 @@ function request()
 end
 """
 _PLACE = 1_234_567_890
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def _quoted(call: bytes) -> str:
@@ -39,11 +40,18 @@ def calls_in_turn(path: Path, method: str, auth: str, first: int, last: int) -> 
     return path
 
 
-def rate(url: str, script: Path, seconds: int, clients: int = CLIENTS) -> float:
-    """Answers a second; raises Failed when one was not 2xx or did not come."""
+def rate(url: str, script: Path, seconds: int, least: int, clients: int = CLIENTS) -> float:
+    """Answers a second; raises Failed when one was not 2xx or did not come, or they had less than LEAST bytes each.
+
+    A refusal is a short answer with status 200, and a quick one: it must not pass for a good figure.
+    """
     command = ["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script), url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
-    found = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
-    if done.returncode or not found or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+    found = re.search(r"([\d.]+)([KMG]?)B read\s*Requests/sec:\s*([\d.]+)", done.stdout)
+    count = re.search(r"(\d+) requests in", done.stdout)
+    if done.returncode or not found or not count or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise Failed(f"wrk on {url}: {done.stdout}{done.stderr}")
-    return float(found.group(1))
+    each = float(found.group(1)) * _UNITS[found.group(2)] / max(1, int(count.group(1)))
+    if each < least:
+        raise Failed(f"{url} answered with {each:.0f} bytes a call, not with {least} or more: it refuses")
+    return float(found.group(3))
