@@ -1,0 +1,101 @@
+"""kill -9 of oned or of a driver while VMs and images are on their way: all arrive, by themselves, once."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cloud_process import Cloud, until
+from crash_ground import SLOW, Traffic, check_books, drivers, guests, kill_driver
+
+
+@pytest.fixture(scope="module")
+def crash_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud whose images take a while to be made."""
+    cloud = Cloud(tmp_path_factory.mktemp("crash"), {}).start()
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture
+def traffic(crash_cloud: Cloud) -> Iterator[Traffic]:
+    """VMs in the middle of every step."""
+    cloud = crash_cloud
+    cloud.dummy()
+    made = Traffic(cloud, cloud.add_hosts(3), cloud.make_image(), cloud.make_network())
+    cloud.dummy(delay={"ds.mkfs": SLOW, "ds.clone": SLOW})
+    made.start()
+    yield made
+    cloud.dummy()
+    made.clear()
+
+
+@pytest.mark.parametrize("victim", ["oned", "vm", "tm", "im"])
+def test_everything_arrives_after_a_kill(traffic: Traffic, victim: str) -> None:
+    """Every VM and image comes to where it was heading; leases, capacity and guests are as they must be."""
+    cloud = traffic.cloud
+    if victim == "oned":
+        cloud.kill()
+        cloud.start()
+    else:
+        kill_driver(cloud, victim)
+    traffic.arrive()
+    check_books(cloud)
+
+
+def test_a_driver_that_dies_again_and_again_fails_the_operation(crash_cloud: Cloud) -> None:
+    """Five deaths during one command are enough; the VM says so, and a retry brings it up."""
+    cloud = crash_cloud
+    cloud.dummy(delay={"vm.deploy": 30})
+    host, vm = cloud.add_hosts(1)[0], cloud.make_vm()
+    cloud.client.call("one.vm.deploy", vm, host)
+    cloud.wait_vm(vm, "BOOT")
+    for _ in range(5):
+        _kill_when_up(cloud)
+    cloud.wait_vm(vm, "BOOT_FAILURE", 5.0)
+    assert "driver ended 5 times" in (cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR") or "")
+    cloud.dummy()
+    cloud.client.call("one.vm.recover", vm, 2)
+    cloud.wait_vm(vm, "RUNNING")
+    cloud.client.call("one.vm.recover", vm, 3)
+    cloud.wait_vm(vm, "DONE")
+
+
+def test_drivers_end_with_a_killed_oned(crash_cloud: Cloud) -> None:
+    """Within 5 s of kill -9 no driver process of that oned is left."""
+    pids = drivers(crash_cloud)
+    crash_cloud.kill()
+    until(5.0, "the drivers to end", lambda: not [p for p in pids.values() if _runs(p)])
+    crash_cloud.start()
+    assert set(drivers(crash_cloud).values()).isdisjoint(pids.values())
+
+
+def test_a_guest_killed_behind_its_back_is_poweroff(crash_cloud: Cloud) -> None:
+    """Within 2 s; the guest beside it runs on."""
+    cloud = crash_cloud
+    cloud.dummy()
+    host = cloud.add_hosts(1)[0]
+    name = cloud.body("host", host).findtext("NAME", "")
+    first, second = cloud.make_vm(), cloud.make_vm()
+    cloud.deploy(first, host)
+    cloud.deploy(second, host)
+    (cloud.home / "dummy" / name / str(first)).unlink()
+    cloud.wait_vm(first, "POWEROFF", 2.0)
+    assert (name, str(second)) in guests(cloud)
+    for vm in (first, second):
+        cloud.client.call("one.vm.recover", vm, 3)
+        cloud.wait_vm(vm, "DONE")
+
+
+def _kill_when_up(cloud: Cloud) -> None:
+    """kill -9 of the vm driver once the core has heard of it, so that it was sent its commands."""
+    pid, log = drivers(cloud)["vm"], cloud.home / "log/oned.log"
+    until(5.0, f"driver {pid} to be up", lambda: f"driver vm is up (pid {pid})" in log.read_text())
+    kill_driver(cloud, "vm")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
