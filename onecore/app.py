@@ -22,8 +22,11 @@ from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
 from onecore.kinds.vm import commands, news
 from onecore.kinds.vm.body import Bodies
+from onecore.kinds.vm.effects import owe_guest
 from onecore.kinds.vm.fire import fire as fire_vm
+from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vnet.record import Free, Lease, Range
 from onecore.lifecycle.clock import Clock
 from onecore.lifecycle.core import Core
@@ -133,8 +136,7 @@ def _vm_result(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
     action = box.command.split(".")[1]
     info = {k: v for k, v in result.data.items() if k == "deploy_id"}
     vm = fire_vm(tx, core, vm, f"{action}.{'ok' if result.ok else 'fail'}", error=result.error, **info)
-    if result.data.get("owed") and vm.hid >= 0:
-        from onecore.kinds.vm.effects import owe_guest
+    if result.data.get("owed") and vm.hid >= 0 and state_of(vm) not in LIVE:  # what should run is no debt
         owe_guest(tx, core, vm, {})
 
 
