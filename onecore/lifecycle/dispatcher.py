@@ -243,8 +243,9 @@ class Dispatcher:
     def _message(self, family: str, message: Message) -> None:
         try:
             self._hear(family, message)
-        except Exception as error:  # a bug: the messages behind it are taken all the same
-            self._log.error(f"a {message.t} of driver {family} could not be taken", error=error)
+        except Exception as error:  # a bug, or nothing can be stored: the messages behind it are taken all the same
+            self._log.error(f"a {message.t} of driver {family} could not be taken: {error}",
+                            error=None if self._store.refuses else error)
 
     def _hear(self, family: str, message: Message) -> None:
         if isinstance(message, Result):
@@ -284,8 +285,9 @@ class Dispatcher:
             with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
                 tx.delete(box)
                 self.take[box.kind](tx, box, result)
-        except Exception as error:  # a bug: nothing of it was kept; the deadline ends the operation
-            self._log.error(f"result of operation {result.op} ({box.command}) could not be taken", box.rid, error)
+        except Exception as error:  # a bug (the deadline ends the operation), or nothing can be stored (it is sent again)
+            self._log.error(f"result of operation {result.op} ({box.command}) could not be taken: {error}", box.rid,
+                            None if self._store.refuses else error)
             return
         flight = self._flights.get(result.op)
         if flight and flight.command.attempt == result.attempt:
