@@ -285,7 +285,7 @@ class Dispatcher:
             with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
                 tx.delete(box)
                 self.take[box.kind](tx, box, result)
-        except Exception as error:  # a bug (the deadline ends the operation), or nothing can be stored (it is sent again)
+        except Exception as error:  # a bug: its deadline ends it; or nothing can be stored: it is sent again
             self._log.error(f"result of operation {result.op} ({box.command}) could not be taken: {error}", box.rid,
                             None if self._store.refuses else error)
             return
