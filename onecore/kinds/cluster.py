@@ -1,16 +1,18 @@
 """Clusters: record, body, methods; which hosts, datastores and networks belong to one."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument
+from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.wire import xmlbody
+from onecore.wire.template import Tree
 from onecore.wire.xmlrpc import escape_bytes
 
 
@@ -30,6 +32,17 @@ def cluster_ids(text: str) -> frozenset[int]:
     return frozenset(int(part) for part in text.split())
 
 
+RESERVED_FORM = re.compile(r"-?\d{1,15}(\.\d{1,6})?%?\Z|\Z", re.A)
+RESERVED = ("RESERVED_CPU", "RESERVED_MEM")
+
+
+def check_reserved(tree: Tree) -> None:
+    """Raise NotAllocated unless what is reserved is a number or a percentage; below 0: more is given than there is."""
+    for key in RESERVED:
+        if not RESERVED_FORM.match(tree.get(key)):
+            raise NotAllocated(f"{key} must be a number or a percentage, such as 10%, not {tree.get(key)[:40]!r}")
+
+
 def _members(core: Core, oid: int) -> dict[str, list[int]]:
     store = core.store
     hosts = [h.oid for h in store.all(KINDS["host"].record) if h.cid == oid]  # type: ignore[attr-defined]
@@ -47,7 +60,15 @@ def body(core: Core, cluster: Cluster) -> list[bytes]:
 
 CLUSTER = Kind("cluster", "CLUSTER", Cluster, "one.cluster", "one.clusterpool", body, owned=False, unique="all")
 KINDS["cluster"] = CLUSTER
-verbs.declare(CLUSTER, "info", "pool", "rename", "update")
+
+
+def _updated(req: Request, cluster: Cluster, _old: Tree, new: Tree) -> Cluster:
+    check_reserved(new)
+    return cluster
+
+
+verbs.declare(CLUSTER, "info", "pool", "rename", "update", on_update=_updated, update_right="ADMIN",
+              rename_right="ADMIN")
 
 
 @method("one.cluster.allocate")

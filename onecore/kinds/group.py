@@ -46,7 +46,8 @@ def pool_body(core: Core, group: Group) -> list[bytes]:
     return [*_head(core, group), b"&lt;/GROUP&gt;"]
 
 
-GROUP = Kind("group", "GROUP", Group, "one.group", "one.grouppool", body, pool_body, owned=False, unique="all")
+GROUP = Kind("group", "GROUP", Group, "one.group", "one.grouppool", body, pool_body, owned=False, unique="all",
+             own=lambda who: who.gid)
 KINDS["group"] = GROUP
 verbs.declare(GROUP, "info")
 

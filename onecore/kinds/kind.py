@@ -1,7 +1,8 @@
 """What a kind declares, and what every kind's records have in common."""
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -9,13 +10,15 @@ from typing import Any, Protocol
 from onecore.auth.acl import Rule
 from onecore.auth.authorize import may
 from onecore.auth.caller import Caller
-from onecore.errors import NoExists, NotAllocated
+from onecore.errors import BadArgument, NoExists, NotAllocated
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Groups, Tx
 from onecore.wire import xmlbody
 from onecore.wire.template import TemplateError, Tree, parse, to_xml
 from onecore.wire.xmlrpc import escape_bytes
+
+MAX_ID = 2**31 - 1
 
 
 class Resource(Protocol):
@@ -53,6 +56,8 @@ class Kind:
     owned: bool = True
     """Has owner, group and permission bits."""
     lockable: bool = False
+    own: Callable[[Caller], int] | None = None
+    """Which object id -1 means to `info`: the caller's own."""
     unique: str = "owner"
     """Where a name is unique: owner, all, or nowhere ("")."""
     archive: Callable[[Core, int], Awaitable[Any]] | None = None
@@ -74,6 +79,27 @@ class Kind:
             self.name, self.name)
 
 
+class Gone:
+    """Records that were removed lately, the newest LIMIT: whose they were says who may hear of their end."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._kept: dict[Any, Any] = {}
+        self._limit = limit
+
+    def change(self, old: Any, new: Any) -> None:
+        """Keep what is removed, until it comes back."""
+        if new is None:
+            self._kept[old.key()] = old
+            if len(self._kept) > self._limit:
+                del self._kept[next(iter(self._kept))]
+        elif old is None:
+            self._kept.pop(new.key(), None)
+
+    def get(self, oid: int) -> Any:
+        """The record, or None."""
+        return self._kept.get(oid)
+
+
 @dataclass
 class Lookup:
     """The indexes every kind has: names and who may see what."""
@@ -82,6 +108,7 @@ class Lookup:
     owner: Groups[Any]
     group: Groups[Any]
     open: Groups[Any]
+    gone: Gone
     bodies: dict[int, Any] = field(default_factory=dict)
     """Fragments that a kind keeps, by id, with what they were made of."""
 
@@ -97,9 +124,9 @@ def add_indexes(core: Core, kind: Kind) -> None:
         names=Groups(lambda r: (r.uid, r.name) if kind.unique == "owner" else r.name),
         owner=Groups(lambda r: r.uid if owned else None),
         group=Groups(lambda r: r.gid if owned else None),
-        open=Groups(lambda r: True if owned and r.perms & 4 else None))
+        open=Groups(lambda r: True if owned and r.perms & 4 else None), gone=Gone())
     core.kinds[kind.name] = found
-    for index in (found.names, found.owner, found.group, found.open):
+    for index in (found.names, found.owner, found.group, found.open, found.gone):
         core.store.index(kind.record, index)
 
 
@@ -121,7 +148,7 @@ def check_name(tx: Tx, core: Core, kind: Kind, name: str, uid: int, oid: int = -
     if not name or len(name) > 128:
         raise NotAllocated(f"NAME must have 1 to 128 characters, not {len(name)}")
     if any(c in name for c in "\n\r\t\0"):
-        raise NotAllocated("NAME must be one line without tabs")
+        raise NotAllocated(f"NAME must be one line without tabs, not {name[:40]!r}")
     taken = named(core, kind, name, uid) if kind.unique else None
     if taken is not None and taken.oid != oid:
         raise NotAllocated(f"NAME is already taken by {kind.noun} {taken.oid}.", taken.oid)
@@ -145,6 +172,30 @@ def parse_template(text: str, field_name: str = "template") -> Tree:
         return parse(text, field_name)
     except TemplateError as error:
         raise NotAllocated(str(error)) from None
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Around a change of what exists: what would keep it from being made (NotAllocated) is a bad argument here."""
+    try:
+        yield
+    except NotAllocated as error:
+        raise BadArgument(error.text, error.oid) from None
+
+
+def whole(text: str, least: int, most: int) -> int | None:
+    """TEXT as a whole number from LEAST to MOST (ASCII digits only), None when it is none."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
+        return None
+    return int(text)
+
+
+def identifier(text: str, name: str) -> int:
+    """TEXT as an object's id; raises NotAllocated naming the attribute NAME."""
+    found = whole(text, 0, MAX_ID)
+    if found is None:
+        raise NotAllocated(f"{name} must be a number from 0 to {MAX_ID}, not {text[:40]!r}")
+    return found
 
 
 def inner_xml(tree: Tree) -> bytes:

@@ -76,7 +76,9 @@ def _visible(req: Request, event: Event) -> bool:
     if req.caller.admin or event.uid == req.caller.uid:
         return True
     kind = KINDS.get(event.kind)
-    found = req.core.store.get(kind.record, event.oid) if kind else None
+    if kind is None:
+        return False
+    found = req.core.store.get(kind.record, event.oid) or lookup(req.core, event.kind).gone.get(event.oid)
     return found is not None and allowed(req.core, req.caller, "USE", event.kind, found)
 
 

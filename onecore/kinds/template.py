@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 from onecore.api import Body, Request, method
 from onecore.auth.authorize import authorize
-from onecore.errors import NotAllocated
+from onecore.errors import NoExists, NotAllocated
 from onecore.kinds import image as images
 from onecore.kinds import verbs
 from onecore.kinds.kind import (
     KINDS,
     Kind,
+    allowed,
     check_name,
     inner_xml,
     lock_xml,
-    named,
     new_perms,
     owner_xml,
     parse_template,
@@ -23,9 +23,14 @@ from onecore.kinds.kind import (
     rules,
     tree_of,
 )
+from onecore.kinds.user import User, caller
 from onecore.kinds.vm.allocate import allocate as allocate_vm
+from onecore.kinds.vm.allocate import check_restricted, use_of
+from onecore.kinds.vm.disks import find_image
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
+from onecore.wire.states import ImageType
+from onecore.wire.template import Tree, Vector
 from onecore.wire.xmlrpc import escape_bytes
 
 
@@ -54,7 +59,14 @@ def body(core: Core, tpl: Template) -> list[bytes]:
 
 TEMPLATE = Kind("template", "VMTEMPLATE", Template, "one.template", "one.templatepool", body, lockable=True, unique="")
 KINDS["template"] = TEMPLATE
-verbs.declare(TEMPLATE, "pool", "update", "rename", "chown", "lock", "unlock")
+
+
+def _updated(req: Request, tpl: Template, _old: Tree, new: Tree) -> Template:
+    check_restricted(req, new)
+    return tpl
+
+
+verbs.declare(TEMPLATE, "pool", "update", "rename", "chown", "lock", "unlock", on_update=_updated)
 
 
 @method("one.template.info", right="USE", on="template", reads=True)
@@ -64,10 +76,8 @@ def info(req: Request, tpl: Template, extended: bool = False, decrypt: bool = Fa
         return Body(body(req.core, tpl))
     tree = tree_of(tpl.template).copy()
     for disk in tree.vectors("DISK"):
-        given = disk.get("IMAGE_ID", "")
-        image: Any = verbs.optional("image", req.core, int(given)) if given.isdigit() else None
-        image = image or named(req.core, KINDS["image"], disk.get("IMAGE", ""), req.caller.uid)
-        if image:
+        image = _image(req, disk)
+        if image is not None and allowed(req.core, req.caller, "USE", "image", image):
             for key, value in (("IMAGE", image.name), ("IMAGE_ID", str(image.oid)), ("SIZE", str(image.size)),
                                ("DATASTORE_ID", str(image.ds_id))):
                 disk.setdefault(key, value)
@@ -82,18 +92,23 @@ def chmod(req: Request, tpl: Template, owner_u: int, owner_m: int, owner_a: int,
     verbs.set_permissions(req, TEMPLATE, tpl, bits)
     for image in _images(req, tpl) if recursive else ():
         authorize(req.caller, verbs.chmod_right(*bits), "image", image, rules(req.core))
+        verbs.check_lock(image, verbs.chmod_right(*bits), images.IMAGE.noun)
         verbs.set_permissions(req, images.IMAGE, image, bits)
     return tpl.oid
 
 
 def _images(req: Request, tpl: Template) -> list[Any]:
-    found = []
-    for disk in tree_of(tpl.template).vectors("DISK"):
-        image = verbs.optional("image", req.core, int(disk["IMAGE_ID"])) if disk.get("IMAGE_ID", "").isdigit() else (
-            named(req.core, KINDS["image"], disk.get("IMAGE", ""), tpl.uid))
-        if image is not None:
-            found.append(image)
-    return found
+    found = {image.oid: image for disk in tree_of(tpl.template).vectors("DISK")
+             if (image := _image(req, disk)) is not None}
+    return list(found.values())
+
+
+def _image(req: Request, disk: Vector) -> Any:
+    """The image that a DISK names, None when it names none or one that is not there."""
+    try:
+        return find_image(req, disk) if disk.get("IMAGE_ID") or disk.get("IMAGE") else None
+    except (NoExists, NotAllocated):
+        return None
 
 
 @method("one.template.allocate")
@@ -104,6 +119,7 @@ def allocate(req: Request, template: str) -> int:
     name = tree.get("NAME")
     if not name:
         raise NotAllocated("No NAME in template.")
+    check_restricted(req, tree)
     return make(req, tree, name)
 
 
@@ -123,6 +139,7 @@ def delete(req: Request, tpl: Template, recursive: bool = False) -> int:
     if recursive:
         for image in _images(req, tpl):
             authorize(req.caller, "MANAGE", "image", image, rules(req.core))
+            verbs.check_lock(image, "MANAGE", images.IMAGE.noun)
             images.delete(req, image)
     verbs.remove(req.tx, TEMPLATE, tpl)
     return tpl.oid
@@ -134,31 +151,44 @@ def clone(req: Request, tpl: Template, name: str, recursive: bool = False) -> in
     verbs.require_create(req, "template")
     tree = tree_of(tpl.template).copy()
     if recursive:
-        for disk in tree.vectors("DISK"):
-            one = Template(**{**{f: getattr(tpl, f) for f in tpl.__dataclass_fields__},
-                              "template": inner_xml(type(tree)([("DISK", disk)]))})
-            for image in _images(req, one):
-                authorize(req.caller, "USE", "image", image, rules(req.core))
-                made = images.clone(req, image, f"{name}-disk-{disk.get('DISK_ID', image.oid)}")
-                disk.pop("IMAGE", None)
-                disk["IMAGE_ID"] = str(made)
+        _clone_images(req, tree, name, False)
     return make(req, tree, name)
+
+
+def _clone_images(req: Request, tree: Tree, name: str, persistent: bool) -> None:
+    """Have every DISK of TREE name a copy of its image, PERSISTENT where a copy can be."""
+    for number, disk in enumerate(tree.vectors("DISK")):
+        if not disk.get("IMAGE_ID") and not disk.get("IMAGE"):
+            continue
+        image = find_image(req, disk)
+        use_of(req, "image", image)
+        made: Any = req.tx.get(images.Image, images.clone(req, image, f"{name}-disk-{number}"))
+        if persistent and image.type in (ImageType.OS, ImageType.DATABLOCK):
+            req.tx.put(replace(made, persistent=1))
+        for key in ("IMAGE", "IMAGE_UID", "IMAGE_UNAME"):
+            disk.pop(key, None)
+        disk["IMAGE_ID"] = str(made.oid)
 
 
 @method("one.template.instantiate", right="USE", on="template")
 def instantiate(req: Request, tpl: Template, name: str = "", hold: bool = False, extra_template: str = "",
                 persistent: bool = False) -> int:
-    """Make a VM of the template with EXTRA_TEMPLATE merged over it."""
-    tree = tree_of(tpl.template).copy()
-    if extra_template.strip():
-        tree = tree.merged(parse_template(extra_template, "extra_template"))
+    """Make a VM of the template with EXTRA_TEMPLATE merged over it, PERSISTENT: of copies of it and its images."""
+    tree, extra = tree_of(tpl.template).copy(), parse_template(extra_template, "extra_template")
+    trusted = _made_by_administrator(req, tpl)
     if persistent:
-        new = clone(req, tpl, name or f"{tpl.name}-copy", True)
-        made: Any = req.tx.get(Template, new)
-        tree = tree_of(made.template).copy()
+        copy = name or f"{tpl.name[:100]}-copy"
+        _clone_images(req, tree, copy, True)
+        tpl = replace(tpl, oid=make(req, tree, copy), name=copy)
+    tree = tree.merged(extra)
     if name:
         tree.set("NAME", name)
     elif not tree.get("NAME"):
-        tree.set("NAME", f"{tpl.name}-%i")
+        tree.set("NAME", f"{tpl.name[:100]}-%i")
     tree.set("TEMPLATE_ID", str(tpl.oid))
-    return allocate_vm(req, tree, hold)
+    return allocate_vm(req, tree, hold, extra if trusted else None)
+
+
+def _made_by_administrator(req: Request, tpl: Template) -> bool:
+    owner = req.core.store.get(User, tpl.uid)
+    return owner is not None and caller(owner).admin

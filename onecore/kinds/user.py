@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from onecore.api import Body, Request, method
 from onecore.auth.caller import Caller
-from onecore.errors import BadArgument, Forbidden, NotAllocated
+from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named
 from onecore.lifecycle.core import Core
@@ -20,6 +20,9 @@ from onecore.wire.xmlrpc import escape_bytes
 DRIVERS = ("core", "public", "ssh", "x509", "ldap", "server_cipher", "server_x509", "custom")
 PASSWORD_DRIVERS = ("core",)
 """Drivers whose secret is a password that is stored hashed."""
+
+
+MAX_SECONDS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def pool_body(core: Core, user: User) -> list[bytes]:
     return [escape_bytes("<USER>" + _fields(core, user)), user.template, escape_bytes("</TEMPLATE></USER>")]
 
 
-USER = Kind("user", "USER", User, "one.user", "one.userpool", body, pool_body, owned=False, unique="all")
+USER = Kind("user", "USER", User, "one.user", "one.userpool", body, pool_body, owned=False, unique="all",
+            own=lambda who: who.uid)
 KINDS["user"] = USER
 verbs.declare(USER, "info", "update")
 
@@ -142,7 +146,7 @@ def delete(req: Request, user: User) -> int:
             raise BadArgument(f"user {user.oid} still owns {count} objects of kind {name}; delete or chown them first",
                               user.oid)
     verbs.remove(req.tx, USER, user)
-    req.tx.after(lambda: req.core.sessions.drop(user.oid))
+    req.core.sessions.drop(user.oid)
     return user.oid
 
 
@@ -174,11 +178,22 @@ async def _hash_chauth(req: Request, user: User, new_auth: str, new_password: st
 def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> int:
     """Change the authentication driver and, unless empty, the secret."""
     if new_auth not in DRIVERS:
-        raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth!r}")
+        raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth[:40]!r}")
+    if new_auth in PASSWORD_DRIVERS and user.driver not in PASSWORD_DRIVERS and not new_password:
+        raise BadArgument(f"password must be given: user {user.oid} has none that driver {new_auth} can check")
     if new_auth in PASSWORD_DRIVERS and new_password:
         check_password(new_password)
     _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password),
             "AUTH_DRIVER")
+    return user.oid
+
+
+@method("one.user.enable", right="ADMIN", on="user")
+def enable(req: Request, user: User, enable: bool) -> int:
+    """Let the user in, or not: neither by password nor by token."""
+    if user.oid == 0 and not enable:
+        raise BadArgument(f"user 0 ({user.name}) cannot be disabled", 0)
+    _change(req, replace(user, enabled=int(enable)), "ENABLED")
     return user.oid
 
 
@@ -197,6 +212,8 @@ def chgrp(req: Request, user: User, new_id: int) -> int:
 def login(req: Request, username: str, token: str, valid: int = 36000, egid: int = -1) -> str:
     """Make a login token of VALID seconds (-1: for ever), or reset them all (0); returns the token."""
     user = named(req.core, USER, username)
+    if user is None and req.caller.admin:
+        raise NoExists(f"Error getting user [{username}].")
     if user is None or (user.oid != req.caller.uid and not req.caller.admin):
         raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform MANAGE USER [{username}].")
     if egid >= 0 and egid not in user.gids:
@@ -205,8 +222,8 @@ def login(req: Request, username: str, token: str, valid: int = 36000, egid: int
         kept = [t for t in json.loads(user.tokens) if token and t[0] != token_hash(token)]
         _change(req, replace(user, tokens=json.dumps(kept)), "LOGIN_TOKEN")
         return token or " "
-    if valid < -1:
-        raise BadArgument(f"valid must be seconds, 0 (reset) or -1 (for ever), not {valid}")
+    if not -1 <= valid <= MAX_SECONDS:
+        raise BadArgument(f"valid must be seconds up to {MAX_SECONDS}, 0 (reset) or -1 (for ever), not {valid}")
     made = token or secrets.token_hex(20)
     end = -1 if valid == -1 else req.core.now() + valid
     live = [t for t in json.loads(user.tokens) if t[1] == -1 or t[1] > req.core.now()]

@@ -14,7 +14,7 @@ from onecore.auth import acl
 from onecore.auth.authorize import KIND_NAMES, authorize
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
-from onecore.kinds.kind import KINDS, Kind, allowed, check_name, inner_xml, lookup, parse_template, tree_of
+from onecore.kinds.kind import KINDS, Kind, allowed, changing, check_name, inner_xml, lookup, parse_template, tree_of
 from onecore.pool.store import Tx
 from onecore.wire.template import Tree
 
@@ -33,12 +33,12 @@ def check_lock(record: Any, right: str | None, noun: str) -> None:
             raise Locked(f"{noun} [{record.oid}] is locked for {LEVELS[level]} actions; unlock it first", record.oid)
 
 
-def declare(kind: Kind, *verbs: str, on_update: OnUpdate | None = None, update_right: str = "MANAGE") -> None:
+def declare(kind: Kind, *verbs: str, on_update: OnUpdate | None = None, update_right: str = "MANAGE",
+            rename_right: str = "MANAGE") -> None:
     """Register VERBS of KIND: info pool update rename chmod chown lock unlock."""
     for verb in verbs:
         call, right, reads = _MAKERS[verb](kind, on_update) if verb == "update" else _MAKERS[verb](kind)
-        if verb == "update":
-            right = update_right
+        right = {"update": update_right, "rename": rename_right}.get(verb, right)
         name = f"{kind.pool_api}.info" if verb == "pool" else f"{kind.api}.{verb}"
         api.register(name, call, right, None if verb == "pool" else kind.name, reads=reads)
 
@@ -114,10 +114,11 @@ def _update(kind: Kind, on_update: OnUpdate | None) -> tuple[Callable[..., Any],
         """Replace (0) or merge (1) the template."""
         if append not in (0, 1):
             raise BadArgument(f"append must be 0 (replace) or 1 (merge), not {append}")
-        given = parse_template(template)
-        old = tree_of(obj.template)
-        new = old.merged(given) if append else given
-        kept = on_update(req, obj, old, new) if on_update else obj
+        with changing():
+            given = parse_template(template)
+            old = tree_of(obj.template)
+            new = old.merged(given) if append else given
+            kept = on_update(req, obj, old, new) if on_update else obj
         req.tx.put(replace(kept, template=inner_xml(new)))
         req.tx.log(kind.name, obj.oid, "update", keys=given.names())
         return int(obj.oid)
@@ -127,7 +128,8 @@ def _update(kind: Kind, on_update: OnUpdate | None) -> tuple[Callable[..., Any],
 def _rename(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def rename(req: Request, obj: Any, name: str) -> int:
         """Give the object another name."""
-        check_name(req.tx, req.core, kind, name, getattr(obj, "uid", -1), obj.oid)
+        with changing():
+            check_name(req.tx, req.core, kind, name, getattr(obj, "uid", -1), obj.oid)
         req.tx.put(replace(obj, name=name))
         req.tx.log(kind.name, obj.oid, "update", old=obj.name, new=name, keys=["NAME"])
         return int(obj.oid)
@@ -171,7 +173,8 @@ def _chown(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
                 raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform MANAGE USER [{user_id}].")
             uid = user.oid
             if kind.unique == "owner":
-                check_name(req.tx, req.core, kind, obj.name, uid, obj.oid)
+                with changing():
+                    check_name(req.tx, req.core, kind, obj.name, uid, obj.oid)
         if group_id != -1:
             group = KINDS["group"].find(req.core, group_id)
             if not req.caller.admin and group.oid not in req.caller.gids:
@@ -186,12 +189,17 @@ def _chown(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     return chown, right, False
 
 
+def _holds(req: Request, obj: Any) -> bool:
+    """Whether the caller set the object's lock, or is an administrator."""
+    return req.caller.admin or int(obj.lock.split(":")[1]) == req.caller.uid
+
+
 def _lock(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def lock(req: Request, obj: Any, level: int, test: bool = False) -> int:
         """Lock against USE (1), MANAGE (2), ADMIN (3) or ALL (4) actions; with `test`, refuse when locked already."""
         if level not in LEVELS:
             raise BadArgument(f"lock level must be 1 (USE), 2 (MANAGE), 3 (ADMIN) or 4 (ALL), not {level}")
-        if obj.lock and test:
+        if obj.lock and (test or not _holds(req, obj)):
             raise Locked(f"{kind.noun} [{obj.oid}] is locked already", obj.oid)
         req.tx.put(replace(obj, lock=f"{level}:{req.caller.uid}:{req.core.now()}"))
         req.tx.log(kind.name, obj.oid, "update", new=LEVELS[level], keys=["LOCK"])
@@ -202,7 +210,7 @@ def _lock(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
 def _unlock(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def unlock(req: Request, obj: Any) -> int:
         """Take the lock away."""
-        if obj.lock and not req.caller.admin and int(obj.lock.split(":")[1]) not in (req.caller.uid, -1):
+        if obj.lock and not _holds(req, obj):
             raise Forbidden(f"{kind.noun} [{obj.oid}] was locked by another user", obj.oid)
         req.tx.put(replace(obj, lock=""))
         req.tx.log(kind.name, obj.oid, "update", keys=["LOCK"])

@@ -114,6 +114,8 @@ class _Call:
         request = Request(core, self.caller, method.name, self.rid, None, client=self.client)  # type: ignore[arg-type]
         if method.on:
             self.oid = arguments.pop(method.object_at)
+            if self.oid == -1 and (own := KINDS[method.on].own) and method.name == f"{KINDS[method.on].api}.info":
+                self.oid = own(self.caller)
         if method.prepare is not None:
             if method.on:  # refuse before any slow work
                 request.prepared = await method.prepare(request, await self._object(arguments), *arguments)

@@ -15,10 +15,11 @@ Vector = dict[str, str]
 Value = str | Vector
 Pairs = list[tuple[str, Value]]
 
+MAX_ATTRIBUTES = 10_000
 _BAD_CHAR = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-_NAME = re.compile(r"[A-Za-z0-9_]+\Z")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.A)
 _TOKEN = re.compile(
-    r"(?P<nl>\n)|(?P<blank>[ \t\r]+)|(?P<quoted>\"(?:[^\"\\]|\\.|\\\n)*\")|(?P<openquote>\")"
+    r"(?P<nl>\n)|(?P<blank>[ \t\r]+)|(?P<quoted>\"(?:[^\"\\]++|\\.)*+\")|(?P<openquote>\")"
     r"|(?P<punct>[=,\[\]])|(?P<hash>#)|(?P<word>[^\s=#,\[\]\"]+)", re.S)
 
 
@@ -124,7 +125,7 @@ def parse(text: str, field: str = "template") -> Tree:
 
 def _parse_xml(text: str) -> Tree:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
-                             remove_pis=True, strip_cdata=True)
+                             remove_pis=True, strip_cdata=True, encoding="utf-8")
     try:
         root = etree.fromstring(text.strip().encode(), parser)
     except etree.XMLSyntaxError as error:
@@ -132,7 +133,23 @@ def _parse_xml(text: str) -> Tree:
         raise TemplateError(f"Parse error: {error.msg} at line {line}, column {column}") from None
     if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
         raise TemplateError("Parse error: a document type is not allowed at line 1, column 1")
+    _check_xml(root)
     return tree_of(root)
+
+
+def _check_xml(root: etree._Element) -> None:
+    """What the text form cannot say, the XML form may not hold: other names, vectors in vectors."""
+    if len(root) > MAX_ATTRIBUTES:
+        raise TemplateError(f"Parse error: more than {MAX_ATTRIBUTES} attributes at line "
+                            f"{root[MAX_ATTRIBUTES].sourceline}, column 1")
+    for child in root:
+        for element in child.iter():
+            if not _NAME.match(str(element.tag)):
+                raise TemplateError(f"Parse error: {element.tag!s:.80} is not an attribute name (letters, digits and _)"
+                                    f" at line {element.sourceline}, column 1")
+            if len(element) and element is not child:
+                raise TemplateError(f"Parse error: {element.tag} in {child.tag} holds elements, vectors cannot be "
+                                    f"nested, at line {element.sourceline}, column 1")
 
 
 def tree_of(root: etree._Element) -> Tree:
@@ -216,6 +233,8 @@ def _parse_text(text: str) -> Tree:
     cursor, tree = _Text(text), Tree()
     while cursor.next() != "end":
         name = cursor.name()
+        if len(tree) == MAX_ATTRIBUTES:
+            cursor.fail(f"more than {MAX_ATTRIBUTES} attributes")
         if cursor.next(skip_newlines=False) != "=":
             cursor.unexpected("=")
         kind = cursor.next(skip_newlines=False)

@@ -142,7 +142,11 @@ def success_body(fragments: Iterable[bytes]) -> list[bytes]:
 
 
 def failure(text: str, code: int, oid: int = -1) -> bytes:
-    """[false, text, code, object id, <i8>replication index]: five elements, the last always <i8>."""
+    """[false, text, code, object id, <i8>replication index]: five elements, the last always <i8>.
+
+    An object id beyond 32 bits, which is nobody's, is given as -1.
+    """
+    oid = oid if -2**31 <= oid < 2**31 else -1
     return ANSWER + (f"<value><boolean>0</boolean></value>{encode_value(text)}<value><int>{code}</int></value>"
                      f"<value><int>{oid}</int></value><value><i8>0</i8></value>").encode() + ANSWER_END
 

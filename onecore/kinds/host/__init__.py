@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
+from onecore.kinds.cluster import check_reserved
 from onecore.kinds.host import watch as watching
 from onecore.kinds.host.body import body, record_xml
 from onecore.kinds.host.record import Host, capacity, samples
-from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, tree_of
+from onecore.kinds.kind import KINDS, Kind, changing, check_name, inner_xml, tree_of
 from onecore.kinds.usage import usage
 from onecore.wire.states import HostState
 from onecore.wire.template import Tree
@@ -18,15 +20,38 @@ from onecore.wire.xmlrpc import escape_bytes
 
 HOST = Kind("host", "HOST", Host, "one.host", "one.hostpool", body, owned=False, unique="all")
 KINDS["host"] = HOST
+_NAME = re.compile(r"[\w\[][\w.:@%\[\]-]*\Z")
 
 
 def _updated(req: Request, host: Host, _old: Tree, new: Tree) -> Host:
+    check_reserved(new)
     kept = replace(host, facts=inner_xml(tree_of(host.facts).without(new.names())), template=inner_xml(new))
     req.tx.after(lambda: watching.watch(req.core, kept))
     return kept
 
 
-verbs.declare(HOST, "info", "pool", "rename", "update", on_update=_updated, update_right="ADMIN")
+verbs.declare(HOST, "info", "pool", "update", on_update=_updated, update_right="ADMIN")
+
+
+def _checked_name(req: Request, name: str, oid: int = -1) -> str:
+    if name and not _NAME.match(name):
+        raise NotAllocated(f"NAME of a host must be how it is reached, without blanks and slashes, not {name[:40]!r}")
+    return check_name(req.tx, req.core, HOST, name, -1, oid)
+
+
+@method("one.host.rename", right="ADMIN", on="host")
+def rename(req: Request, host: Host, name: str) -> int:
+    """Give the host another name, which is also where drivers reach it from now on."""
+    with changing():
+        _checked_name(req, name, host.oid)
+    moved = req.tx.put(replace(host, name=name))
+    req.tx.log("host", host.oid, "update", old=host.name, new=name, keys=["NAME"])
+
+    def follow() -> None:
+        watching.unwatch(req.core, host)
+        watching.watch(req.core, moved)
+    req.tx.after(follow)
+    return host.oid
 
 
 @method("one.host.allocate")
@@ -34,7 +59,7 @@ def allocate(req: Request, name: str, im_mad: str, vm_mad: str, cluster_id: int 
     """Add a host (cluster -1: the default one) and begin to watch it."""
     verbs.require_create(req, "host")
     cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
-    check_name(req.tx, req.core, HOST, name, -1)
+    _checked_name(req, name)
     for field, value in (("im_mad", im_mad), ("vm_mad", vm_mad)):
         if not value:
             raise NotAllocated(f"{field} must name a driver, such as kvm or dummy")

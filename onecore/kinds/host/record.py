@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from onecore.kinds.cluster import RESERVED, RESERVED_FORM
 from onecore.kinds.kind import KINDS, tree_of
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Object, Record
@@ -53,10 +54,9 @@ def samples(core: Core) -> Samples:
 
 
 def _reserved(given: str, total: int) -> int:
-    try:
-        return int(total * float(given[:-1]) / 100) if given.endswith("%") else int(float(given or 0))
-    except ValueError:
+    if not RESERVED_FORM.match(given):
         return 0
+    return int(total * float(given[:-1]) / 100) if given.endswith("%") else int(float(given or 0))
 
 
 def capacity(core: Core, host: Host) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def capacity(core: Core, host: Host) -> tuple[int, int]:
     cluster: Any = core.store.get(KINDS["cluster"].record, host.cid)
     own, theirs = tree_of(host.template), tree_of(cluster.template) if cluster else None
     out = []
-    for key, total in (("RESERVED_CPU", host.total_cpu), ("RESERVED_MEM", host.total_mem)):
+    for key, total in zip(RESERVED, (host.total_cpu, host.total_mem), strict=True):
         given = own.get(key) or (theirs.get(key) if theirs is not None else "")
         out.append(total - _reserved(given, total))
     return out[0], out[1]

@@ -1,18 +1,30 @@
 """Images: the kind and its methods."""
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from onecore.api import Request, method
 from onecore.auth.authorize import authorize
-from onecore.errors import BadArgument, NotAllocated
+from onecore.errors import BadArgument, Forbidden, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore, room
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
 from onecore.kinds.image.record import Image, body, clones_under_way
-from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, rules, tree_of
+from onecore.kinds.kind import (
+    KINDS,
+    Kind,
+    allowed,
+    check_name,
+    inner_xml,
+    new_perms,
+    parse_template,
+    rules,
+    tree_of,
+    whole,
+)
 from onecore.kinds.usage import usage
 from onecore.wire.messages import Command
 from onecore.wire.states import DatastoreType, ImageState, ImageType
@@ -20,7 +32,9 @@ from onecore.wire.template import TemplateError, Tree, parse
 
 IMAGE = Kind("image", "IMAGE", Image, "one.image", "one.imagepool", body, lockable=True)
 KINDS["image"] = IMAGE
+_WORD = re.compile(r"[a-z0-9]{0,16}\Z")
 FILE_TYPES = (ImageType.KERNEL, ImageType.RAMDISK, ImageType.CONTEXT)
+MADE_TYPES = (ImageType.OS, ImageType.CDROM, ImageType.DATABLOCK, *FILE_TYPES)
 
 
 def _updated(req: Request, image: Image, _old: Tree, new: Tree) -> Image:
@@ -31,12 +45,13 @@ verbs.declare(IMAGE, "info", "pool", "update", "rename", "chmod", "chown", "lock
 
 
 async def _stat(req: Request, template: str, ds_id: int, skip_capacity_check: bool = False) -> Any:
+    ds: Any = verbs.optional("datastore", req.core, ds_id)
     try:
         tree = parse(template)
-        ds: Any = KINDS["datastore"].find(req.core, ds_id)
-    except (TemplateError, Exception):  # said again, properly, by the decision itself
+    except TemplateError:  # the decision says so
         return None
-    if not tree.get("PATH"):
+    may = allowed(req.core, req.caller, "CREATE", "image", None)
+    if ds is None or not tree.get("PATH") or not may or not allowed(req.core, req.caller, "USE", "datastore", ds):
         return None
     doc = {"id": -1, "name": tree.get("NAME"), "type": 0, "persistent": False, "format": "", "fs": "", "size_mb": 0,
            "source": "", "path": tree.get("PATH"), "attrs": dict(tree.pairs)}
@@ -47,9 +62,10 @@ async def _stat(req: Request, template: str, ds_id: int, skip_capacity_check: bo
 
 def _whole(tree: Tree, key: str) -> int:
     given = tree.get(key)
-    if not given.isascii() or not given.isdigit() or not 0 < int(given) < 2**40:
-        raise NotAllocated(f"{key} must be a positive whole number (of MB), not {given!r}")
-    return int(given)
+    found = whole(given, 1, 2**40)
+    if found is None:
+        raise NotAllocated(f"{key} must be a positive whole number (of MB), not {given[:40]!r}")
+    return found
 
 
 @method("one.image.allocate", prepare=_stat)
@@ -63,7 +79,9 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     name = check_name(req.tx, req.core, IMAGE, tree.get("NAME"), req.caller.uid)
     path, source = tree.get("PATH"), tree.get("SOURCE")
     if source and not req.caller.admin:
-        raise NotAllocated("SOURCE may be set by administrators only")
+        raise Forbidden("Image Template includes a restricted attribute SOURCE.")
+    if path and source:
+        raise NotAllocated("PATH and SOURCE cannot both be given: one is copied, the other taken as it is")
     if req.prepared is not None and not req.prepared.ok:
         raise NotAllocated(f"PATH: {req.prepared.error}")
     if path:
@@ -74,17 +92,16 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
             raise NotAllocated(f"No PATH in template for an image of type {kind.name}.")
         if not tree.get("SIZE"):
             raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is")
-        size, format_ = _whole(tree, "SIZE"), tree.get("FORMAT", "raw")
-    _, free, _ = room(req.core, ds_id)
-    if not skip_capacity_check and not source and size > free:
-        raise NotAllocated(f"Not enough space in datastore {ds_id} ({ds.name}): SIZE is {size} MB, free are {free} MB")
+        size, format_ = _whole(tree, "SIZE"), _empty(tree)
+    if not source and not (skip_capacity_check and req.caller.admin):
+        _check_room(req, ds, size)
     oid = req.tx.next_id("image")
     now = req.core.now()
     kept = tree.without(["NAME", "TYPE", "PATH", "SOURCE", "SIZE", "PERSISTENT", "FORMAT", "FS"])
     if not kept.get("DEV_PREFIX") and kind not in FILE_TYPES:
         kept.set("DEV_PREFIX", "hd" if kind == ImageType.CDROM else req.core.config.defaults.device_prefix)
     image = Image(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(kind),
-                  int(tree.get("PERSISTENT").upper() in ("YES", "1", "TRUE")), now, now, source, path, format_,
+                  int(_persistent(tree)), now, now, source, path, format_,
                   tree.get("FS"), size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "")
     req.tx.log("image", oid, "create", new=name)
     image = work.fire(req.tx, image, "make")
@@ -95,11 +112,33 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     return oid
 
 
+def _persistent(tree: Tree) -> bool:
+    return tree.get("PERSISTENT").upper() in ("YES", "1", "TRUE")
+
+
+def _empty(tree: Tree) -> str:
+    """The format of an image that is not a copy; raises NotAllocated."""
+    found = tree.get("FORMAT", "raw")
+    if found not in ("raw", "qcow2"):
+        raise NotAllocated(f"FORMAT must be raw or qcow2, not {found[:40]!r}")
+    if not _WORD.match(tree.get("FS")):
+        raise NotAllocated(f"FS must be the name of a file system, such as ext4, not {tree.get('FS')[:40]!r}")
+    return found
+
+
+def _check_room(req: Request, ds: Datastore, size: int) -> None:
+    total, free, _ = room(req.core, ds.oid)
+    if total and size > free:  # nothing is known yet of a datastore that was made just now
+        raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): SIZE is {size} MB, free are {free} MB")
+
+
 def _type(tree: Tree, ds: Datastore) -> ImageType:
     given = tree.get("TYPE", "OS" if ds.type == DatastoreType.IMAGE else "CONTEXT").upper()
-    if given not in ImageType.__members__ or given == "BACKUP":
-        raise NotAllocated(f"TYPE must be one of OS, CDROM, DATABLOCK, KERNEL, RAMDISK, CONTEXT, not {given!r}")
+    if given not in {kind.name for kind in MADE_TYPES}:
+        raise NotAllocated(f"TYPE must be one of {', '.join(kind.name for kind in MADE_TYPES)}, not {given[:40]!r}")
     kind = ImageType[given]
+    if kind in FILE_TYPES and _persistent(tree):
+        raise NotAllocated(f"PERSISTENT: an image of type {given} cannot be persistent")
     wanted = DatastoreType.FILE if kind in FILE_TYPES else DatastoreType.IMAGE
     if ds.type != wanted:
         raise NotAllocated(f"images of type {given} go into a {wanted.name} datastore; datastore {ds.oid} ({ds.name}) "
@@ -135,14 +174,13 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     verbs.require_create(req, "image")
     check_name(req.tx, req.core, IMAGE, name, req.caller.uid)
     ds: Datastore = verbs.existing("datastore", req.core, image.ds_id if ds_id == -1 else ds_id)
+    authorize(req.caller, "USE", "datastore", ds, rules(req.core))
     if ds.type != KINDS["datastore"].find(req.core, image.ds_id).type:
         raise BadArgument(f"datastore {ds.oid} is of another type than that of IMAGE {image.oid}", ds.oid)
     if image.persistent and image.state != ImageState.READY:
         raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; "
                           "only a READY one is cloned", image.oid)
-    if image.size > room(req.core, ds.oid)[1]:
-        raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): needed {image.size} MB, "
-                           f"free {room(req.core, ds.oid)[1]} MB")
+    _check_room(req, ds, image.size)
     work.fire(req.tx, image, "clone")
     oid, now = req.tx.next_id("image"), req.core.now()
     made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",

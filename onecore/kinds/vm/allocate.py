@@ -7,7 +7,7 @@ from onecore.api import Request
 from onecore.auth.authorize import authorize
 from onecore.errors import Forbidden, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
+from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules, whole
 from onecore.kinds.vm import context, disks, nics, shape
 from onecore.kinds.vm.record import Vm, VmText, text
 from onecore.kinds.vm.shape import TEMPLATE_NAMES
@@ -19,15 +19,17 @@ NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "A
                "TM_MAD_SYSTEM")
 
 
-def allocate(req: Request, tree: Tree, hold: bool = False) -> int:
-    """Make a VM of TREE; PENDING, HOLD, or CLONING while an image is not ready.  Returns its id."""
+def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None = None) -> int:
+    """Make a VM of TREE; PENDING, HOLD, or CLONING while an image is not ready.  Returns its id.
+
+    WRITTEN: the part that the caller wrote, when an administrator wrote the rest.
+    """
     verbs.require_create(req, "vm")
     core, who = req.core, req.caller
     tree = tree.copy()
     tree.remove(*NEVER_GIVEN)
     shape.check(tree)
-    if not who.admin:
-        _check_restricted(tree)
+    check_restricted(req, tree if written is None else written)
     cpu, vcpu, memory = capacity(tree)
     oid = req.tx.next_id("vm")
     name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", str(oid)), who.uid)
@@ -53,8 +55,9 @@ RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOA
 """What reaches into the host's own files or into libvirt's XML: for administrators only (None: the whole attribute)."""
 
 
-def _check_restricted(tree: Tree) -> None:
-    for name, keys in RESTRICTED.items():
+def check_restricted(req: Request, tree: Tree) -> None:
+    """Raise Forbidden when TREE holds what only administrators may ask, unless the caller is one."""
+    for name, keys in () if req.caller.admin else RESTRICTED.items():
         for value in tree.all(name):
             bad = [name] if keys is None else [f"{name}/{k}" for k in keys if isinstance(value, dict) and value.get(k)]
             if bad:
@@ -72,19 +75,22 @@ def capacity(tree: Tree) -> tuple[int, int, int]:
     except ValueError:
         share = -1.0
     if not 0.01 <= share <= MAX_CPU:
-        raise NotAllocated(f"CPU attribute must be a number from 0.01 to {MAX_CPU}, not {cpu!r}")
+        raise NotAllocated(f"CPU attribute must be a number from 0.01 to {MAX_CPU}, not {cpu[:40]!r}")
     return round(share * 100), _whole("VCPU", vcpu, MAX_VCPU), _whole("MEMORY", memory, MAX_MEMORY)
 
 
 def _whole(name: str, value: str, most: int) -> int:
-    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= most:
+    found = whole(value, 1, most)
+    if found is None:
         unit = " (of MB)" if name == "MEMORY" else ""
-        raise NotAllocated(f"{name} attribute must be a whole number{unit} from 1 to {most}, not {value!r}")
-    return int(value)
+        raise NotAllocated(f"{name} attribute must be a whole number{unit} from 1 to {most}, not {value[:40]!r}")
+    return found
 
 
 def _graphics(base: int, tree: Tree, oid: int) -> None:
     graphics = tree.vector("GRAPHICS")
+    if graphics is not None and graphics.get("PORT") and whole(graphics["PORT"], 0, 65535) is None:
+        raise NotAllocated(f"GRAPHICS PORT must be a number from 0 to 65535, not {graphics['PORT'][:40]!r}")
     if graphics is not None and not graphics.get("PORT") and graphics.get("TYPE", "").upper() in ("VNC", "SPICE"):
         graphics["PORT"] = str(base + oid % (65535 - base))
 
@@ -123,3 +129,4 @@ def _user_template(tree: Tree) -> Tree:
 def use_of(req: Request, kind: str, obj: Any) -> None:
     """USE right on an image or network that a template names."""
     authorize(req.caller, "USE", kind, obj, rules(req.core))
+    verbs.check_lock(obj, "USE", KINDS[kind].noun)

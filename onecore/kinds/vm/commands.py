@@ -17,6 +17,8 @@ from onecore.lifecycle.outbox import Outbox
 from onecore.wire.messages import Command, Doc
 from onecore.wire.template import Tree
 
+_OF_THE_USER = ("CPU_MODEL",)
+"""What drivers read that the schema of VMs leaves to USER_TEMPLATE."""
 _NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
 _DEADLINES = {"prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup"}
 
@@ -52,6 +54,9 @@ def document(core: Core, vm: Vm) -> Doc:
     for name, value in tree:
         if name not in ("DISK", "NIC", "CONTEXT"):
             attrs.setdefault(name, value)
+    for name in _OF_THE_USER:
+        if model := user.vector(name):
+            attrs.setdefault(name, model)
     return {
         "id": vm.oid, "name": vm.name, "generation": vm.generation, "deploy_id": vm.deploy_id,
         "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")),

@@ -1,6 +1,7 @@
 """The DISK vectors of a new VM: images found and taken, volatile disks checked, ids and targets given."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +10,13 @@ from onecore.errors import NoExists, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import BUSY, Image
-from onecore.kinds.kind import KINDS, named, tree_of
+from onecore.kinds.kind import KINDS, identifier, named, tree_of, whole
 from onecore.wire.states import ImageState, ImageType
 from onecore.wire.template import Tree, Vector
 
 VOLATILE = {"fs", "raw", "swap"}
-MAX_DISKS = 64
+MAX_DISKS, MAX_MB = 64, 2**40
+_TARGET = re.compile(r"[a-z]{2,10}\Z")
 
 
 @dataclass
@@ -56,6 +58,8 @@ class _Targets:
         self._taken: set[str] = set()
 
     def reserve(self, target: str) -> None:
+        if target and not _TARGET.match(target):
+            raise NotAllocated(f"DISK TARGET must be a device's name, such as vda, not {target[:40]!r}")
         if target and target in self._taken:
             raise NotAllocated(f"DISK TARGET {target} is given twice")
         self._taken.add(target)
@@ -81,9 +85,7 @@ class _Targets:
 def find_image(req: Request, disk: Vector) -> Any:
     """The image that IMAGE_ID, or IMAGE with IMAGE_UID or IMAGE_UNAME, names; raises NoExists."""
     if disk.get("IMAGE_ID"):
-        if not disk["IMAGE_ID"].isdigit():
-            raise NotAllocated(f"DISK IMAGE_ID must be a number, not {disk['IMAGE_ID']!r}")
-        return KINDS["image"].find(req.core, int(disk["IMAGE_ID"]))
+        return KINDS["image"].find(req.core, identifier(disk["IMAGE_ID"], "DISK IMAGE_ID"))
     uid = owner(req, disk, "IMAGE")
     image = named(req.core, KINDS["image"], disk["IMAGE"], uid)
     if image is None:
@@ -96,9 +98,7 @@ def owner(req: Request, vector: Vector, prefix: str) -> int:
     """Whose object a name means: PREFIX_UID, PREFIX_UNAME, or the caller's."""
     uid, uname = vector.get(f"{prefix}_UID", ""), vector.get(f"{prefix}_UNAME", "")
     if uid:
-        if not uid.isdigit():
-            raise NotAllocated(f"{prefix}_UID must be a number, not {uid!r}")
-        return int(uid)
+        return identifier(uid, f"{prefix}_UID")
     if uname:
         user = named(req.core, KINDS["user"], uname)
         if user is None:
@@ -116,9 +116,7 @@ def _from_image(req: Request, disk: Vector, found: Disks) -> None:
     attrs = tree_of(image.template)
     size = image.size
     if disk.get("SIZE"):
-        if not disk["SIZE"].isdigit():
-            raise NotAllocated(f"DISK SIZE must be a whole number of MB, not {disk['SIZE']!r}")
-        size = max(size, int(disk["SIZE"]))
+        size = max(size, _megabytes(disk["SIZE"]))
     saved = bool(image.persistent)
     disk.update({
         "IMAGE": image.name, "IMAGE_ID": str(image.oid), "DATASTORE": datastore.name,
@@ -141,17 +139,22 @@ def _from_image(req: Request, disk: Vector, found: Disks) -> None:
     found.waits = found.waits or ImageState(image.state) in BUSY
 
 
+def _megabytes(given: str) -> int:
+    found = whole(given, 1, MAX_MB)
+    if found is None:
+        raise NotAllocated(f"DISK SIZE must be a whole number of MB from 1 to {MAX_MB}, not {given[:40]!r}")
+    return found
+
+
 def _volatile(disk: Vector, found: Disks) -> None:
     kind = disk.get("TYPE", "").lower()
     if kind not in VOLATILE:
         raise NotAllocated("DISK must name an IMAGE or IMAGE_ID, or have TYPE fs, raw or swap"
                            + (f", not {disk['TYPE']!r}" if disk.get("TYPE") else ""))
-    size = disk.get("SIZE", "")
-    if not size.isascii() or not size.isdigit() or not 0 < int(size) < 2**40:
-        raise NotAllocated(f"DISK SIZE of a volatile disk must be a positive whole number of MB, not {size!r}")
+    size = _megabytes(disk.get("SIZE", ""))
     disk["TYPE"] = kind
     disk.setdefault("FORMAT", "raw")
     if disk["FORMAT"] not in ("raw", "qcow2"):
         raise NotAllocated(f"DISK FORMAT must be raw or qcow2, not {disk['FORMAT']!r}")
     disk["SAVE"] = "NO"
-    found.size_mb += int(size)
+    found.size_mb += size

@@ -11,7 +11,19 @@ from onecore.errors import BadArgument, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host, capacity
-from onecore.kinds.kind import KINDS, Kind, allowed, inner_xml, lookup, parse_template, rules, tree_of
+from onecore.kinds.kind import (
+    KINDS,
+    MAX_ID,
+    Kind,
+    allowed,
+    changing,
+    inner_xml,
+    lookup,
+    parse_template,
+    rules,
+    tree_of,
+    whole,
+)
 from onecore.kinds.usage import usage
 from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
@@ -83,7 +95,8 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
         raise WrongState(f"VM {vm.oid} may still run on host {owing[0].hid}, which owes its clean-up", vm.oid)
     info: dict[str, Any] = {"host": host, "datastore": datastore}
     if extra_template.strip():
-        extra = parse_template(extra_template, "extra_template")
+        with changing():
+            extra = parse_template(extra_template, "extra_template")
         info["scheduled"] = lambda text: replace(
             text, user=inner_xml(tree_of(text.user).merged(extra).without(["SCHED_MESSAGE"])))
     elif b"SCHED_MESSAGE" in req.core.store.get(VmText, vm.oid).user:  # type: ignore[union-attr]
@@ -124,7 +137,8 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
     """Replace (0) or merge (1) the user template."""
     if append not in (0, 1):
         raise BadArgument(f"append must be 0 (replace) or 1 (merge), not {append}", vm.oid)
-    given = parse_template(template)
+    with changing():
+        given = parse_template(template)
     text = req.tx.get(VmText, vm.oid)
     assert text is not None
     new = tree_of(text.user).merged(given) if append else given
@@ -174,19 +188,26 @@ def monitoring(req: Request, vm: Vm) -> Body:
 
 MAX_ENDED = 1000
 """VMs that left memory in one answer of infoset."""
+PIECE = 500
+"""How many DONE VMs are read from SQL at once."""
 
 
 async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1,
                 query: str = "") -> list[Archived]:
+    """DONE VMs that the caller may see, read in pieces: a page needs no more than what comes before its end."""
     if state not in (-2, int(VmState.DONE)):
         return []
-    where, limit = "oid >= :first" + (" AND oid <= :last" if end >= 0 else ""), None
-    if end < -1:
-        where, limit = "oid >= 0", max(start, 0) - end
-    before = {oid for oid in req.core.store.tables[Vm] if end < -1 or start <= oid and not 0 <= end < oid}
-    parameters = {"first": max(start, 0), **({"last": end} if end >= 0 else {})}
-    found = await _with_ended(req.core, before, await asyncio.to_thread(_read, req.core, where, parameters, limit))
-    return [a for a in found if _wanted(req, a, filter_flag)]
+    paged, out = end < -1, list[Archived]()
+    before = {oid for oid in req.core.store.tables[Vm] if paged or start <= oid and not 0 <= end < oid}
+    first, last = (0, MAX_ID) if paged else (max(start, 0), end if end >= 0 else MAX_ID)
+    while not paged or len(out) < max(start, 0) - end:
+        found = await asyncio.to_thread(_read, req.core, "oid >= :first AND oid <= :last",
+                                        {"first": first, "last": last}, PIECE)
+        out += [a for a in found if _wanted(req, a, filter_flag)]
+        if len(found) < PIECE:
+            break
+        first = found[-1].oid + 1
+    return [a for a in await _with_ended(req.core, before, out) if _wanted(req, a, filter_flag)]
 
 
 async def _with_ended(core: Core, before: set[Any], read: list[Archived]) -> list[Archived]:
@@ -211,8 +232,8 @@ def _wanted(req: Request, one: Any, flag: int) -> bool:
 def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str, extended: bool) -> Body:
     if query.strip():
         raise BadArgument("the search query is not supported yet; filter on the client")
-    if state not in (-2, -1) and state not in {int(s) for s in VmState}:
-        raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE number, not {state}")
+    if not -2 <= state <= max(VmState):
+        raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE from 0 to {max(VmState)}, not {state}")
     core, paged = req.core, end < -1
     live = verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end)
     if state >= 0:
@@ -265,9 +286,10 @@ def pool_infoextended(req: Request, filter_flag: int, start: int = -1, end: int 
 
 def _id_list(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    found = {whole(part, 0, MAX_ID) for part in parts}
+    if None in found:
         raise BadArgument(f"ids must be numbers with commas between them, not {text[:60]!r}")
-    return sorted({int(part) for part in parts})
+    return sorted(i for i in found if i is not None)
 
 
 async def _done_set(req: Request, ids: str, extended: bool = False) -> list[Archived]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from onecore.api import Request
 from onecore.errors import NoExists, NotAllocated
-from onecore.kinds.kind import KINDS, named, tree_of
+from onecore.kinds.kind import KINDS, identifier, named, tree_of
 from onecore.kinds.vm.disks import owner
 from onecore.kinds.vnet import leases
 from onecore.kinds.vnet.record import Vnet
@@ -37,9 +37,7 @@ def find_network(req: Request, nic: Vector) -> Vnet:
     from onecore.kinds.vm.allocate import use_of
     vnet: Any
     if nic.get("NETWORK_ID"):
-        if not nic["NETWORK_ID"].isdigit():
-            raise NotAllocated(f"NIC NETWORK_ID must be a number, not {nic['NETWORK_ID']!r}")
-        vnet = KINDS["vnet"].find(req.core, int(nic["NETWORK_ID"]))
+        vnet = KINDS["vnet"].find(req.core, identifier(nic["NETWORK_ID"], "NIC NETWORK_ID"))
     elif nic.get("NETWORK"):
         uid = owner(req, nic, "NETWORK")
         vnet = named(req.core, KINDS["vnet"], nic["NETWORK"], uid)

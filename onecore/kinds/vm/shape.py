@@ -19,6 +19,8 @@ VECTORS = {"CONTEXT", "DISK", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO",
            "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "RAW", "SPICE_OPTIONS", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION",
            "VMGROUP", "CPU_MODEL"}
 PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS
+NOT_YET = ("NIC_ALIAS", "PCI", "VMGROUP")
+"""What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
 REPEATED = {"DISK", "NIC", "NIC_ALIAS", "PCI"}
 SINGLE = (set(TEMPLATE_NAMES) | {"NAME"}) - REPEATED
 KEYS = {"VIDEO": ("TYPE", "IOMMU", "ATS", "VRAM", "RESOLUTION"), "TPM": ("MODEL",), "MEMORY_ENCRYPTION": ("TYPE",)}
@@ -38,6 +40,9 @@ def check(tree: Tree) -> None:
         if name in SINGLE and name in seen:
             raise NotAllocated(f"{name} may be given once")
         seen.add(name)
+    for name in NOT_YET:
+        if name in seen:
+            raise NotAllocated(f"{name} is not supported yet")
     for name in KEYS:
         if name in seen:
             tree.set(name, _ordered(name, KEYS[name], tree.vector(name) or {}))

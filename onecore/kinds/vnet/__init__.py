@@ -1,22 +1,35 @@
 """Virtual networks: the kind and its methods."""
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, Kind, check_name, inner_xml, new_perms, parse_template, tree_of
+from onecore.kinds.kind import (
+    KINDS,
+    Kind,
+    changing,
+    check_name,
+    identifier,
+    inner_xml,
+    new_perms,
+    parse_template,
+    tree_of,
+    whole,
+)
 from onecore.kinds.vnet import ranges as ar
 from onecore.kinds.vnet.body import body, pool_body
 from onecore.kinds.vnet.leases import free, hold, ranges, release, used
-from onecore.kinds.vnet.record import Lease, Range, Vnet
+from onecore.kinds.vnet.record import Lease, Range, Vnet, mac_text
 from onecore.wire.states import VnetState
 from onecore.wire.template import Tree, Vector
 
 VNET = Kind("vnet", "VNET", Vnet, "one.vn", "one.vnpool", body, pool_body, lockable=True, classes=(Range, Lease))
 KINDS["vnet"] = VNET
 DRIVERS = ("bridge", "fw", "dummy")
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}\Z")
 _FIELDS = {"BRIDGE": "bridge", "PHYDEV": "phydev", "VLAN_ID": "vlan_id", "VN_MAD": "vn_mad"}
 
 
@@ -27,16 +40,22 @@ def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
     if used(req.core, vnet.oid) and any(getattr(vnet, f) != v for f, v in fields.items()):
         raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use",
                           vnet.oid)
-    _check_driver(fields.get("vn_mad", vnet.vn_mad))
+    _check(new, fields.get("vn_mad", vnet.vn_mad))
     return replace(vnet, **fields)  # type: ignore[arg-type]
 
 
 verbs.declare(VNET, "info", "pool", "update", "rename", "chmod", "chown", "lock", "unlock", on_update=_updated)
 
 
-def _check_driver(name: str) -> None:
-    if name not in DRIVERS:
-        raise NotAllocated(f"VN_MAD must be one of {', '.join(DRIVERS)}, not {name!r}")
+def _check(tree: Tree, driver: str) -> None:
+    if driver not in DRIVERS:
+        raise NotAllocated(f"VN_MAD must be one of {', '.join(DRIVERS)}, not {driver[:40]!r}")
+    for key in ("BRIDGE", "PHYDEV"):
+        if tree.get(key) and not _INTERFACE.match(tree.get(key)):
+            raise NotAllocated(f"{key} must be the name of a network interface of at most 15 characters, "
+                               f"not {tree.get(key)[:40]!r}")
+    if tree.get("VLAN_ID") and whole(tree.get("VLAN_ID"), 0, 2**24 - 1) is None:
+        raise NotAllocated(f"VLAN_ID must be a number from 0 to {2**24 - 1}, not {tree.get('VLAN_ID')[:40]!r}")
 
 
 @method("one.vn.allocate")
@@ -44,13 +63,11 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     """Make a network: NAME, VN_MAD, usually BRIDGE and one AR or more."""
     verbs.require_create(req, "vnet")
     tree = parse_template(template)
-    _check_driver(tree.get("VN_MAD"))
+    _check(tree, tree.get("VN_MAD"))
     cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
     name = check_name(req.tx, req.core, VNET, tree.get("NAME"), req.caller.uid)
     oid = req.tx.next_id("vnet")
     bridge = tree.get("BRIDGE") or f"onebr{oid}"
-    if len(bridge) > 15:
-        raise NotAllocated(f"BRIDGE must have at most 15 characters, not {bridge!r}")
     kept = tree.without(["NAME", "AR"])
     kept.set("BRIDGE", bridge)
     if not kept.get("SECURITY_GROUPS"):
@@ -58,7 +75,7 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     vnet = Vnet(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(VnetState.READY),
                 int(VnetState.INIT), str(cid), tree.get("VN_MAD"), bridge, tree.get("PHYDEV"), tree.get("VLAN_ID"), 0,
                 inner_xml(kept))
-    for given in tree.vectors("AR"):
+    for given in _vectors(tree, "AR"):
         vnet = _add(req, vnet, given)
     req.tx.put(vnet)
     req.tx.log("vnet", oid, "create", new=name)
@@ -66,9 +83,7 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
 
 
 def _add(req: Request, vnet: Vnet, given: Vector) -> Vnet:
-    made = ar.make(req.core, vnet.oid, vnet.next_ar, given)
-    ar.check_apart(made, ranges(req.core, vnet.oid))
-    req.tx.put(made)
+    req.tx.put(ar.make(req.core, vnet.oid, vnet.next_ar, given, ranges(req.core, vnet.oid)))
     return replace(vnet, next_ar=vnet.next_ar + 1)
 
 
@@ -84,18 +99,25 @@ def delete(req: Request, vnet: Vnet) -> int:
     return vnet.oid
 
 
+def _vectors(tree: Tree, name: str) -> list[Vector]:
+    if len(found := tree.vectors(name)) < len(tree.all(name)):
+        raise NotAllocated(f"{name} must be a vector, {name} = [ … ]")
+    return found
+
+
 def _given(template: str, name: str) -> list[Vector]:
-    found = parse_template(template).vectors(name)
+    found = _vectors(parse_template(template), name)
     if not found:
-        raise BadArgument(f"the template must hold {name} = [ … ]")
+        raise NotAllocated(f"the template must hold {name} = [ … ]")
     return found
 
 
 @method("one.vn.add_ar", right="ADMIN", on="vnet")
 def add_ar(req: Request, vnet: Vnet, template: str) -> int:
     """Add address ranges."""
-    for given in _given(template, "AR"):
-        vnet = _add(req, vnet, given)
+    with changing():
+        for given in _given(template, "AR"):
+            vnet = _add(req, vnet, given)
     req.tx.put(vnet)
     req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
     return vnet.oid
@@ -124,37 +146,42 @@ def rm_ar(req: Request, vnet: Vnet, ar_id: int, force: bool = False) -> int:
 
 @method("one.vn.free_ar", right="MANAGE", on="vnet")
 def free_ar(req: Request, vnet: Vnet, ar_id: int) -> int:
-    """Give a reserved address range back."""
-    return int(rm_ar(req, vnet, ar_id))
+    """Give a reserved address range back; without reservations there is none."""
+    _range(req, vnet, ar_id)
+    raise BadArgument(f"address range {ar_id} of network {vnet.oid} is not reserved from another network", vnet.oid)
 
 
 @method("one.vn.update_ar", right="MANAGE", on="vnet")
 def update_ar(req: Request, vnet: Vnet, template: str) -> int:
     """Change address ranges: AR = [AR_ID = n, …]; addresses in use stay in the range."""
-    for given in _given(template, "AR"):
-        if not given.get("AR_ID", "").isdigit():
-            raise BadArgument("AR must name its AR_ID", vnet.oid)
-        found = _range(req, vnet, int(given["AR_ID"]))
-        current = {"TYPE": found.type, "SIZE": str(found.size), "IP": found.ip, "IP6": found.ip6,
-                   "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix,
-                   "PREFIX_LENGTH": found.prefix_length,
-                   **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
-        fixed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "MAC", "AR_ID")}
-        made = replace(ar.make(req.core, vnet.oid, found.ar, {**current, **fixed}), mac=found.mac)
-        taken = free(req.core).taken(vnet.oid, found.ar)
-        if taken and max(taken) >= made.size:
-            raise BadArgument(f"AR SIZE {made.size} is too small: address {max(taken)} is in use", vnet.oid)
-        ar.check_apart(made, ranges(req.core, vnet.oid))
-        req.tx.put(made)
+    with changing():
+        for given in _given(template, "AR"):
+            _update_range(req, vnet, given)
     req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
     return vnet.oid
+
+
+def _update_range(req: Request, vnet: Vnet, given: Vector) -> None:
+    found = _range(req, vnet, identifier(given.get("AR_ID", ""), "AR AR_ID"))
+    current = {"TYPE": found.type, "SIZE": str(found.size), "MAC": mac_text(found.mac), "IP": found.ip,
+               "IP6": found.ip6, "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix,
+               "PREFIX_LENGTH": found.prefix_length, **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
+    changed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "IP6", "MAC", "AR_ID")}
+    made = ar.make(req.core, vnet.oid, found.ar, {**current, **changed}, ranges(req.core, vnet.oid))
+    taken = free(req.core).taken(vnet.oid, found.ar)
+    if taken and max(taken) >= made.size:
+        raise BadArgument(f"AR SIZE {made.size} is too small: address {max(taken)} is in use", vnet.oid)
+    if taken and (made.global_prefix, made.ula_prefix) != (found.global_prefix, found.ula_prefix):
+        raise BadArgument(f"AR prefixes of range {found.ar} cannot change while its addresses are in use", vnet.oid)
+    req.tx.put(made)
 
 
 @method("one.vn.hold", right="MANAGE", on="vnet")
 def hold_lease(req: Request, vnet: Vnet, template: str) -> int:
     """Keep addresses from being given: LEASES = [IP = …]."""
-    for given in _given(template, "LEASES"):
-        hold(req.tx, req.core, vnet, given)
+    with changing():
+        for given in _given(template, "LEASES"):
+            hold(req.tx, req.core, vnet, given)
     req.tx.log("vnet", vnet.oid, "update", keys=["LEASES"])
     return vnet.oid
 
@@ -162,7 +189,8 @@ def hold_lease(req: Request, vnet: Vnet, template: str) -> int:
 @method("one.vn.release", right="MANAGE", on="vnet")
 def release_lease(req: Request, vnet: Vnet, template: str) -> int:
     """Let go of held addresses: LEASES = [IP = …]."""
-    for given in _given(template, "LEASES"):
-        release(req.tx, req.core, vnet, given)
+    with changing():
+        for given in _given(template, "LEASES"):
+            release(req.tx, req.core, vnet, given)
     req.tx.log("vnet", vnet.oid, "update", keys=["LEASES"])
     return vnet.oid

@@ -32,9 +32,13 @@ def give(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, wanted: dict[str, st
     for key in ("IP", "IP6", "MAC"):
         if wanted.get(key):
             return _give_wanted(tx, core, vnet, vm, nic, key, wanted[key])
-    for found in ranges(core, vnet.oid):
-        if wanted.get("AR_ID") and str(found.ar) != wanted["AR_ID"]:
-            continue
+    among = ranges(core, vnet.oid)
+    if wanted.get("AR_ID"):
+        among = [r for r in among if str(r.ar) == wanted["AR_ID"]]
+        if not among:
+            raise NotAllocated(f"AR_ID {wanted['AR_ID'][:40]!r} is no address range of virtual network {vnet.oid} "
+                               f"({vnet.name})")
+    for found in among:
         index = free(core).next(found)
         if index is not None:
             tx.put(Lease(vnet.oid, found.ar, index, vm, nic))
@@ -50,7 +54,7 @@ def _give_wanted(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, key: str,
             continue
         tx.put(Lease(vnet.oid, found.ar, index, vm, nic))
         return found, addresses(found, index)
-    raise NotAllocated(f"Cannot get IP/MAC lease from virtual network {vnet.oid} ({vnet.name}): {key} {value} is "
+    raise NotAllocated(f"Cannot get IP/MAC lease from virtual network {vnet.oid} ({vnet.name}): {key} {value[:60]} is "
                        "not in its ranges or in use.")
 
 
@@ -61,7 +65,7 @@ def _find(core: Core, vnet: Vnet, key: str, value: str) -> Iterable[tuple[Range,
             if index is not None:
                 yield found, index
     except ValueError:
-        raise NotAllocated(f"{key} is not an address: {value!r}") from None
+        raise NotAllocated(f"{key} is not an address: {value[:60]!r}") from None
 
 
 def take_back(tx: Tx, core: Core, vm: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import heapq
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,6 +81,9 @@ class Lease(Record):
         return (("vnet", self.vnet),)
 
 
+_MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}\Z")
+
+
 def mac_text(number: int) -> str:
     """02:00:0a:00:00:01."""
     return ":".join(f"{number >> shift & 0xff:02x}" for shift in range(40, -1, -8))
@@ -87,11 +91,10 @@ def mac_text(number: int) -> str:
 
 def mac_number(text: str) -> int:
     """The reverse; raises ValueError."""
-    parts = text.split(":")
-    if len(parts) != 6 or not all(len(p) in (1, 2) for p in parts):
+    if not _MAC.match(text):
         raise ValueError(text)
     number = 0
-    for part in parts:
+    for part in text.split(":"):
         number = number << 8 | int(part, 16)
     return number
 
