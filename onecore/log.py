@@ -36,7 +36,7 @@ class _Json(logging.Formatter):
 
 
 class _File(logging.FileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+    def handleError(self, record: logging.LogRecord) -> None:
         """A log that cannot be written stops nobody."""
 
     def close(self) -> None:
@@ -64,10 +64,11 @@ class Log:
             self._logger.addHandler(handler)
 
     def reopen(self) -> None:
-        """Close the file so that the next line opens it anew (SIGHUP, after a rotation)."""
+        """Go on in a new file (SIGHUP, after a rotation)."""
         self.flush()
         if self._directory is not None:
             self._file.close()
+        self.info("log opened again")
 
     def line(self, level: str, text: str, rid: str = "", error: BaseException | None = None, **fields: Any) -> None:
         """One line; FIELDS go into the JSON form."""

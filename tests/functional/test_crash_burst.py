@@ -76,33 +76,23 @@ def _check(cloud: Cloud, clients: list[Allocator]) -> None:
     assert unheard <= KILLS * CLIENTS, "more was made than calls were cut off"
 
 
-def test_the_match_maker_is_killed(make_cloud: MakeCloud) -> None:
-    """onesched is killed while it places VMs and again in an idle cloud: the next one places the rest, none twice."""
+def test_the_match_maker_is_killed_and_outlives_oned(make_cloud: MakeCloud) -> None:
+    """Killed while it places VMs: the next one places the rest, none twice.  It goes on with another oned, too."""
     cloud = make_cloud()
     cloud.add_hosts(3)
     cloud.dummy(delay={"tm.prolog": 0.2})
     cloud.start_scheduler()
-    first = [cloud.make_vm() for _ in range(40)]
-    until(10.0, "some to be placed", lambda: any(cloud.vm_state(oid) != "PENDING" for oid in first))
+    vms = [cloud.make_vm() for _ in range(40)]
+    until(10.0, "some to be placed", lambda: any(cloud.vm_state(oid) != "PENDING" for oid in vms))
     cloud.stop_scheduler(signal.SIGKILL)
-    rest = [cloud.make_vm() for _ in range(10)]
+    vms += [cloud.make_vm() for _ in range(10)]
     cloud.start_scheduler()
-    for oid in (*first, *rest):
+    for oid in vms:
         cloud.wait_vm(oid, "RUNNING")
     check_books(cloud)
-
-
-def test_the_match_maker_outlives_oned(make_cloud: MakeCloud) -> None:
-    """A VM made after oned was killed and started again is placed by the same onesched."""
-    cloud = make_cloud()
-    cloud.add_hosts(1)
-    cloud.start_scheduler()
-    before = cloud.make_vm()
-    cloud.wait_vm(before, "RUNNING")
     cloud.kill()
     cloud.start()
     after = cloud.make_vm()
     cloud.wait_vm(after, "RUNNING", 5.0)
-    assert cloud.scheduler is not None
-    assert cloud.scheduler.poll() is None
+    assert cloud.scheduler is not None and cloud.scheduler.poll() is None
     check_books(cloud)

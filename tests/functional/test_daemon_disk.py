@@ -1,0 +1,129 @@
+"""A full disk: reads go on, changes are refused and leave nothing; all goes on by itself when there is room again."""
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cloud_process import Cloud, unique, until
+from conftest import MakeCloud
+from crash_ground import check_books
+
+from onecore.wire.client import ClientError
+
+INTERNAL = 0x2000
+
+
+@contextmanager
+def _no_growth(cloud: Cloud) -> Iterator[None]:
+    """No file of oned can grow any more."""
+    before = resource.prlimit(cloud.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(cloud.pid, resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.prlimit(cloud.pid, resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def _full(directory: Path) -> Iterator[None]:
+    """Not a byte is free on the file system."""
+    filler = directory / "filler"
+    with filler.open("wb") as out:
+        room = os.statvfs(directory)
+        out.write(b"x" * (room.f_bavail * room.f_bsize))
+    yield
+    filler.unlink()
+
+
+def _refused(cloud: Cloud) -> str:
+    """The answer to a call that changes something."""
+    with pytest.raises(ClientError) as refused:
+        cloud.make_vm(unique("refused"))
+    assert refused.value.code == INTERNAL
+    return str(refused.value)
+
+
+def _go_through(cloud: Cloud, vm: int, known: int) -> None:
+    """What is true while nothing can be written."""
+    assert "stored" in _refused(cloud)
+    until(5.0, "reads to go on", lambda: _reads(cloud, vm))
+    for _ in range(3):
+        assert "stored" in _refused(cloud)
+    with pytest.raises(ClientError) as refused:
+        cloud.client.call("one.vm.info", 10**6)
+    assert refused.value.code == 0x0400
+    begun = time.monotonic()
+    assert cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count("<VM>") == known
+    assert time.monotonic() - begun < 0.5
+
+
+def _reads(cloud: Cloud, vm: int) -> bool:
+    try:
+        return cloud.vm_state(vm) in ("RUNNING", "SHUTDOWN_POWEROFF")
+    except ClientError:
+        return False
+
+
+def _goes_on(cloud: Cloud, vm: int, known: int, restart: bool = False) -> None:
+    """What was under way arrives; new changes are stored; the books balance, also after a restart."""
+    def store() -> int | None:
+        try:
+            return cloud.make_vm()
+        except ClientError:
+            return None
+    made = until(15.0, "changes to be stored again", store) or -1
+    cloud.wait_vm(vm, "POWEROFF", 15.0)
+    if restart:
+        cloud.kill()
+        cloud.start()
+    assert cloud.vm_state(made) == "PENDING"
+    pool = cloud.client.text("one.vmpool.info", -2, -1, -1, -1)
+    assert pool.count("<VM>") == known + 1 and "refused-" not in pool
+    check_books(cloud)
+
+
+def _begin(cloud: Cloud) -> int:
+    """A VM whose poweroff is under way."""
+    host, network = cloud.add_hosts(1)[0], cloud.make_network()
+    vm = cloud.make_vm(image=cloud.make_image(), network=network)
+    cloud.deploy(vm, host)
+    cloud.dummy(delay={"vm.shutdown": 0.3})
+    cloud.client.call("one.vm.action", "poweroff", vm)
+    return vm
+
+
+def test_files_that_cannot_grow(make_cloud: MakeCloud) -> None:
+    """RLIMIT_FSIZE, as a quota would do it; a driver's result that comes meanwhile is not lost."""
+    cloud = make_cloud()
+    vm = _begin(cloud)
+    with _no_growth(cloud):
+        time.sleep(0.4)
+        _go_through(cloud, vm, 1)
+        assert json.loads(cloud.client.text("onecore.status"))["under_way"]
+    _goes_on(cloud, vm, 1)
+
+
+def test_a_file_system_that_is_full(make_cloud: MakeCloud, tmp_path: Path) -> None:
+    """ENOSPC under database, log and all (a tmpfs; for root only)."""
+    home = tmp_path / "cloud0" / "home"
+    cloud = make_cloud(start=False)
+    config = (home / "oned.conf").read_text()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "onecore-test", str(home)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        (home / "oned.conf").write_text(config)
+        cloud.start()
+        vm = _begin(cloud)
+        with _full(home):
+            time.sleep(0.4)
+            _go_through(cloud, vm, 1)
+        _goes_on(cloud, vm, 1, restart=True)
+    finally:
+        cloud.stop()
+        subprocess.run(["umount", "-l", str(home)], check=True)
