@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what the tests need and runs all of them, the live ones where this machine allows.
 #
-#   ./run-tests.sh [--fast] [pytest arguments]     --fast: no style and type checks, no live tests
+#   ./run-tests.sh [--fast] [pytest arguments]     --fast: no style and type checks, no live tests, no PostgreSQL
 set -uo pipefail
 checkout=$(cd "$(dirname "$0")" && pwd)
 me=run-tests
@@ -56,8 +56,13 @@ clean_up() {
     rm -rf "$scratch"
 }
 
-note_other_skips() {
-    ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || skip "tests on PostgreSQL" "the package postgresql is not installed"
+on_postgresql() { # the functional tests once more, on a private PostgreSQL server
+    if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
+        skip "functional tests on PostgreSQL" "the package postgresql is not installed"
+        return 0
+    fi
+    say "the functional tests once more, on PostgreSQL"
+    ONECORE_TEST_DB=postgresql .venv/bin/pytest tests/functional --ignore-glob='*/test_sim_*'
 }
 
 report() {
@@ -77,15 +82,15 @@ main() {
     scratch=$(mktemp -d)
     trap clean_up EXIT
     install_everything
-    note_other_skips
     if [ -n "$fast" ]; then
         marks=(-m "not live")
-        skip "style, types and live tests" "--fast"
+        skip "style, types, live tests and PostgreSQL" "--fast"
     else
         check_style || failed=1
         prepare_live || { marks=(-m "not live"); skip "live tests" "$reason"; }
     fi
     .venv/bin/pytest "${marks[@]}" "$@" || failed=1
+    [ -n "$fast" ] || [ $# -gt 0 ] || on_postgresql || failed=1
     report $failed
     return $failed
 }

@@ -1,12 +1,14 @@
 """Clouds for the functional tests: one that the session shares, and as many more as a test makes."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from cloud_process import Cloud, Settings
+from postgresql import Cluster, binaries
 from sim_ground import Ground, Template
 
 
@@ -16,25 +18,45 @@ class MakeCloud(Protocol):
     def __call__(self, config: Settings | None = None, db: str = "", start: bool = True) -> Cloud: ...
 
 
-def _maker(base: Path, made: list[Cloud]) -> MakeCloud:
+def _maker(base: Path, made: list[Cloud], cluster: Cluster | None) -> MakeCloud:
     def make(config: Settings | None = None, db: str = "", start: bool = True) -> Cloud:
-        cloud = Cloud(base / f"cloud{len(made)}", config or {}, db)
+        cloud = Cloud(base / f"cloud{len(made)}", config or {}, db or (cluster.database() if cluster else ""))
         made.append(cloud)
         return cloud.start() if start else cloud
     return make
 
 
-def _clouds(base: Path) -> Iterator[MakeCloud]:
+def _clouds(base: Path, cluster: Cluster | None) -> Iterator[MakeCloud]:
     made: list[Cloud] = []
-    yield _maker(base, made)
+    yield _maker(base, made, cluster)
     for cloud in made:
         cloud.stop()
 
 
 @pytest.fixture(scope="session")
-def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cluster() -> Iterator[Cluster | None]:
+    """With ONECORE_TEST_DB=postgresql, the server whose databases all clouds use; None: they use SQLite."""
+    if os.environ.get("ONECORE_TEST_DB") != "postgresql":
+        yield None
+        return
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (Debian package postgresql)")
+    made = Cluster(programs).start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def _on_sqlite_only(request: pytest.FixtureRequest) -> None:
+    if os.environ.get("ONECORE_TEST_DB") == "postgresql" and request.node.get_closest_marker("sqlite"):
+        pytest.skip("about SQLite's files")
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster | None) -> Iterator[Cloud]:
     """The cloud of the session."""
-    for make in _clouds(tmp_path_factory.mktemp("shared")):
+    for make in _clouds(tmp_path_factory.mktemp("shared"), cluster):
         yield make()
 
 
@@ -47,11 +69,9 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 
 
 @pytest.fixture
-def make_cloud(tmp_path: Path) -> Iterator[MakeCloud]:
+def make_cloud(tmp_path: Path, cluster: Cluster | None) -> Iterator[MakeCloud]:
     """make_cloud(config={section: {key: value}}, db=url) starts a cloud of the test's own."""
-    yield from _clouds(tmp_path)
-
-
+    yield from _clouds(tmp_path, cluster)
 
 
 @pytest.fixture(scope="session")
