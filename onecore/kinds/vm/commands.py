@@ -23,6 +23,11 @@ _NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
 _DEADLINES = {"prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup"}
 
 
+def deadline_key(action: str) -> str:
+    """The key of [deadlines] that ACTION has."""
+    return _DEADLINES.get(action, action)
+
+
 def compose(core: Core, box: Outbox) -> Command | None:
     """The command of an outbox row, None when its VM or host is gone."""
     vm = core.store.get(Vm, box.oid)
@@ -37,7 +42,7 @@ def compose(core: Core, box: Outbox) -> Command | None:
     args: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {}}
     if family == "tm":
         args["datastore"] = datastore_document(core, datastore)
-    timeout = float(getattr(core.config.deadlines, _DEADLINES.get(action, action)))
+    timeout = float(getattr(core.config.deadlines, deadline_key(action)))
     return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname,
                    stay.vm_mad if family == "vm" else stay.tm_mad,
                    action, ("vm", vm.oid), timeout, box.rid, args)

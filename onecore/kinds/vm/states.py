@@ -113,9 +113,12 @@ ROWS: list[Row] = [
     row(S.HOLD,                "release",         S.PENDING),
     row(S.CLONING,             "images.ready",    S.HOLD,               when=_held),
     row(S.CLONING,             "images.ready",    S.PENDING),
+    row(S.CLONING_FAILURE,     "images.ready",    S.HOLD,               do.clear_error, when=_held),
     row(S.CLONING_FAILURE,     "images.ready",    S.PENDING,            do.clear_error),
-    row(S.CLONING,             "images.failed",   S.CLONING_FAILURE,    do.note_error),
+    row(S.CLONING,             "images.failed",   S.CLONING_FAILURE,    do.note_error, keeps_op=True),
     row(S.CLONING_FAILURE,     "images.failed",   ignore=True),
+    row(S.CLONING_FAILURE,     "recover_success", ignore=True),
+    row(S.CLONING_FAILURE,     "recover_failure", ignore=True),
 
     row(WAITING | AWAY,        "deploy",          S.PROLOG_RESUME,      *_GO, do.place, do.prolog_begins, when=_stopped, send="tm.prolog_resume"),
     row(WAITING | AWAY,        "deploy",          S.PROLOG_UNDEPLOY,    *_GO, do.place, do.prolog_begins, when=_undeployed, send="tm.prolog_resume"),
