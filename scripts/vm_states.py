@@ -57,8 +57,8 @@ def _diagram() -> Iterable[str]:
             events = edges.setdefault((source.name, row.target.name), [])
             if _name(row.event) not in events:
                 events.append(_name(row.event))
-    for (source, target), events in edges.items():
-        yield f"    {source} --> {target}: {', '.join(events)}"
+    for (begin, end), events in edges.items():
+        yield f"    {begin} --> {end}: {', '.join(events)}"
     yield "    DONE --> [*]"
 
 
@@ -80,7 +80,7 @@ def _commands(state: S) -> list[str]:
 
 
 def _answers(state: S, commands: list[str], kind: str) -> str:
-    ends = {}
+    ends: dict[str, None] = {}
     for command in commands:
         for row in _rows(state, f"{command.split('.')[1]}.{kind}"):
             ends[(row.target or state).name if row.target or not row.send else row.send] = None
