@@ -71,7 +71,7 @@ class Client:
         except (xmlrpc.Fault, xmlrpc.BadCall) as error:
             raise ClientError(str(error), 0x1000) from None
         if not isinstance(value, list) or len(value) < 3:
-            raise ClientError(f"{method}: the answer is not an array of three or five")
+            raise ClientError(f"{method}: the answer is not an array of three or five", 0x1000)
         if not value[0]:
             oid = value[3] if len(value) > 3 and isinstance(value[3], int) else -1
             raise ClientError(str(value[1]), int(str(value[2])), oid)

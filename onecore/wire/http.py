@@ -63,22 +63,24 @@ class Connection:
 
     def _headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        while (line := self._file.readline(LINE).strip()):
+        while (line := self._file.readline(LINE)).strip():
             name, _, value = line.decode("latin-1").partition(":")
             found[name.strip().lower()] = value.strip()
+        if not line:
+            raise HttpError("the answer ended amid its headers")
         return found
 
     def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() == "chunked":
             return self._chunks()
         if "content-length" in headers:
-            return self._exactly(int(headers["content-length"]))
+            return self._exactly(_number(headers["content-length"].encode(), 10))
         self.keep = False
         return self._file.read()
 
     def _chunks(self) -> bytes:
         parts = []
-        while size := int(self._file.readline(LINE).split(b";")[0].strip() or b"0", 16):
+        while size := _number(self._file.readline(LINE).split(b";")[0].strip(), 16):
             parts.append(self._exactly(size))
             self._file.readline(LINE)
         self._headers()
@@ -89,6 +91,16 @@ class Connection:
         if len(data) != size:
             raise HttpError(f"the answer ended after {len(data)} of {size} bytes")
         return data
+
+
+def _number(text: bytes, base: int) -> int:
+    """A length; none at all means that the connection ended."""
+    if not text.isalnum():
+        raise HttpError(f"the answer ended, or its length is no number: {text[:20]!r}")
+    try:
+        return int(text, base)
+    except ValueError:
+        raise HttpError(f"not a length: {text[:20]!r}") from None
 
 
 def _secure(plain: socket.socket, host: str) -> socket.socket:

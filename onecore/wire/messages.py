@@ -20,6 +20,10 @@ Doc = dict[str, Any]
 _BAD_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+_SUSPECT = re.compile(rb"\\[ubf]|[\x80-\xff]")
+"""What JSON may write such a character as."""
+
+
 class FrameError(ValueError):
     """The stream is not what this protocol writes."""
 
@@ -146,13 +150,13 @@ def encode(message: Message) -> bytes:
 def decode(body: bytes) -> Message:
     """The message in a frame's body; unknown keys are ignored so that either side may be newer."""
     try:
-        data = json.loads(body) if b"\\u" not in body else _clean(json.loads(body))
+        data = _clean(json.loads(body)) if _SUSPECT.search(body) else json.loads(body)
         made = _TYPES[data.pop("t")]
         known = {k: v for k, v in data.items() if k in made.__dataclass_fields__}
         if made is Command:
             known["object"] = (str(known["object"][0]), int(known["object"][1]))
         message: Message = made(**known)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FrameError(f"not a message: {error!r}") from None
     return message
 

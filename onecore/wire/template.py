@@ -272,7 +272,12 @@ def _parse_vector(cursor: _Text) -> Vector:
 
 
 def to_text(tree: Tree) -> str:
-    """The tree in ATTR=VALUE form, as the command line shows and edits it."""
+    """The tree in ATTR=VALUE form, as the command line shows and edits it.
+
+    That form cannot say a backslash before a quote or the end, nor `]]>`: a tree that holds one is given as XML.
+    """
+    if not all(_sayable(v) for _, value in tree for v in (value.values() if isinstance(value, dict) else (value,))):
+        return to_xml(tree)
     lines = []
     for name, value in tree:
         if isinstance(value, dict):
@@ -283,13 +288,21 @@ def to_text(tree: Tree) -> str:
     return "\n".join(lines) + ("\n" if lines else "")
 
 
+def _sayable(value: str) -> bool:
+    if "\\" not in value:
+        return "]]>" not in value
+    quoted = _quote(value)
+    found = _TOKEN.match(quoted)
+    return "]]>" not in value and found is not None and found.lastgroup == "quoted" and found.group() == quoted
+
+
 def _quote(value: str) -> str:
     return '"' + value.replace('"', '\\"') + '"'
 
 
 def cdata(value: str) -> str:
-    """VALUE as a CDATA section (a `]]>` inside is split)."""
-    return "<![CDATA[" + value.replace("]]>", "]]]]><![CDATA[>") + "]]>"
+    """VALUE as a CDATA section; a `]]>` inside is split, a carriage return (readers drop it there) stands outside."""
+    return "<![CDATA[" + value.replace("]]>", "]]]]><![CDATA[>").replace("\r", "]]>&#13;<![CDATA[") + "]]>"
 
 
 def to_xml(tree: Tree, root: str = "TEMPLATE") -> str:

@@ -96,7 +96,7 @@ def _value(element: etree._Element, depth: int = 0) -> Argument:
 
 def escape(text: str) -> str:
     """TEXT as it stands between tags."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def encode_value(value: object) -> str:
@@ -127,7 +127,7 @@ def encode_call(method: str, arguments: Sequence[object]) -> bytes:
 
 def escape_bytes(text: str) -> bytes:
     """TEXT as it stands inside a <string> of an answer."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;").encode()
+    return escape(text).encode()
 
 
 def success(value: object) -> bytes:
