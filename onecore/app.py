@@ -91,10 +91,11 @@ def _index(core: Core) -> None:
     core.store.index(Range, ranges)
     core.store.index(Image, by_datastore)
     core.store.index(Image, cloning)
-    rules = _Rules()
+    rules, bodies = _Rules(), Bodies()
+    bodies.follow(core.store)
     core.store.index(AclRule, rules)
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
-                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": Bodies(),
+                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
                        "cloud": ""})
 

@@ -98,6 +98,7 @@ def take(core: Core, sample: Sample) -> None:
     for doc in sample.vms:
         if core.store.get(KINDS["vm"].record, doc.get("id", -1)) is not None:
             kept.vms[doc["id"]] = (sample.time, doc)
+            core.kinds["vm.bodies"].changed(doc["id"])
     if debts(core, host.oid):
         pay(core, host)
         if host.state in (HostState.ERROR, HostState.INIT):  # it pays before it is ON

@@ -3,11 +3,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
 from onecore.kinds.vm.record import History, Vm, VmText
 from onecore.lifecycle.core import Core
+from onecore.pool.record import Record
+from onecore.pool.store import Store
 from onecore.wire import xmlbody
 from onecore.wire.xmlrpc import escape_bytes
 
@@ -22,13 +26,23 @@ _END_USER = b"&lt;/USER_TEMPLATE&gt;"
 
 
 class Bodies:
-    """What was rendered lately: VM id -> (the records it was made of, fragment)."""
+    """What was rendered lately.  A short body is dropped when one of its records or its sample changes."""
 
     def __init__(self) -> None:
-        self.short: dict[int, tuple[Vm, VmText, History | None, Any, bytes]] = {}
+        self.short: dict[int, bytes] = {}
         self.heads: dict[int, tuple[Vm, Any, bytes]] = {}
         self.tails: dict[int, tuple[Vm, History | None, bytes]] = {}
         self.template: dict[int, tuple[bytes, bytes]] = {}
+
+    def follow(self, store: Store) -> None:
+        """Hear of every change."""
+        store.index(Vm, _Changes(self.changed, "oid"))
+        store.index(VmText, _Changes(self.changed, "oid"))
+        store.index(History, _Changes(self.changed, "vid"))
+
+    def changed(self, oid: int) -> None:
+        """What the short body of a VM shows is different now."""
+        self.short.pop(oid, None)
 
     def clear(self) -> None:
         """Drop all."""
@@ -39,6 +53,17 @@ class Bodies:
         """Drop what is kept of a VM."""
         for kept in (self.short, self.heads, self.tails, self.template):
             kept.pop(oid, None)
+
+
+class _Changes:
+    """An index that only tells which VM a changed record belongs to."""
+
+    def __init__(self, tell: Callable[[int], None], field: str) -> None:
+        self._tell, self._oid = tell, attrgetter(field)
+
+    def change(self, old: Record | None, new: Record | None) -> None:
+        """A record was added, replaced or removed."""
+        self._tell(self._oid(new if new is not None else old))
 
 
 class Archived:
@@ -137,17 +162,14 @@ def _error(vm: Vm) -> bytes:
 def pool_body(core: Core, vm: Vm) -> list[bytes]:
     """The short body."""
     kept = _bodies(core).short
-    text = core.store.get(VmText, vm.oid)
-    last = core.store.get(History, (vm.oid, vm.seq))
-    sample = core.kinds["samples"].vms.get(vm.oid)
     found = kept.get(vm.oid)
-    if found is not None and found[0] is vm and found[1] is text and found[2] is last and found[3] is sample:
-        return [found[4]]
-    if text is None:
-        return []
-    made = short(core, vm, text, last, sample)
-    kept[vm.oid] = (vm, text, last, sample, made)
-    return [made]
+    if found is None:
+        text = core.store.get(VmText, vm.oid)
+        if text is None:
+            return []
+        last = core.store.get(History, (vm.oid, vm.seq))
+        found = kept[vm.oid] = short(core, vm, text, last, core.kinds["samples"].vms.get(vm.oid))
+    return [found]
 
 
 def short(core: Core, vm: Vm, text: VmText, last: History | None, sample: Any) -> bytes:
@@ -180,8 +202,9 @@ def _short_template(core: Core, oid: int, template: bytes) -> bytes:
 
 async def warm(core: Core, extended: bool) -> None:
     """Render what a pool's answer needs, a little at a time, so that nobody else waits for a cold one."""
-    one = body if extended else pool_body
-    for number, vm in enumerate(list(core.store.all(Vm))):
+    one, kept = (body, {}) if extended else (pool_body, _bodies(core).short)
+    cold = [vm for vm in core.store.all(Vm) if vm.oid not in kept]
+    for number, vm in enumerate(cold):
         one(core, vm)
         if number % 100 == 99:
             await asyncio.sleep(0)

@@ -242,7 +242,7 @@ def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str,
     live = [vm for vm in live if vm.state != VmState.DONE or (state != -1 and vm.oid not in ended)]
     if not req.prepared and not paged:
         return _pool_body(core, live, extended)
-    found: list[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid)
+    found: list[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid) if req.prepared else live
     return _pool_body(core, found[max(start, 0):max(start, 0) - end] if paged else found, extended)
 
 
