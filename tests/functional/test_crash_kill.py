@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from cloud_process import Cloud, until
 from crash_ground import SLOW, Traffic, check_books, drivers, guests, kill_driver
+from postgresql import Cluster
 
 
 @pytest.fixture(scope="module")
-def crash_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A cloud whose images take a while to be made."""
-    cloud = Cloud(tmp_path_factory.mktemp("crash"), {}).start()
+def crash_cloud(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster | None) -> Iterator[Cloud]:
+    """A cloud for all that is killed here."""
+    cloud = Cloud(tmp_path_factory.mktemp("crash"), {}, cluster.database() if cluster else "").start()
     yield cloud
     cloud.stop()
 

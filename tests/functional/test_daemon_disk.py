@@ -17,6 +17,7 @@ from crash_ground import check_books
 
 from onecore.wire.client import ClientError
 
+pytestmark = pytest.mark.sqlite
 INTERNAL = 0x2000
 
 

@@ -67,6 +67,7 @@ def test_json(make_cloud: MakeCloud) -> None:
     assert call["ms"] > 0 and "-" in call["rid"]
 
 
+@pytest.mark.sqlite
 def test_no_secret_is_written_down(cloud: Cloud) -> None:
     """Passwords, tokens and what a template calls a password: in no log, no event, no row but as a hash."""
     secrets = [f"s3cret{number}word" for number in range(6)]

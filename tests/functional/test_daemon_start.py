@@ -152,6 +152,7 @@ def _poll(cloud: Cloud) -> str:
     return client.text("onecore.events", last, 50)
 
 
+@pytest.mark.sqlite
 def test_a_first_start_that_was_cut_off(make_cloud: MakeCloud) -> None:
     """Tables but no schema number yet, a password file but no user: the next start makes the rest."""
     cloud = make_cloud(start=False)
