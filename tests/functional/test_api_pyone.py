@@ -9,6 +9,7 @@ import pyone
 import pytest
 from api_calls import AUTHORIZATION, INTERNAL, NO_EXISTS, call_xml, post
 from cloud_process import Cloud, unique, until
+from minimal_calls import MINIMAL
 
 from onecore.wire import xmlrpc
 
@@ -67,7 +68,7 @@ def test_a_whole_life(placed: Cloud) -> None:
     assert [nic["IP"] for nic in found.TEMPLATE["NIC"]] == ["10.8.0.2", "10.8.0.9"]
     assert found.TEMPLATE["CONTEXT"]["SSH_PUBLIC_KEY"] == "ssh-rsa <&> ]] key"
     assert found.TEMPLATE["CONTEXT"]["ETH1_IP"] == "10.8.0.9"
-    assert found.HISTORY_RECORDS.HISTORY[-1].HID == host
+    assert [stay.HID for stay in found.HISTORY_RECORDS.HISTORY] == [host]
     _every_action(one, paul, vm)
     one.vm.recover(vm, 4)
     reaches(paul, vm, *RUNS)
@@ -195,48 +196,6 @@ def test_answers_have_three_or_five_elements(cloud: Cloud) -> None:
     answer = post(cloud, call_xml("one.vm.info", session, "<i4>4711</i4>"))[1]
     assert value_of(answer) == [False, "[one.vm.info] Error getting virtual machine [4711].", NO_EXISTS, 4711, 0]
     assert b"<value><i8>0</i8></value></data>" in answer and b"<int>4711</int>" in answer
-
-
-MINIMAL: dict[str, tuple[Any, ...]] = {
-    "one.vm.allocate": ("CPU=1\nMEMORY=64",), "one.vm.action": ("terminate", 4711), "one.vm.deploy": (4711, 4711),
-    "one.vm.update": (4711, "A=1"), "one.vm.rename": (4711, "a"), "one.vm.recover": (4711, 0), "one.vm.lock": (4711, 1),
-    "one.vm.chmod": (4711, *[-1] * 9), "one.vm.chown": (4711, -1, -1), "one.vm.info": (4711,), "one.vm.unlock": (4711,),
-    "one.vm.monitoring": (4711,), "one.vmpool.info": (-2, -1, -1, -1), "one.vmpool.infoextended": (-2, -1, -1, -1),
-    "one.vmpool.infoset": ("0", False), "one.vmpool.monitoring": (-2,),
-    "one.host.allocate": ("{new}", "dummy", "dummy", -1), "one.host.delete": (4711,), "one.host.info": (4711,),
-    "one.host.monitoring": (4711,), "one.host.rename": (4711, "a"), "one.host.status": (4711, 0),
-    "one.host.update": (4711, "A=1"), "one.hostpool.info": (), "one.hostpool.monitoring": (),
-    "one.cluster.allocate": ("{new}",), "one.cluster.delete": (4711,), "one.cluster.info": (0,),
-    "one.cluster.rename": (4711, "a"), "one.cluster.update": (4711, "A=1"), "one.cluster.addhost": (4711, 0),
-    "one.cluster.delhost": (4711, 0), "one.clusterpool.info": (),
-    "one.vn.allocate": ('NAME="{new}"\nVN_MAD=dummy', -1), "one.vn.add_ar": (4711, "AR=[TYPE=ETHER,SIZE=1]"),
-    "one.vn.rm_ar": (4711, 0), "one.vn.update_ar": (4711, "AR=[AR_ID=0]"), "one.vn.free_ar": (4711, 0),
-    "one.vn.hold": (4711, "LEASES=[IP=1.2.3.4]"), "one.vn.release": (4711, "LEASES=[IP=1.2.3.4]"),
-    "one.vn.info": (4711,), "one.vn.delete": (4711,), "one.vn.rename": (4711, "a"), "one.vn.update": (4711, "A=1"),
-    "one.vn.lock": (4711, 1), "one.vn.unlock": (4711,), "one.vn.chmod": (4711, *[-1] * 9),
-    "one.vn.chown": (4711, -1, -1), "one.vnpool.info": (-2, -1, -1),
-    "one.image.allocate": ('NAME="{new}"\nSIZE=1', 1), "one.image.clone": (4711, "a"), "one.image.delete": (4711,),
-    "one.image.enable": (4711, True), "one.image.persistent": (4711, True), "one.image.info": (4711,),
-    "one.image.rename": (4711, "a"), "one.image.update": (4711, "A=1"), "one.image.lock": (4711, 1),
-    "one.image.unlock": (4711,), "one.image.chmod": (4711, *[-1] * 9), "one.image.chown": (4711, -1, -1),
-    "one.imagepool.info": (-2, -1, -1),
-    "one.template.allocate": ('NAME="{new}"',), "one.template.clone": (4711, "a"), "one.template.delete": (4711,),
-    "one.template.info": (4711,), "one.template.instantiate": (4711, "a"), "one.template.rename": (4711, "a"),
-    "one.template.update": (4711, "A=1"), "one.template.lock": (4711, 1), "one.template.unlock": (4711,),
-    "one.template.chmod": (4711, *[-1] * 9), "one.template.chown": (4711, -1, -1),
-    "one.templatepool.info": (-2, -1, -1),
-    "one.datastore.allocate": ('NAME="{new}"\nTM_MAD=dummy\nDS_MAD=dummy', -1), "one.datastore.delete": (4711,),
-    "one.datastore.enable": (4711, True), "one.datastore.info": (0,), "one.datastore.rename": (4711, "a"),
-    "one.datastore.update": (4711, "A=1"), "one.datastore.chmod": (4711, *[-1] * 9),
-    "one.datastore.chown": (4711, -1, -1), "one.datastorepool.info": (),
-    "one.user.allocate": ("{new}", "secret", "", []), "one.user.chauth": (4711, "core", ""),
-    "one.user.chgrp": (4711, 1), "one.user.delete": (4711,), "one.user.enable": (4711, True), "one.user.info": (-1,),
-    "one.user.login": ("oneadmin", "", 60), "one.user.passwd": (4711, "a"), "one.user.update": (4711, "A=1"),
-    "one.userpool.info": (), "one.group.allocate": ("{new}",), "one.group.info": (-1,), "one.grouppool.info": (),
-    "one.acl.info": (), "one.zone.info": (0,), "one.zonepool.info": (), "one.system.version": (),
-    "one.system.config": (),
-}
-"""Each method with the arguments that have no default; 4711 is nobody."""
 
 
 @pytest.mark.parametrize("method", MINIMAL)
