@@ -143,8 +143,10 @@ class _Call:
             obj = await kind.archive(core, self.oid) if kind.archive else None
             if obj is None:
                 raise
+            self._authorize(obj, arguments)
             if not method.reads:
                 raise self._gone(kind.label) from None
+            return obj
         self._authorize(obj, arguments)
         return obj
 
