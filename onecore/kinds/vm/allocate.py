@@ -50,9 +50,13 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     return oid
 
 
+_OF_THE_NETWORK = ("MAC", "BRIDGE", "PHYDEV", "VLAN_ID", "VN_MAD", "SCRIPT", "CONF", "FILTER", "FILTER_IP_SPOOFING",
+                   "FILTER_MAC_SPOOFING", *(f"{way}_{what}" for way in ("INBOUND", "OUTBOUND")
+                                            for what in ("AVG_BW", "PEAK_BW", "PEAK_KB")))
 RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",),
-              "DISK": ("SOURCE",)}
-"""What reaches into the host's own files or into libvirt's XML: for administrators only (None: the whole attribute)."""
+              "DISK": ("SOURCE",), "NIC": _OF_THE_NETWORK, "NIC_DEFAULT": _OF_THE_NETWORK}
+"""What reaches into the host's own files and networks or into libvirt's XML: for administrators only (None: the whole
+attribute)."""
 
 
 def check_restricted(req: Request, tree: Tree) -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument, NotAllocated
+from onecore.errors import BadArgument, Forbidden, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import (
     KINDS,
@@ -37,6 +37,9 @@ def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
     if "AR" in new:
         raise BadArgument("AR cannot be changed by update; use add_ar, update_ar and rm_ar", vnet.oid)
     fields = {field: new.get(key) for key, field in _FIELDS.items() if new.get(key)}
+    for key, field in _FIELDS.items():
+        if not req.caller.admin and field in fields and fields[field] != getattr(vnet, field):
+            raise Forbidden(f"Virtual Network Template includes a restricted attribute {key}.", vnet.oid)
     if used(req.core, vnet.oid) and any(getattr(vnet, f) != v for f, v in fields.items()):
         raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use",
                           vnet.oid)
