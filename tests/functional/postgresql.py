@@ -47,6 +47,17 @@ class Cluster:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, name)
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
 
+    def cut(self) -> None:
+        """End all connections to all databases."""
+        self._run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", "postgres", "-c",
+                  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+
+    def restart(self) -> None:
+        """The server crashes and comes back."""
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "-l",
+                  str(self.directory / "log"), "restart")
+
     def stop(self) -> None:
         """End the server, remove its files."""
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "stop")

@@ -1,0 +1,60 @@
+"""PostgreSQL that goes away under oned: its connection, the whole server; and two oneds on one database."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from cloud_process import Cloud, free_port, until
+from conftest import MakeCloud
+from crash_ground import check_books
+from postgresql import Cluster
+
+from onecore.wire.client import ClientError
+
+
+@pytest.fixture
+def server(cluster: Cluster | None) -> Cluster:
+    """The server, where the tests run on one."""
+    if cluster is None:
+        pytest.skip("the tests do not run on PostgreSQL (ONECORE_TEST_DB)")
+    return cluster
+
+
+def _stored(cloud: Cloud) -> int | None:
+    """A new VM's id, None while nothing can be stored."""
+    try:
+        return cloud.make_vm()
+    except ClientError:
+        return None
+
+
+def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cluster) -> None:
+    """Each time the calls under way fail, what was acknowledged stays, and all goes on by itself."""
+    cloud = make_cloud()
+    vm, host = cloud.make_vm(), cloud.add_hosts(1)[0]
+    cloud.deploy(vm, host)
+    cloud.dummy(delay={"vm.shutdown": 1.0})
+    cloud.client.call("one.vm.action", "poweroff", vm)
+    acknowledged = []
+    for _ in range(2):
+        server.cut()
+        assert _stored(cloud) is None
+        acknowledged.append(until(10.0, "changes to be stored", lambda: _stored(cloud)))
+    server.restart()
+    acknowledged.append(until(20.0, "changes to be stored", lambda: _stored(cloud)))
+    cloud.wait_vm(vm, "POWEROFF")
+    assert [cloud.vm_state(oid) for oid in acknowledged if oid is not None] == ["PENDING"] * 3
+    check_books(cloud)
+    assert cloud.oned is not None and cloud.oned.poll() is None
+
+
+def test_two_daemons_on_one_database(make_cloud: MakeCloud, server: Cluster) -> None:
+    """The second, with a home of its own, is refused before it touches anything."""
+    url = server.database()
+    first, second = make_cloud(db=url), make_cloud(db=url, start=False)
+    done = subprocess.run([sys.executable, "-m", "onecore", "--home", str(second.home), "--port", str(free_port())],
+                          capture_output=True, text=True, timeout=20, env=second.environment)
+    assert done.returncode == 1 and "another oned holds this PostgreSQL database" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert _stored(first) is not None
