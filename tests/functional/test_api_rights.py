@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -71,17 +72,25 @@ def may(client: Client, method: str, *arguments: object) -> bool:
 
 
 @pytest.fixture(scope="module")
-def people(shared_cloud: Cloud) -> People:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of this module's own: objects that all may see would be seen by the tests of others."""
+    made = Cloud(tmp_path_factory.mktemp("rights"), {}).start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def people(cloud: Cloud) -> People:
     """The users of this module."""
-    return People(shared_cloud)
+    return People(cloud)
 
 
 # -- a stranger
 
 @pytest.fixture(scope="module")
-def estate(shared_cloud: Cloud) -> dict[str, int]:
+def estate(cloud: Cloud) -> dict[str, int]:
     """One object of oneadmin of each kind, by the kind's name in onecore."""
-    cloud, client = shared_cloud, shared_cloud.client
+    client = cloud.client
     return {"vm": cloud.make_vm(hold=True), "image": cloud.make_image(), "vnet": cloud.make_network(),
             "template": cloud.make_template(), "datastore": 1, "host": cloud.add_hosts(1)[0], "cluster": 0,
             "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0], "zone": 0}
