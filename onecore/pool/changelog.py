@@ -11,6 +11,7 @@ from onecore.pool.store import Event
 
 PAGE = 5000
 """Most events in one answer."""
+_LARGEST = 2**31 - 1
 
 
 class ChangeLog:
@@ -32,8 +33,8 @@ class ChangeLog:
         self.last = last
         newest = self._select("seq <= :last", {"last": last}, "seq DESC, n DESC", self._tail.maxlen or 1)
         self._tail.extend(reversed(newest))
-        oldest = self._database.rows("SELECT MIN(seq) FROM log")[0][0]
-        self.first_kept = (int(oldest) - 1) if oldest is not None else last
+        oldest = self._select("seq <= :last", {"last": last}, "seq, n", 1)
+        self.first_kept = oldest[0].seq - (oldest[0].n == 0) if oldest else last
 
     def publish(self, events: list[Event]) -> None:
         """Durable events of one transaction; wakes who waits."""
@@ -61,7 +62,7 @@ class ChangeLog:
 
     def in_memory(self, since: int) -> bool:
         """Whether `after(since)` needs no SQL."""
-        return since >= self.last or (bool(self._tail) and self._tail[0].seq <= since + 1)
+        return since >= self.last or (bool(self._tail) and (self._tail[0].seq, self._tail[0].n) <= (since + 1, 0))
 
     def too_old(self, since: int) -> bool:
         """Whether rows after SINCE may be gone, or SINCE is in the future."""
@@ -74,12 +75,14 @@ class ChangeLog:
             if event.seq <= since:
                 break
             count += 1
-        return _whole(list(islice(self._tail, len(self._tail) - count, len(self._tail) - count + PAGE + 1)))
+        page = list(islice(self._tail, len(self._tail) - count, len(self._tail) - count + PAGE + 1))
+        return _whole(page, lambda seq: [e for e in self._tail if e.seq == seq])
 
     def read(self, since: int) -> list[Event]:
         """As `after`, from SQL (call it in a thread)."""
         bounds = {"since": since, "last": self.last}
-        return _whole(self._select("seq > :since AND seq <= :last", bounds, "seq, n", PAGE + 1))
+        page = self._select("seq > :since AND seq <= :last", bounds, "seq, n", PAGE + 1)
+        return _whole(page, lambda seq: self._select("seq = :seq", {"seq": seq}, "n", _LARGEST))
 
     def _select(self, where: str, parameters: dict[str, int], order: str, limit: int) -> list[Event]:
         names = ", ".join(f'"{n}"' for n in LOG_COLUMNS)
@@ -88,10 +91,10 @@ class ChangeLog:
         return [Event(*row) for row in rows]
 
 
-def _whole(events: list[Event]) -> list[Event]:
-    """Cut a page where a transaction ends (one larger than a page is given as it is)."""
+def _whole(events: list[Event], of: Callable[[int], list[Event]]) -> list[Event]:
+    """Cut a page where a transaction ends; one larger than a page is given whole, by OF."""
     if len(events) <= PAGE:
         return events
     cut = events[PAGE].seq
     kept = [e for e in events[:PAGE] if e.seq != cut]
-    return kept or events
+    return kept or of(cut)

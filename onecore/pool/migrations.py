@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from onecore.pool import schema
-from onecore.pool.database import Database, DatabaseError
+from onecore.pool.database import Database, DatabaseError, private
 
 STEPS: dict[int, Callable[[sa.Connection], None]] = {}
 """From schema number N to N + 1."""
@@ -55,7 +55,7 @@ def backup(database: Database, path: Path) -> Path | None:
     if not database.sqlite:
         return None
     partial = path.with_name(path.name + ".part")
-    source, target = sqlite3.connect(database.path), sqlite3.connect(partial)
+    source, target = sqlite3.connect(database.path), sqlite3.connect(private(partial))
     try:
         source.backup(target)
     finally:
