@@ -21,6 +21,11 @@ R = TypeVar("R", bound=Record)
 _ADVISORY = 0x0E0C04E
 
 
+PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+            "tcp_user_timeout": 20_000}
+"""A PostgreSQL server that is silent is gone (seconds; milliseconds the last), unless the URL says otherwise."""
+
+
 class DatabaseError(Exception):
     """The database cannot be used; the text says why and what to do."""
 
@@ -32,8 +37,9 @@ class Database:
         self.home, self.classes = home, tuple(classes)
         self.sqlite = url in ("", "sqlite")
         self.path = home / "onecore.db"
-        self.engine = sa.create_engine(f"sqlite:///{self.path}" if self.sqlite else _psycopg(url),
-                                       pool_pre_ping=not self.sqlite)
+        where = sa.make_url(f"sqlite:///{self.path}" if self.sqlite else _psycopg(url))
+        patience = {} if self.sqlite else {k: v for k, v in PATIENCE.items() if k not in where.query}
+        self.engine = sa.create_engine(where, pool_pre_ping=not self.sqlite, connect_args=patience)
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _pragmas)
         self.metadata = schema.metadata(self.classes)
