@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import fields
+from typing import Any
 
 from tree import ROOT
 
@@ -63,7 +64,7 @@ def _documented() -> dict[str, dict[str, str]]:
     return found
 
 
-def _uncommented() -> dict[str, dict[str, object]]:
+def _uncommented() -> dict[str, dict[str, Any]]:
     return tomllib.loads("\n".join(re.sub(r"^#(?=[a-z])", "", line) for line in CONF.splitlines()))
 
 
@@ -91,7 +92,6 @@ def test_drivers_understand_their_documented_settings() -> None:
     from drivers.dummy.script import Script, parse_script
     from drivers.lanes import Limits
     drivers = _uncommented()["drivers"]
-    assert isinstance(drivers["dummy"], dict)
     assert parse_script(drivers["dummy"]) == Script()
     tops = {k: v for k, v in drivers.items() if not isinstance(v, dict)}
     assert Limits.of(tops) == Limits.of({})
