@@ -157,7 +157,8 @@ class Free:
                     self._by_vm[lease.vm].discard(key)
                     if not self._by_vm[lease.vm]:
                         del self._by_vm[lease.vm]
-                heapq.heappush(self._freed.setdefault(where, []), lease.idx)
+                if lease.idx < self._next.get(where, 0):
+                    heapq.heappush(self._freed.setdefault(where, []), lease.idx)
             else:
                 self._taken.setdefault(where, {})[lease.idx] = lease
                 if lease.vm >= 0:
@@ -181,12 +182,9 @@ class Free:
         if index < found.size:
             return index
         freed = self._freed.get(where, [])
-        while freed:
-            index = freed[0]
-            if index < found.size and index not in taken:
-                return index
+        while freed and freed[0] in taken:
             heapq.heappop(freed)
-        return None
+        return freed[0] if freed and freed[0] < found.size else None
 
     def next_index(self, vnet: int, ar: int) -> int:
         """NEXT_INDEX, as bodies show it."""

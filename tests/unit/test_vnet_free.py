@@ -1,0 +1,77 @@
+"""The next free address: never one that is taken, always one while there is any."""
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onecore.kinds.vnet.record import Free, Lease, Range
+
+SIZE = 6
+steps = st.lists(st.one_of(
+    st.just(("give", 0)), st.tuples(st.just("want"), st.integers(0, SIZE - 1)),
+    st.tuples(st.just("free"), st.integers(0, SIZE - 1)), st.just(("undone", 0)),
+    st.tuples(st.just("owner"), st.integers(0, SIZE - 1)),
+    st.tuples(st.just("size"), st.integers(1, SIZE))), max_size=60)
+
+
+def span(size: int) -> Range:
+    """A range."""
+    return Range(1, 0, "ETHER", size, 0, "", "", "", "", "", b"")
+
+
+@given(steps)
+def test_no_address_is_given_twice_or_lost(what: list[tuple[str, int]]) -> None:
+    free, model, size = Free(), dict[int, Lease](), SIZE
+    for vm, (step, index) in enumerate(what):
+        if step == "size" and index > max(model, default=-1):
+            size = index
+        elif step in ("give", "undone"):
+            found = free.next(span(size))
+            assert (found is None) == (len([i for i in model if i < size]) == size)
+            if found is not None:
+                assert found not in model and 0 <= found < size
+                lease = Lease(1, 0, found, vm, 0)
+                free.change(None, lease)
+                if step == "undone":
+                    free.change(lease, None)
+                else:
+                    model[found] = lease
+        elif step == "want" and index not in model and index < size:
+            model[index] = Lease(1, 0, index, -1, -1)
+            free.change(None, model[index])
+        elif step == "free" and index in model:
+            free.change(model.pop(index), None)
+        elif step == "owner" and index in model:
+            old, model[index] = model[index], Lease(1, 0, index, vm, 1)
+            free.change(old, model[index])
+        assert free.taken(1, 0) == model
+        owners = {lease.vm for lease in model.values() if lease.vm >= 0}
+        assert set(free._by_vm) == owners
+        assert all(free.of_vm(o) == [x.key() for x in model.values() if x.vm == o] for o in owners)
+    given_now = 0
+    while (found := free.next(span(SIZE))) is not None:
+        assert found not in model
+        model[found] = Lease(1, 0, found, 99, given_now)
+        free.change(None, model[found])
+        given_now += 1
+    assert sorted(model) == list(range(SIZE)), "every address can be reached"
+
+
+def test_addresses_are_used_in_turn_before_one_comes_back() -> None:
+    free, found = Free(), []
+    for _ in range(SIZE):
+        index = free.next(span(SIZE))
+        assert index is not None
+        found.append(index)
+        free.change(None, Lease(1, 0, index, 7, 0))
+        if index == 2:
+            free.change(Lease(1, 0, 0, 7, 0), None)
+    assert found == list(range(SIZE)) and free.next(span(SIZE)) == 0 and free.next_index(1, 0) == SIZE
+
+
+def test_giving_back_again_and_again_keeps_no_memory() -> None:
+    free, lease = Free(), Lease(1, 0, 4, 7, 0)
+    for _ in range(100):
+        free.change(None, lease)
+        free.change(lease, None)
+    assert sum(map(len, free._freed.values())) == 0 and free._by_vm == {}
