@@ -63,6 +63,8 @@ class Daemon:
         """Serve until a signal; returns the exit code."""
         import uvicorn
 
+        from onecore.request import protocol
+
         self.loop = asyncio.get_running_loop()
         clock = RealClock()
         transport = PipeTransport(self.home, lambda: self.core.epoch, {"home": str(self.home), **self.config.drivers},
@@ -70,6 +72,7 @@ class Daemon:
         self.core = app.build(self.config, self.home, self.database, clock, self.log, transport, random.SystemRandom())
         self.core.kinds["drivers"] = transport.pids
         self.writer = ThreadWriter(self.database, self._durable, self._failed)
+        self.core.store.on_corrupt = self._corrupt
         app.start(self.core, self.writer)
         gc.collect()
         gc.freeze()
@@ -78,10 +81,11 @@ class Daemon:
         server = self.config.server
         application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
         self.server = uvicorn.Server(uvicorn.Config(
-            application, loop="none", http="httptools", ws="none", lifespan="off",
+            application, loop="none", http=protocol.Protocol, ws="none", lifespan="off",
             log_level="warning", access_log=False, proxy_headers=False, server_header=False, date_header=False,
             timeout_keep_alive=75, backlog=1024,
             ssl_certfile=server.tls_cert or None, ssl_keyfile=server.tls_key or None, timeout_graceful_shutdown=3))
+        clock.every(protocol.SWEEP, lambda: protocol.sweep(self.server.server_state.connections))
         self._signals(transport)
         _warn_plaintext(self.config, self.log)
         self.log.info(f"oned {onecore.__version__} epoch {self.core.epoch} listens on {server.listen}:{server.port}, "
@@ -136,6 +140,11 @@ class Daemon:
         self.dispatch.ready = False
         self.core.store.refuses = f"the change could not be stored: {error}"
         self._task = self.loop.create_task(self._go_on(error))
+
+    def _corrupt(self, bug: Exception) -> None:
+        self.log.error("memory contradicts itself, ending; the next start reads what is stored", error=bug)
+        self.dispatch.ready, self.core.store.refuses = False, "oned ends"
+        self.exit_code, self.server.should_exit = 3, True
 
     async def _go_on(self, error: BaseException) -> None:
         """Serve what SQL has, store again once it takes writes; reads go on meanwhile (a full disk)."""

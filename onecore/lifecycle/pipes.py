@@ -17,7 +17,8 @@ from onecore.wire.messages import PROTOCOL, FrameError, Frames, Hello, Message, 
 
 FAMILIES = ("vm", "tm", "im")
 MAX_BACKLOG = 64 * 1024 * 1024
-"""Bytes that may wait for a driver that does not read; then it is replaced."""
+"""Bytes that may wait for a driver that takes none for MAX_SILENCE seconds; then it is replaced."""
+MAX_SILENCE = 10.0
 
 
 class _Process:
@@ -37,12 +38,15 @@ class _Process:
         for fd in (self._send_fd, self.read_fd):
             os.set_blocking(fd, False)
         self.frames, self.buffer, self.up = Frames(), bytearray(), False
+        self.reads = 0.0
+        """When it last took something off its pipe, on the clock of the loop."""
 
     def write(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write what the pipe takes; the rest when it is writable again."""
         try:
             while self.buffer:
                 del self.buffer[:os.write(self._send_fd, self.buffer)]
+                self.reads = loop.time()
         except BlockingIOError:
             loop.add_writer(self._send_fd, self.write, loop)
             return
@@ -97,7 +101,7 @@ class PipeTransport:
             return False
         idle = not process.buffer
         process.buffer += encode(message)
-        if len(process.buffer) > MAX_BACKLOG:
+        if len(process.buffer) > MAX_BACKLOG and self._loop.time() - process.reads > MAX_SILENCE:
             self._log.error(f"driver {family} does not read its pipe, replacing it")
             self.replace(family)
             return False

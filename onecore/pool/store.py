@@ -154,6 +154,7 @@ class Store:
         self._unpublished: deque[tuple[int, list[Event]]] = deque()
         self.on_events: Callable[[list[Event]], None] = lambda events: None
         self.on_bug: Callable[[Exception], None] = _raise
+        self.on_corrupt: Callable[[Exception], None] = _raise
 
     def index(self, cls: type[Record], index: Index) -> None:
         """Let INDEX follow CLS from now on (and take in what is there)."""
@@ -296,14 +297,16 @@ class Tx:
     def put(self, record: R) -> R:
         """Add or replace a record."""
         cls, key = type(record), record.key()
-        self._undo.append((cls, key, self.store.apply(cls, key, record)))
+        self._undo.append((cls, key, self.store.tables[cls].get(key)))
+        self.store.apply(cls, key, record)
         self._writes[cls, key] = record
         return record
 
     def delete(self, record: Record) -> None:
         """Remove a record."""
         cls, key = type(record), record.key()
-        self._undo.append((cls, key, self.store.apply(cls, key, None)))
+        self._undo.append((cls, key, self.store.tables[cls].get(key)))
+        self.store.apply(cls, key, None)
         self._writes[cls, key] = None
 
     def next_id(self, kind: str) -> int:
@@ -327,8 +330,12 @@ class Tx:
         return bool(self._writes or self._events)
 
     def _rollback(self) -> None:
-        for cls, key, old in reversed(self._undo):
-            self.store.apply(cls, key, old)
+        try:
+            for cls, key, old in reversed(self._undo):
+                self.store.apply(cls, key, old)
+        except Exception as bug:  # an index does not agree with its records: this memory cannot be trusted
+            self.store.on_corrupt(bug)
+            raise
 
     def _commit(self) -> None:
         store = self.store

@@ -15,7 +15,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 LARGE = 1_000_000
 CHUNK = 262_144
 PATIENCE = 60.0
-"""Seconds that a client may take to send a call, or to take a chunk of an answer."""
+"""Seconds that a client may take to take a chunk of an answer."""
 _TYPE = (b"content-type", b"text/xml")
 
 
@@ -36,11 +36,7 @@ class Application:
         message = await receive()
         data = message.get("body", b"")
         if message.get("more_body"):
-            try:
-                whole = await asyncio.wait_for(self._rest(receive, data), PATIENCE)
-            except TimeoutError:
-                await _small(send, xmlrpc.fault(-503, f"The call did not come within {PATIENCE:g} s"), close=True)
-                return
+            whole = await self._rest(receive, data)
             if whole is None:
                 await _small(send, self._too_large(), close=True)
                 return

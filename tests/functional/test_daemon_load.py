@@ -8,9 +8,12 @@ import time
 from typing import Any
 
 import pytest
+import uvicorn
 from cloud_process import Cloud, unique
 from sim_ground import Ground
+from uvicorn.server import ServerState
 
+from onecore.request.protocol import Protocol, sweep
 from onecore.request.server import Application
 from onecore.wire import xmlrpc
 
@@ -142,3 +145,44 @@ def test_no_state_to_answer_from(ground: Ground) -> None:
     sent.clear()
     sim.loop.run_until_complete(meanwhile())
     assert sent[0]["status"] == 503
+
+
+def test_a_head_without_end(cloud: Cloud) -> None:
+    """Refused after 64 KB, whatever is in it; the memory is not kept."""
+    before = _memory(cloud)
+    with _connect(cloud) as connection, pytest.raises(OSError):
+        connection.sendall(b"POST /RPC2 HTTP/1.1\r\n")
+        for number in range(50):
+            connection.sendall(b"X-%d: %b\r\n" % (number, b"a" * (1 << 20)))
+    assert _memory(cloud) - before < 10 << 20
+    assert cloud.client.text(VERSION) == "7.4.0"
+
+
+def test_requests_that_are_never_whole() -> None:
+    """No byte, half a head, half a body: closed by the second sweep.  A whole call that takes its time is not."""
+    parts = [b"", b"POST /RPC2 HTT", b"POST /RPC2 HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
+             b"POST /RPC2 HTTP/1.1\r\nContent-Length: 5\r\n\r\nwhole"]
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await asyncio.sleep(60)
+
+    async def run() -> list[bool]:
+        config, state = uvicorn.Config(application, ws="none"), ServerState()
+        config.load()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
+        streams = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in parts]
+        for (_, writer), part in zip(streams, parts, strict=True):
+            writer.write(part)
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            sweep(state.connections)
+        await asyncio.sleep(0.05)
+        server.close()
+        closed = [reader.at_eof() or reader.exception() is not None for reader, _ in streams]
+        for task in state.tasks:
+            task.cancel()
+        return closed
+    assert asyncio.run(run()) == [True, True, True, False]
