@@ -16,7 +16,7 @@ HOMES = {
     "sqlalchemy": ("onecore.pool",), "psycopg": ("onecore.pool",),
     "argon2": ("onecore.auth",), "ldap3": ("onecore.auth",), "cryptography": ("onecore.auth",),
     "lxml": ("onecore.wire", "drivers.vm.domain"),
-    "uvicorn": ("onecore.__main__",), "uvloop": ("onecore.__main__",),
+    "uvicorn": ("onecore.request", "onecore.__main__"), "uvloop": ("onecore.__main__",),
     "paramiko": ("drivers.ssh",),
     "libvirt": ("drivers.vm", "drivers.im"), "libvirt_qemu": ("drivers.vm", "drivers.im"),
     "numpy": ("scheduler",),
