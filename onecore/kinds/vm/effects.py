@@ -111,11 +111,22 @@ def stay_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """ETIME of the history record, and which action ended it."""
     found = _history(tx, vm)
     if found is not None and not found.etime:
-        who = tx.actor
-        tx.put(replace(found, etime=core.now(), action=ACTIONS.get(vm.op_kind,
-                                                                   ACTIONS["monitor"] if info.get("seen") else 0),
-                       uid=who.uid, gid=who.gid, rid=who.rid))
+        action = ACTIONS["monitor"] if info.get("seen") else ACTIONS.get(vm.op_kind.removeprefix("recover_"), 0)
+        found = replace(found, etime=core.now(), action=action)
+        asked = tx.actor.uid < 0 and not info.get("seen")
+        tx.put(found if asked else replace(found, uid=tx.actor.uid, gid=tx.actor.gid, rid=tx.actor.rid))
     return vm
+
+
+ENDS_A_STAY = frozenset(("terminate", "terminate_hard", "undeploy", "undeploy_hard", "stop", "suspend", "poweroff",
+                         "poweroff_hard", "recover_delete", "recover_recreate"))
+
+
+def note_asker(tx: Tx, vm: Vm) -> None:
+    """Who asked for what will end the stay: a driver's answer ends it."""
+    found = _history(tx, vm)
+    if found is not None and not found.etime:
+        tx.put(replace(found, uid=tx.actor.uid, gid=tx.actor.gid, rid=tx.actor.rid))
 
 
 def stays_again(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

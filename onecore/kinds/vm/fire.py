@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.vm.effects import ENDS_A_STAY, note_asker
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import STATE_OF, VM, S
 from onecore.lifecycle.core import Core
@@ -32,6 +33,8 @@ def fire(tx: Tx, core: Core, vm: Vm, event: str, **info: Any) -> Vm:
         vm = replace(vm, state=state, lcm=lcm, prev_state=old.state, prev_lcm=old.lcm, changed=core.now())
     for effect in line.effects:
         vm = effect(tx, core, vm, info)
+    if event in ENDS_A_STAY:
+        note_asker(tx, vm)
     if not line.keeps_op:
         vm = _operate(tx, core, old, vm, line, answer)
     tx.put(vm)
