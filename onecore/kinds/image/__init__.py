@@ -195,7 +195,9 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
 @method("one.image.enable", right="MANAGE", on="image")
 def enable(req: Request, image: Image, enable: bool) -> int:
     """Enable or disable."""
-    work.fire(req.tx, image, "enable" if enable else "disable")
+    moved = work.fire(req.tx, image, "enable" if enable else "disable")
+    if moved.state == ImageState.READY and usage(req.core).by_image.of(image.oid):  # VMs wait since it failed
+        req.core.kinds["vm.images_changed"](req.tx, work.fire(req.tx, moved, "use"))
     return image.oid
 
 
