@@ -14,6 +14,8 @@ from onecore.wire.template import Tree, Vector
 
 _VARIABLE = re.compile(r"\$(?:(?P<vector>[A-Z_]+)\[(?P<inner>[^\]]*)\]|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_OBJECTS = {"NETWORK": ("vnet", "NETWORK_ID"), "IMAGE": ("image", "IMAGE_ID")}
+"""Where $NETWORK[KEY] and $IMAGE[KEY] look for what the NIC or DISK does not say."""
 _NETWORK_KEYS = {"NETWORK_ADDRESS": "NETWORK", "NETWORK_MASK": "MASK", "GATEWAY": "GATEWAY", "GATEWAY6": "IP6_GATEWAY",
                  "DNS": "DNS",
                  "SEARCH_DOMAIN": "SEARCH_DOMAIN", "GUEST_MTU": "MTU", "METRIC": "METRIC", "IP6_METRIC": "IP6_METRIC",
@@ -60,8 +62,10 @@ def _lookup(req: Request, tree: Tree, vector: str, inner: str) -> str:
         return tree.get(key)
     for item in tree.vectors("DISK" if vector == "IMAGE" else "NIC" if vector == "NETWORK" else vector):
         if all(item.get(k) == v for k, v in wanted.items()):
-            if vector == "NETWORK" and key not in item:
-                return tree_of(KINDS["vnet"].find(req.core, int(item["NETWORK_ID"])).template).get(key)
+            kind, named_by = _OBJECTS.get(vector, ("", ""))
+            if kind and key not in item and item.get(named_by):
+                found: Any = KINDS[kind].find(req.core, int(item[named_by]))
+                return tree_of(found.template).get(key)
             return item.get(key, "")
     return ""
 
