@@ -280,7 +280,8 @@ class Dispatcher:
             return
         flight = self._flights.get(result.op)
         if flight and flight.cancelled and not result.ok and not result.data.get("owed"):
-            result = replace(result, error=f"{flight.command.action} passed its deadline and was cancelled")
+            result = replace(result, error=f"{flight.command.action} passed its deadline of "
+                             f"{flight.command.timeout:g} s and was cancelled")
         try:
             with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
                 tx.delete(box)
