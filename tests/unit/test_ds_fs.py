@@ -87,11 +87,12 @@ def q_alone(ground: Ground) -> Path:
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])
 def test_packed_images_are_unpacked(ground: Ground, pack: Callable[[bytes], bytes]) -> None:
-    image = ground.image(file(ground, pack(CONTENT)))
+    packed = pack(CONTENT)
+    image = ground.image(file(ground, packed))
     assert do(ground, "stat", image) == {"format": "raw", "size_mb": 3}
     assert Path(do(ground, "register", image)["source"]).read_bytes() == CONTENT
     kept = do(ground, "register", image, NO_DECOMPRESS="YES")
-    assert Path(kept["source"]).read_bytes() == pack(CONTENT)
+    assert Path(kept["source"]).read_bytes() == packed
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
