@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_ground import database
 
@@ -57,6 +57,7 @@ def walk(log: ChangeLog, sql: bool) -> list[tuple[int, int]]:
     return found
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 9), max_size=8))
 def test_a_reader_sees_every_event_once(db: Database, sizes: list[int]) -> None:
     log = filled(db, sizes)
@@ -73,6 +74,7 @@ def test_a_page_ends_where_a_transaction_does(db: Database) -> None:
         assert [e.n for e in reader(3)] == list(range(7)) and reader(4) == []
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=8), st.integers(1, 9))
 def test_memory_is_asked_only_for_what_it_holds_whole(db: Database, sizes: list[int], keep: int) -> None:
     log = filled(db, sizes, keep)

@@ -75,3 +75,17 @@ def test_giving_back_again_and_again_keeps_no_memory() -> None:
         free.change(None, lease)
         free.change(lease, None)
     assert sum(map(len, free._freed.values())) == 0 and free._by_vm == {}
+
+
+def test_what_a_shorter_range_hid_comes_back_with_a_longer_one() -> None:
+    free = Free()
+    leases = [Lease(1, 0, index, 7, 0) for index in range(SIZE)]
+    for lease in leases:
+        assert free.next(span(SIZE)) == lease.idx
+        free.change(None, lease)
+    assert free.next(span(SIZE)) is None
+    for lease in leases[3:]:
+        free.change(lease, None)
+    assert free.next(span(SIZE)) == 3
+    assert free.next(span(3)) is None
+    assert free.next(span(SIZE)) == 3
