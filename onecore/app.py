@@ -175,7 +175,7 @@ def keep_going(core: Core) -> None:
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
     background(core, clock, 0.5, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms()))
     background(core, clock, 5.0, lambda: watch.write_series(core))
-    background(core, clock, 60.0, lambda: retention.purge(core))
+    background(core, clock, 60.0, lambda: retention.purge_all(core))
 
 
 def background(core: Core, clock: Clock, seconds: float, work: Callable[[], Any]) -> None:
