@@ -111,7 +111,8 @@ def stay_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """ETIME of the history record, and which action ended it."""
     found = _history(tx, vm)
     if found is not None and not found.etime:
-        action = ACTIONS["monitor"] if info.get("seen") else ACTIONS.get(vm.op_kind.removeprefix("recover_"), 0)
+        kind = vm.op_kind.removeprefix("recover_").replace("deletedb", "delete")
+        action = ACTIONS["monitor"] if info.get("seen") else ACTIONS.get(kind, 0)
         found = replace(found, etime=core.now(), action=action)
         asked = tx.actor.uid < 0 and not info.get("seen")
         tx.put(found if asked else replace(found, uid=tx.actor.uid, gid=tx.actor.gid, rid=tx.actor.rid))

@@ -132,8 +132,7 @@ def text(values: tuple[int, ...] | list[int]) -> str:
 
 ACTIONS = {
     "migrate": 1, "live-migrate": 2, "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
-    "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "deletedb": 13,
-    "recreate": 14, "reboot": 15,
+    "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
     "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
     "recover": 42, "retry": 43, "monitor": 44,
 }
