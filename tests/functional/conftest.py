@@ -4,18 +4,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from cloud_process import Cloud, Settings
+from makers import MakeCloud, MakeGround
 from postgresql import Cluster, binaries
 from sim_ground import Ground, Template
-
-
-class MakeCloud(Protocol):
-    """Makes a cloud with its own configuration; DB is a [database] url, START=False only prepares its home."""
-
-    def __call__(self, config: Settings | None = None, db: str = "", start: bool = True) -> Cloud: ...
 
 
 def _maker(base: Path, made: list[Cloud], cluster: Cluster | None) -> MakeCloud:
@@ -81,12 +75,6 @@ def sim_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(base / "user"))
         return Template(base / "home")
-
-
-class MakeGround(Protocol):
-    """Makes a simulated cloud; the keyword arguments are deadlines in seconds."""
-
-    def __call__(self, seed: int = 0, **deadlines: int) -> Ground: ...
 
 
 @pytest.fixture

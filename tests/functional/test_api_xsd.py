@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cloud_process import Cloud, template, unique, until
-from conftest import MakeCloud
+from makers import MakeCloud
 from xsd import validate
 
 POOLS = {

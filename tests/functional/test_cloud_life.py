@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from cloud_process import Cloud
-from conftest import MakeCloud
+from makers import MakeCloud
 
 
 def test_a_vm_from_create_to_done(cloud: Cloud) -> None:

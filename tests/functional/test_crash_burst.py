@@ -8,8 +8,8 @@ import time
 from xml.etree import ElementTree
 
 from cloud_process import Cloud, until, vm_template
-from conftest import MakeCloud
 from crash_ground import check_books
+from makers import MakeCloud
 
 from onecore.wire.client import Client, ClientError
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 from cloud_process import Cloud, free_port, until
-from conftest import MakeCloud
 from crash_ground import check_books
+from makers import MakeCloud
 from postgresql import Cluster
 
 from onecore.wire.client import ClientError

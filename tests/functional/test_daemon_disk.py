@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, unique, until
-from conftest import MakeCloud
 from crash_ground import check_books
+from makers import MakeCloud
 
 from onecore.wire.client import ClientError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, unique, until
-from conftest import MakeCloud
+from makers import MakeCloud
 
 from onecore.wire.client import ClientError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, free_port, until
-from conftest import MakeCloud
+from makers import MakeCloud
 
 from onecore.__main__ import _warn_plaintext, main
 from onecore.config import Config, Server

@@ -270,3 +270,18 @@ def test_restricted_attributes_of_other_kinds(cloud: Cloud) -> None:
     for key, value in (("PHYDEV", "eth0"), ("BRIDGE", "br0"), ("VLAN_ID", "7"), ("VN_MAD", "bridge")):
         assert key in refused(owner.client, AUTHORIZATION, "one.vn.update", net, f'{key}="{value}"', 1)
     owner.client.call("one.vn.update", net, 'PHYDEV="eth8"\nNOTE="mine"', 1)
+
+
+def test_an_owner_of_a_datastore_does_not_open_the_front_end(cloud: Cloud) -> None:
+    """Which files of the front-end may become images is for administrators to say; the rest is the owner's."""
+    user = cloud.client.number("one.user.allocate", "keeper", "secret", "core", [1])
+    ds = cloud.client.number("one.datastore.allocate", "NAME=kept\nTM_MAD=dummy\nDS_MAD=dummy\nSAFE_DIRS=/srv", -1)
+    cloud.client.call("one.datastore.chown", ds, user, -1)
+    keeper = cloud.client_as("keeper", "secret")
+    with pytest.raises(ClientError, match="SAFE_DIRS") as refused:
+        keeper.call("one.datastore.update", ds, "SAFE_DIRS=/etc", 1)
+    assert refused.value.code == 0x200
+    keeper.call("one.datastore.update", ds, "NOTE=mine", 0)
+    template = cloud.body("datastore", ds).find("TEMPLATE")
+    assert template is not None
+    assert (template.findtext("NOTE"), template.findtext("SAFE_DIRS")) == ("mine", "/srv")

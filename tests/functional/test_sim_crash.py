@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import MakeGround
+from makers import MakeGround
 from sim import Crash, Pending, Refused
 from sim_ground import Ground, assert_sums
 
@@ -15,11 +15,10 @@ from onecore.lifecycle.outbox import Outbox
 Step = tuple[str, str]
 """(action, the state that it leads to)."""
 LIVES: dict[str, list[Step]] = {
-    "off and on": [("deploy", "RUNNING"), ("poweroff", "POWEROFF"), ("resume", "RUNNING"), ("terminate-hard", "DONE")],
     "saved": [("deploy", "RUNNING"), ("suspend", "SUSPENDED"), ("resume", "RUNNING"), ("stop", "STOPPED"),
               ("deploy", "RUNNING"), ("terminate", "DONE")],
     "moved": [("deploy", "RUNNING"), ("undeploy", "UNDEPLOYED"), ("resume", "PENDING"), ("deploy", "RUNNING"),
-              ("poweroff-hard", "POWEROFF"), ("terminate", "DONE")],
+              ("poweroff-hard", "POWEROFF"), ("resume", "RUNNING"), ("terminate-hard", "DONE")],
     "again": [("deploy", "RUNNING"), ("recover-recreate", "PENDING"), ("deploy", "RUNNING"),
               ("recover-delete", "DONE")],
 }

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MakeGround
+from makers import MakeGround
 from sim_ground import ENDS, Ground, assert_sums
 
 from onecore.lifecycle.outbox import Outbox, Owed

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MakeGround
+from makers import MakeGround
 from sim import Refused, Sim
 from sim_ground import ROADS, Ground, assert_sums
 

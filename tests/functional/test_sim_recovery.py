@@ -6,7 +6,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from conftest import MakeGround
+from makers import MakeGround
 from sim import Refused, Sim
 from sim_ground import Ground
 

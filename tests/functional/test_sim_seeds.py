@@ -5,7 +5,7 @@ import os
 from random import Random
 
 import pytest
-from conftest import MakeGround
+from makers import MakeGround
 from sim import Refused, Sim
 from sim_ground import Ground, assert_sums
 

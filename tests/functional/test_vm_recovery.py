@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from api_calls import ACTION, RPC_API, refused
 from cloud_process import Cloud, unique, until
-from conftest import MakeCloud
+from makers import MakeCloud
 
 FAILURE, SUCCESS, RETRY, DELETE, RECREATE, DELETE_DB = range(6)
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from api_calls import ACTION, ALLOCATE, NO_EXISTS, RPC_API, refused
 from cloud_process import Cloud, template, unique, until
-from conftest import MakeCloud
+from makers import MakeCloud
 
 from onecore.wire.client import Client
 
