@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -17,7 +17,8 @@ _TYPES: dict[object, type[sa.types.TypeEngine[typing.Any]]] = {
 LOG_COLUMNS = ("seq", "n", "time", "kind", "oid", "what", "old", "new", "keys", "uid", "method", "rid")
 
 
-def metadata(classes: Iterable[type[Record]]) -> sa.MetaData:
+@cache
+def metadata(classes: tuple[type[Record], ...]) -> sa.MetaData:
     """The whole schema.  No constraint but the primary keys: the core is what keeps it right."""
     made = sa.MetaData()
     sa.Table("meta", made, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.BigInteger))
