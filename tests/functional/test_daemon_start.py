@@ -119,9 +119,8 @@ def test_credentials(make_cloud: MakeCloud) -> None:
     assert not [p for p in cloud.home.glob("*.db*") if p.stat().st_mode & 0o077]
 
 
-def test_sigterm(make_cloud: MakeCloud) -> None:
+def test_sigterm(cloud: Cloud) -> None:
     """It says what is under way, answers who waits, ends at once with 0; the next start goes on."""
-    cloud = make_cloud()
     host, vm = cloud.add_hosts(1)[0], cloud.make_vm()
     cloud.dummy(delay={"vm.deploy": 0.6})
     cloud.client.call("one.vm.deploy", vm, host)
@@ -142,6 +141,7 @@ def test_sigterm(make_cloud: MakeCloud) -> None:
     assert f"vm.deploy of vm {vm}" in log and "SIGTERM" in log and log.rstrip().endswith("oned ended")
     cloud.start()
     cloud.wait_vm(vm, "RUNNING")
+    cloud.dummy()
     assert json.loads(cloud.client.text("onecore.status"))["epoch"] == epoch + 1
 
 
