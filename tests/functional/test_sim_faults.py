@@ -271,3 +271,15 @@ def test_recover_at_any_moment(ground: Ground, moment: int) -> None:
             sim.wait(vm, "DONE")
     assert_sums(sim)
     ground.assert_nothing_left()
+
+
+@pytest.mark.parametrize("family", ["im", "vm"])
+def test_a_watch_that_fails_is_tried_again(ground: Ground, family: str) -> None:
+    """A host whose watch failed once is heard of later, by samples and by news."""
+    sim, vm = ground.sim, ground.bring("RUNNING")
+    ground.script(rules=[{"action": f"{family}.watch", "fail": "chance", "times": 2}])
+    sim.transport.kill(family)
+    sim.advance(100)
+    assert sim.host_state(ground.host) == "MONITORED" and sim.state(vm) == "RUNNING"
+    (sim.home / "dummy" / "node1" / str(vm)).unlink()
+    sim.wait(vm, "POWEROFF", limit=2 if family == "vm" else 30)

@@ -9,6 +9,7 @@ from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.states import HOST
 from onecore.kinds.kind import KINDS, inner_xml, lookup, tree_of
 from onecore.kinds.usage import usage
+from onecore.lifecycle.clock import Timer
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.series import HOST_FIELDS, VM_FIELDS
@@ -16,6 +17,9 @@ from onecore.pool.store import Actor, Tx
 from onecore.wire.messages import Command, Doc, Result, Sample
 from onecore.wire.states import HostState
 from onecore.wire.template import Tree
+
+WATCH_AGAIN = 10.0
+"""Seconds until a watch that failed is tried again."""
 
 
 def document(host: Host) -> Doc:
@@ -37,10 +41,32 @@ def watch(core: Core, host: Host, family: str = "") -> None:
         return
     samples(core).heard.setdefault(host.oid, core.clock.monotonic())
     if family in ("", "im"):
-        core.dispatcher.tell("im", _command(core, host, host.im_mad, "watch", {
+        _watch(core, host, "im", _command(core, host, host.im_mad, "watch", {
             "datastores": [], "period": core.config.monitoring.host_period}))
     if family in ("", "vm"):
-        core.dispatcher.tell("vm", _command(core, host, host.vm_mad, "watch"))
+        _watch(core, host, "vm", _command(core, host, host.vm_mad, "watch"))
+
+
+def _watch(core: Core, host: Host, family: str, command: Command) -> None:
+    """A watch that failed is tried again: nothing else would ever make the host be heard of."""
+    failing: dict[tuple[int, str], Timer | None] = core.kinds.setdefault("host.watch_again", {})
+    key = host.oid, family
+
+    def then(result: Result) -> None:
+        if result.ok:
+            failing.pop(key, None)
+            return
+        if key not in failing:
+            core.log.warning(f"host {host.oid} ({host.name}) cannot be watched by {family}, again soon: {result.error}")
+        if failing.get(key) is None:
+            failing[key] = core.clock.call_later(WATCH_AGAIN, again)
+
+    def again() -> None:
+        failing[key] = None
+        now = core.store.get(Host, host.oid)
+        if now is not None:
+            watch(core, now, family)
+    core.dispatcher.ask(family, command, then)
 
 
 def unwatch(core: Core, host: Host) -> None:
