@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> Any:
     """The entry point."""
     args = arguments(argv)
     try:
-        config = configure(args)
+        config = app.check(configure(args))
         listen.check_tls(config.server)
         (args.home / "log").mkdir(parents=True, exist_ok=True)
         log = Log(args.home / "log", config.log.level, config.log.json)

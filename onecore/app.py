@@ -10,7 +10,7 @@ from typing import Any
 
 from onecore.auth.password import Passwords
 from onecore.auth.sessions import Sessions
-from onecore.config import Config
+from onecore.config import Config, ConfigError
 from onecore.kinds import KINDS, retention, usage
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
@@ -28,7 +28,7 @@ from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vnet.record import Free, Lease, Range
-from onecore.lifecycle.clock import Clock
+from onecore.lifecycle.clock import Calendar, Clock, trigger
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.dispatcher import Dispatcher, Transport
 from onecore.lifecycle.outbox import Outbox
@@ -56,6 +56,15 @@ def record_classes() -> list[type[Record]]:
     for kind in KINDS.values():
         found += [kind.record, *kind.classes]
     return list(dict.fromkeys(found))
+
+
+def check(config: Config) -> Config:
+    """CONFIG, if what only its users can judge is right too; raises ConfigError naming the key."""
+    try:
+        trigger(config.retention.schedule)
+    except ValueError as error:
+        raise ConfigError(f"retention.schedule must be a crontab line such as '*/5 * * * *': {error}") from None
+    return config
 
 
 def open_database(config: Config, home: Path) -> tuple[Database, str]:
@@ -173,13 +182,13 @@ def keep_going(core: Core) -> None:
     clock.every(5.0, lambda: watch.check_silence(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
-    background(core, clock, 0.5, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms()))
-    background(core, clock, 5.0, lambda: watch.write_series(core))
-    background(core, clock, 60.0, lambda: retention.purge_all(core))
+    clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms())))
+    clock.every(5.0, background(core, lambda: watch.write_series(core)))
+    Calendar(clock, core.config.retention.schedule, background(core, lambda: retention.purge_all(core)))
 
 
-def background(core: Core, clock: Clock, seconds: float, work: Callable[[], Any]) -> None:
-    """Run an awaitable now and then, never two at once; an error is logged and the next round tries again."""
+def background(core: Core, work: Callable[[], Any]) -> Callable[[], None]:
+    """A call that begins WORK, unless it is still at it; an error is logged and the next call tries again."""
     running: set[asyncio.Task[Any]] = set()
 
     async def once() -> None:
@@ -193,7 +202,7 @@ def background(core: Core, clock: Clock, seconds: float, work: Callable[[], Any]
             task = asyncio.get_running_loop().create_task(once())
             running.add(task)
             task.add_done_callback(running.discard)
-    clock.every(seconds, begin)
+    return begin
 
 
 def reload(core: Core, error: BaseException) -> None:

@@ -97,6 +97,8 @@ class Deadlines:
 class Retention:
     """How long the past is kept; purged in small batches."""
 
+    schedule: str = "*/5 * * * *"
+    """When what is too old is purged: a crontab line, in UTC."""
     done_days: int = 30
     """VMs that are DONE."""
     log_days: int = 30

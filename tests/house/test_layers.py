@@ -17,7 +17,7 @@ HOMES = {
     "argon2": ("onecore.auth",), "ldap3": ("onecore.auth",), "cryptography": ("onecore.auth",),
     "lxml": ("onecore.wire", "drivers.vm.domain"),
     "uvicorn": ("onecore.request", "onecore.__main__"), "uvloop": ("onecore.__main__",),
-    "paramiko": ("drivers.ssh",),
+    "apscheduler": ("onecore.lifecycle.clock",), "paramiko": ("drivers.ssh",),
     "libvirt": ("drivers.vm", "drivers.im"), "libvirt_qemu": ("drivers.vm", "drivers.im"),
     "numpy": ("scheduler",),
     "click": ("cli",), "rich": ("cli",), "yaml": ("cli",),
