@@ -32,10 +32,13 @@ def _usual_dummies(cloud: Cloud) -> Iterator[None]:
 
 
 def check(cloud: Cloud, kind: str, *ids: int) -> None:
-    """The body of each object, and every pool."""
+    """The body of each object, and how the pool shows it."""
     for oid in ids:
         validate({"vn": "vnet", "template": "vmtemplate"}.get(kind, kind), cloud.client.text(f"one.{kind}.info", oid))
-    check_pools(cloud)
+    for method, (schema, arguments) in POOLS.items():
+        if method.startswith(f"one.{kind}pool."):
+            some = (-2, min(ids), max(ids), *arguments[3:]) if arguments else ()
+            validate(schema, cloud.client.text(method, *some))
 
 
 def check_pools(cloud: Cloud) -> None:

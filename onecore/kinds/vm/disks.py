@@ -82,10 +82,10 @@ class _Targets:
             context["TARGET"] = self.next("hd")
 
 
-def find_image(req: Request, disk: Vector) -> Any:
+def find_image(req: Request, disk: Vector, where: str = "DISK") -> Any:
     """The image that IMAGE_ID, or IMAGE with IMAGE_UID or IMAGE_UNAME, names; raises NoExists."""
     if disk.get("IMAGE_ID"):
-        return KINDS["image"].find(req.core, identifier(disk["IMAGE_ID"], "DISK IMAGE_ID"))
+        return KINDS["image"].find(req.core, identifier(disk["IMAGE_ID"], f"{where} IMAGE_ID"))
     uid = owner(req, disk, "IMAGE")
     image = named(req.core, KINDS["image"], disk["IMAGE"], uid)
     if image is None:

@@ -59,7 +59,7 @@ def _complete(req: Request, nic: Vector, vnet: Vnet, oid: int, number: int, defa
                 "BRIDGE": vnet.bridge, "BRIDGE_TYPE": "linux", "VN_MAD": vnet.vn_mad,
                 "TARGET": nic.get("TARGET") or f"one-{oid}-{number}",
                 **given})
-    for key, value in (("PHYDEV", vnet.phydev), ("VLAN_ID", vnet.vlan_id)):
+    for key, value in (("PHYDEV", vnet.phydev), ("VLAN_ID", vnet.vlan_id), ("PREFIX_LENGTH", found.prefix_length)):
         if value:
             nic[key] = value
     settings = tree_of(vnet.template)
