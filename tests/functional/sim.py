@@ -5,6 +5,7 @@ Nothing here waits: time passes when a test says so, and what happens depends on
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -107,6 +108,23 @@ def _do_not_sync(database: Database) -> None:
     sa.event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
 
 
+class SimLoop(asyncio.SelectorEventLoop):
+    """An event loop whose sleeps and timeouts pass on the simulated clock.  It never waits: somebody steps it."""
+
+    def __init__(self, clock: SimClock) -> None:
+        super().__init__()
+        self._sim = clock
+
+    def time(self) -> float:
+        """Simulated seconds."""
+        return self._sim.monotonic()
+
+    def next_due(self) -> float:
+        """When the next sleep or timeout of a coroutine ends; for ever, if there is none."""
+        handles: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return min((handle.when() for handle in handles if not handle.cancelled()), default=math.inf)
+
+
 class AtOnce(ThreadPoolExecutor):
     """An executor without threads: the work is done when it is given."""
 
@@ -149,13 +167,13 @@ class Sim:
         self.config: Config = parse({name: {**DEFAULTS.get(name, {}), **given.get(name, {})}
                                      for name in {*DEFAULTS, *given}} | {"drivers": {"dummy": {"seed": seed}}})
         self.wall = 1_800_000_000.0
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.loop: SimLoop | None = None
 
     def boot(self) -> Sim:
         """Start a core."""
         (self.home / "log").mkdir(parents=True, exist_ok=True)
         self.clock = SimClock(self.wall)
-        self.loop = asyncio.new_event_loop()
+        self.loop = SimLoop(self.clock)
         self.loop.set_default_executor(AtOnce(1))
         self.log = Log(self.home / "log")
         self.database, _ = app.open_database(self.config, self.home)
@@ -221,11 +239,17 @@ class Sim:
             await self._settle()
             if found := done():
                 return found
-            due = self.clock.next_due()
-            if due is None or due > end:
+            due = self._next_due()
+            if due > end:
                 self.clock.advance(end - self.clock.monotonic())
+                await self._settle()
                 return done()
-            self.clock.advance(due - self.clock.monotonic())
+            self.clock.advance(max(0.0, due - self.clock.monotonic()))
+
+    def _next_due(self) -> float:
+        """When the next timer of the core, a driver or a coroutine is due."""
+        due = self.clock.next_due()
+        return min(math.inf if due is None else due, self.loop.next_due() if self.loop else math.inf)
 
     async def _settle(self) -> None:
         """Let tasks come to where they wait for time or a commit."""

@@ -244,8 +244,8 @@ def test_the_past_is_purged(ground: Ground) -> None:
     sim.advance(2)
     assert (sim.home / "log" / "vm" / f"{gone}.log").exists()
     assert _listed(sim, -2, -1, -1, 6) == [gone]
-    sim.core.config = replace(sim.core.config, retention=Retention(0, 0, 0))
-    sim.advance(150)
+    sim.core.config = replace(sim.core.config, retention=Retention(done_days=0, log_days=0, series_hours=0))
+    sim.advance(400)
     assert _listed(sim, -2, -1, -1, -2) == [alive]
     assert not (sim.home / "log" / "vm" / f"{gone}.log").exists()
     for table in ("vm_pool", "vm_text", "history"):
