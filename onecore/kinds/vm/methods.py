@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from onecore.api import Body, Request, method
@@ -234,19 +236,25 @@ def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str,
         raise BadArgument("the search query is not supported yet; filter on the client")
     if not -2 <= state <= max(VmState):
         raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE from 0 to {max(VmState)}, not {state}")
-    core, paged = req.core, end < -1
-    live = verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end)
-    if state >= 0:
-        live = [vm for vm in live if vm.state == state]
-    ended = {one.oid for one in req.prepared}  # DONE ones leave memory when that is durable, a moment after SQL has it
-    live = [vm for vm in live if vm.state != VmState.DONE or (state != -1 and vm.oid not in ended)]
-    if not req.prepared and not paged:
-        return _pool_body(core, live, extended)
-    found: list[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid) if req.prepared else live
-    return _pool_body(core, found[max(start, 0):max(start, 0) - end] if paged else found, extended)
+    paged = end < -1
+    live = _live(verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end), state,
+                 {one.oid for one in req.prepared})
+    found: Iterable[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid) if req.prepared else live
+    return _pool_body(req.core, islice(found, max(start, 0), max(start, 0) - end) if paged else found, extended)
 
 
-def _pool_body(core: Core, records: list[Any], extended: bool) -> Body:
+def _live(records: list[Any], state: int, ended: set[int]) -> Iterator[Any]:
+    """Those of a STATE (-1: any but DONE, -2: any); what ENDED names is in SQL already, and still here for a moment."""
+    done = int(VmState.DONE)
+    for vm in records:
+        if vm.state == done:
+            if state in (-2, done) and vm.oid not in ended:
+                yield vm
+        elif state < 0 or vm.state == state:
+            yield vm
+
+
+def _pool_body(core: Core, records: Iterable[Any], extended: bool) -> Body:
     out = Body([b"&lt;VM_POOL&gt;"])
     for record in records:
         if extended:
