@@ -182,7 +182,7 @@ def keep_going(core: Core) -> None:
     clock.every(5.0, lambda: watch.check_silence(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
-    clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.write_vms, core.log.take_vms())))
+    clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.flush_vms)))
     clock.every(5.0, background(core, lambda: watch.write_series(core)))
     Calendar(clock, core.config.retention.schedule, background(core, lambda: retention.purge_all(core)))
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import logging.handlers
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Log:
         self._directory, self._json = directory, as_json
         self._calls: list[str] = []
         self._vm_lines: dict[int, list[str]] = {}
+        self._vm_adding, self._vm_writing = threading.Lock(), threading.Lock()
         self._second, self._stamp = 0, ""
         handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
         if directory is not None:
@@ -130,26 +132,25 @@ class Log:
         if self._directory is not None:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             mark = f"[{rid}] " if rid else ""
-            self._vm_lines.setdefault(oid, []).append(f"{stamp} {level[0].upper()} {mark}{text}\n")
+            with self._vm_adding:
+                self._vm_lines.setdefault(oid, []).append(f"{stamp} {level[0].upper()} {mark}{text}\n")
 
-    def take_vms(self) -> dict[int, list[str]]:
-        """The VM lines that wait, taken out."""
-        waiting, self._vm_lines = self._vm_lines, {}
-        return waiting
-
-    def write_vms(self, waiting: dict[int, list[str]]) -> None:
-        """Append lines to the VMs' files (blocks: use a thread)."""
-        for oid, lines in waiting.items():
-            path = self.vm_path(oid)
-            try:
-                with open(path or "", "a") as out:
-                    out.write("".join(lines))
-            except OSError as error:
-                self._logger.warning("cannot write %s: %s", path, error.strerror, extra={"rid": ""})
+    def flush_vms(self) -> None:
+        """Append the lines that wait to the VMs' files; when it returns, none is on its way (blocks: use a thread)."""
+        with self._vm_writing:
+            with self._vm_adding:
+                waiting, self._vm_lines = self._vm_lines, {}
+            for oid, lines in waiting.items():
+                path = self.vm_path(oid)
+                try:
+                    with open(path or "", "a") as out:
+                        out.write("".join(lines))
+                except OSError as error:
+                    self._logger.warning("cannot write %s: %s", path, error.strerror, extra={"rid": ""})
 
     def close(self) -> None:
         """Close the files."""
         self.flush()
-        self.write_vms(self.take_vms())
+        self.flush_vms()
         for handler in self._logger.handlers:
             handler.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 
 from onecore.log import Log
@@ -77,13 +78,13 @@ def test_vm_logs(tmp_path: Path) -> None:
     log.vm(3, "it failed", level="error")
     log.vm(4, "other")
     assert not (tmp_path / "vm" / "3.log").exists()
-    log.write_vms(log.take_vms())
+    log.flush_vms()
     assert [re.sub(r"^\S+ \S+ ", "", line) for line in _lines(tmp_path / "vm" / "3.log")] == [
         "I [1-a] New state is PROLOG", "E it failed"]
     (tmp_path / "vm" / "3.log").unlink()
     log.vm(3, "again")
     log.close()
-    assert len(_lines(tmp_path / "vm" / "3.log")) == 1 and log.take_vms() == {}
+    assert len(_lines(tmp_path / "vm" / "3.log")) == 1
     assert Log(None).vm_path(3) is None
 
 
@@ -92,6 +93,24 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     log = Log(tmp_path)
     (tmp_path / "vm" / "5.log").mkdir()
     log.vm(5, "lost")
-    log.write_vms(log.take_vms())
+    log.flush_vms()
     log.close()
     assert "cannot write" in (tmp_path / "oned.log").read_text()
+
+
+def test_a_reader_waits_for_lines_on_their_way(tmp_path: Path) -> None:
+    """While another thread flushes too, what was told before a flush is in the file after it."""
+    log = Log(tmp_path)
+    path = tmp_path / "vm" / "7.log"
+    stop = threading.Event()
+    other = threading.Thread(target=lambda: [log.flush_vms() for _ in iter(stop.is_set, True)])
+    other.start()
+    try:
+        for number in range(1, 200):
+            log.vm(7, f"line {number}")
+            log.flush_vms()
+            assert len(path.read_text().splitlines()) == number
+    finally:
+        stop.set()
+        other.join()
+        log.close()

@@ -90,7 +90,7 @@ def test_done_vms_go_with_all_their_rows(cloud: Cloud) -> None:
     cloud.add(4, VmState.DONE, NOW - 11 * DAY)
     for oid in (1, 2):
         cloud.log.vm(oid, "a line")
-    cloud.log.write_vms(cloud.log.take_vms())
+    cloud.log.flush_vms()
     assert cloud.purge() == 2
     assert cloud.rows("vm_pool") == cloud.rows("vm_text") == [2, 3] and cloud.rows("history", "vid") == [2, 2, 3]
     paths = [cloud.log.vm_path(oid) for oid in (1, 2)]
@@ -132,7 +132,7 @@ def test_samples_go_by_the_hour(cloud: Cloud) -> None:
 def test_nothing_goes_while_nothing_can_be_stored(cloud: Cloud) -> None:
     cloud.add(1, VmState.DONE, NOW - 11 * DAY)
     cloud.log.vm(1, "a line")
-    cloud.log.write_vms(cloud.log.take_vms())
+    cloud.log.flush_vms()
     cloud.store.refuses = "the disk is full"
     cloud.purge()
     path = cloud.log.vm_path(1)

@@ -334,7 +334,7 @@ def pool_monitoring(req: Request, filter_flag: int, seconds: int = -1) -> Body:
 
 
 def _tail_of(req: Request, oid: int, lines: int) -> str:
-    req.core.log.write_vms(req.core.log.take_vms())
+    req.core.log.flush_vms()
     path = req.core.log.vm_path(oid)
     if path is None or not path.is_file():
         return ""
