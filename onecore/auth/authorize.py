@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from onecore.auth import acl
 from onecore.auth.caller import Caller
@@ -12,19 +11,6 @@ BIT = {"USE": 4, "MANAGE": 2, "ADMIN": 1}
 KIND_NAMES = {"vm": "VM", "host": "HOST", "vnet": "NET", "image": "IMAGE", "user": "USER", "template": "TEMPLATE",
               "group": "GROUP", "acl": "ACL", "datastore": "DATASTORE", "cluster": "CLUSTER", "zone": "ZONE",
               "secgroup": "SECGROUP", "vdc": "VDC"}
-
-
-class Owned(Protocol):
-    """An object with owner, group and nine permission bits."""
-
-    @property
-    def oid(self) -> int: ...
-    @property
-    def uid(self) -> int: ...
-    @property
-    def gid(self) -> int: ...
-    @property
-    def perms(self) -> int: ...
 
 
 def may(caller: Caller, right: str, kind: str, obj: object | None, rules: Iterable[acl.Rule]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from onecore.auth.acl import Rule
 from onecore.auth.authorize import may
@@ -19,16 +19,6 @@ from onecore.wire.template import TemplateError, Tree, parse, to_xml
 from onecore.wire.xmlrpc import escape_bytes
 
 MAX_ID = 2**31 - 1
-
-
-class Resource(Protocol):
-    """The fields that records of most kinds have."""
-
-    oid: int
-    uid: int
-    gid: int
-    name: str
-    perms: int
 
 
 BodyOf = Callable[[Core, Any], list[bytes]]

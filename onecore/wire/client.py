@@ -12,10 +12,6 @@ from onecore.wire import xmlrpc
 from onecore.wire.http import Connection
 
 DEFAULT_ENDPOINT = "http://localhost:2633/RPC2"
-ERROR_NAMES = {
-    0x0100: "AUTHENTICATION", 0x0200: "AUTHORIZATION", 0x0400: "NO_EXISTS", 0x0800: "ACTION", 0x1000: "RPC_API",
-    0x2000: "INTERNAL", 0x4000: "ALLOCATE", 0x8000: "LOCKED", 0x10000: "REPLICATION",
-}
 
 
 class ClientError(Exception):

@@ -7,7 +7,7 @@ a repeated key in a vector wins, `]]>` is refused.  What a template *means* is n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from lxml import etree
 
@@ -316,8 +316,3 @@ def to_xml(tree: Tree, root: str = "TEMPLATE") -> str:
             parts.append(f"<{name}>{cdata(value)}</{name}>")
     parts.append(f"</{root}>")
     return "".join(parts)
-
-
-def from_mapping(values: Mapping[str, Value]) -> Tree:
-    """A tree of one instance a name."""
-    return Tree(values.items())

@@ -50,7 +50,6 @@ class Image(Record):
 
 
 BUSY = {S.LOCKED, S.LOCKED_USED, S.LOCKED_USED_PERS}
-IN_USE = {S.USED, S.USED_PERS, S.LOCKED_USED, S.LOCKED_USED_PERS}
 
 
 def _persistent(image: Any) -> bool:
