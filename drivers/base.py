@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -36,11 +38,44 @@ class Cancelled(DriverError):
     """The command was cancelled."""
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A Python program that is sent to a host and runs there from memory, with nothing but the standard library.
+
+    `modules` are the dotted names of ours that it consists of (all below drivers.hand); `entry` is MODULE:FUNCTION,
+    called with the argument and a `Wire` (drivers/hand/wire.py) to the driver.
+    """
+
+    entry: str
+    modules: tuple[str, ...]
+
+
+class Channel(Protocol):
+    """A program at work on a host; documents go both ways."""
+
+    def send(self, document: Doc) -> None:
+        """Queue a document for the program; Temporary when the channel is closed."""
+        ...
+
+    def close(self) -> None:
+        """End the program; it hears the end of its input."""
+        ...
+
+
+Tell = Callable[[int, int], None]
+"""tell(bytes done, bytes in all)."""
+
+
 class Executor(Protocol):
-    """The only way to run a command or touch a file on a host.  Local now; over SSH with the same interface.
+    """The only way to run a command or touch a file on a host: this machine's, or another's over SSH.
 
     Every method raises Temporary on a timeout or a lost host, Permanent when the command fails.
     """
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the host is this machine, the front-end: its files are ours."""
+        ...
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
         """Run argv (never a shell string), return standard output; errors carry the tail of standard error."""
@@ -56,6 +91,33 @@ class Executor(Protocol):
 
     def exists(self, path: str) -> bool:
         """Whether PATH is there."""
+        ...
+
+    def put(self, source: str, target: str, tell: Tell) -> None:
+        """Copy the front-end's file SOURCE to TARGET on the host: sparse, complete and durable when this returns.
+
+        TARGET is written in place (callers give a temporary name); what an earlier copy left there is replaced.
+        """
+        ...
+
+    def get(self, source: str, target: str, tell: Tell) -> None:
+        """Copy the host's file SOURCE to TARGET on the front-end, as put(); compared by SHA-256 on both sides."""
+        ...
+
+    def fence(self, vm_dir: str, order: tuple[int, int, int],
+              wait: Callable[[float], None]) -> AbstractContextManager[None]:
+        """Hold the VM's fence on the host as (epoch, generation, operation); see drivers/fence.py."""
+        ...
+
+    def start(self, program: Program, argument: Doc, hear: Callable[[Doc | None], None]) -> Channel:
+        """Run PROGRAM on the host; HEAR gets each of its documents, and None once when it has ended.
+
+        HEAR is called on a thread of the process and must not block.
+        """
+        ...
+
+    def relay(self, sockets: Sequence[str]) -> str:
+        """A UNIX socket of this machine whose connections reach the first of the host's SOCKETS that is there."""
         ...
 
 
@@ -92,7 +154,11 @@ class Context(Protocol):
         ...
 
     def host(self, host: Doc) -> Executor:
-        """The executor for a host (the front-end itself for datastore work: host {})."""
+        """The executor for a host (the front-end itself for datastore work: host {}), bound to this command."""
+        ...
+
+    def lasting(self, host: Doc) -> Executor:
+        """An executor for what outlives the command; each of its calls ends by its own timeout (60 s if none)."""
         ...
 
     def emit(self, message: News | Sample) -> None:

@@ -111,9 +111,9 @@ class Retention:
 class Monitoring:
     """How hosts and datastores are watched."""
 
-    host_period: int = 20
+    host_period: int = 10
     """Seconds between two samples of a host."""
-    host_silence: int = 60
+    host_silence: int = 30
     """Seconds without a sample until a host is ERROR."""
     datastore_period: int = 60
     """Seconds between two readings of a datastore."""

@@ -42,6 +42,8 @@ class Owed(Record):
     since: int
     files: int
     """1: the VM's directory goes too; 0: the domain only."""
+    fenced: int = 0
+    """1: the host is certainly off until it returns, so that the VM may start elsewhere meanwhile."""
 
     def touches(self) -> tuple[Object, ...]:
         """Shown with the host."""

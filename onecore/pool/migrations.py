@@ -11,7 +11,12 @@ import sqlalchemy as sa
 from onecore.pool import schema
 from onecore.pool.database import Database, DatabaseError, private
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {}
+
+def _fenced(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE owed ADD COLUMN fenced BIGINT NOT NULL DEFAULT 0")
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced}
 """From schema number N to N + 1."""
 
 

@@ -9,6 +9,7 @@ from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.cluster import check_reserved
+from onecore.kinds.host import debts
 from onecore.kinds.host import watch as watching
 from onecore.kinds.host.body import body, record_xml
 from onecore.kinds.host.record import Host, capacity, samples
@@ -76,7 +77,7 @@ def delete(req: Request, host: Host) -> int:
     vms = usage(req.core).by_host.of(host.oid)
     if vms:
         raise BadArgument(f"Can not remove a host with running VMs: {', '.join(map(str, sorted(vms)[:10]))}", host.oid)
-    for owed in watching.debts(req.core, host.oid):  # the administrator says that it is gone for good
+    for owed in debts.debts(req.core, host.oid):  # the administrator says that it is gone for good
         req.tx.delete(owed)
     verbs.remove(req.tx, HOST, host)
     req.tx.after(lambda: watching.unwatch(req.core, host))

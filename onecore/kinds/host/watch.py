@@ -1,17 +1,17 @@
-"""Hosts as monitoring sees them: watches told to the drivers, samples taken in, silence noticed, debts paid."""
+"""Hosts as monitoring sees them: watches told to the drivers, samples taken in, silence noticed."""
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
+from onecore.kinds.host.commands import command, system_datastores
+from onecore.kinds.host.debts import debts, pay
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.states import HOST
 from onecore.kinds.kind import KINDS, inner_xml, lookup, tree_of
 from onecore.kinds.usage import usage
 from onecore.lifecycle.clock import Timer
 from onecore.lifecycle.core import Core
-from onecore.lifecycle.outbox import Owed
 from onecore.pool.series import HOST_FIELDS, VM_FIELDS
 from onecore.pool.store import Actor, Tx
 from onecore.wire.messages import Command, Doc, Result, Sample
@@ -22,29 +22,16 @@ WATCH_AGAIN = 10.0
 """Seconds until a watch that failed is tried again."""
 
 
-def document(host: Host) -> Doc:
-    """The host as drivers see it."""
-    attrs: dict[str, Any] = {}
-    for name, value in tree_of(host.template):
-        attrs.setdefault(name, value)
-    return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad, "attrs": attrs}
-
-
-def _command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:
-    return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), 60.0,
-                   args={"host": document(host), **(args or {})})
-
-
 def watch(core: Core, host: Host, family: str = "") -> None:
     """Tell the drivers to watch HOST (both families, or the one that came up)."""
     if host.state == HostState.OFFLINE:
         return
     samples(core).heard.setdefault(host.oid, core.clock.monotonic())
     if family in ("", "im"):
-        _watch(core, host, "im", _command(core, host, host.im_mad, "watch", {
-            "datastores": [], "period": core.config.monitoring.host_period}))
+        _watch(core, host, "im", command(core, host, host.im_mad, "watch", {
+            "datastores": system_datastores(core, host), "period": core.config.monitoring.host_period}))
     if family in ("", "vm"):
-        _watch(core, host, "vm", _command(core, host, host.vm_mad, "watch"))
+        _watch(core, host, "vm", command(core, host, host.vm_mad, "watch"))
 
 
 def _watch(core: Core, host: Host, family: str, command: Command) -> None:
@@ -71,8 +58,8 @@ def _watch(core: Core, host: Host, family: str, command: Command) -> None:
 
 def unwatch(core: Core, host: Host) -> None:
     """Tell the drivers to leave HOST alone; forget its samples."""
-    core.dispatcher.tell("im", _command(core, host, host.im_mad, "unwatch"))
-    core.dispatcher.tell("vm", _command(core, host, host.vm_mad, "unwatch"))
+    core.dispatcher.tell("im", command(core, host, host.im_mad, "unwatch"))
+    core.dispatcher.tell("vm", command(core, host, host.vm_mad, "unwatch"))
     samples(core).hosts.pop(host.oid, None)
     samples(core).heard.pop(host.oid, None)
     lookup(core, "host").bodies.pop(host.oid, None)
@@ -167,54 +154,3 @@ async def write_series(core: Core) -> None:
         await asyncio.to_thread(core.series.add, "host", hosts)
     if vms:
         await asyncio.to_thread(core.series.add, "vm", vms)
-
-
-def debts(core: Core, hid: int) -> list[Owed]:
-    """What a host owes."""
-    return [owed for owed in core.store.all(Owed) if owed.hid == hid]
-
-
-def pay(core: Core, host: Host) -> None:
-    """Have what a host owes cleaned up; each debt is struck off when its driver confirms."""
-    paying: set[tuple[int, int]] = core.kinds.setdefault("host.paying", set())
-    for owed in debts(core, host.oid):
-        vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
-        if vm is not None and vm.generation > owed.generation:  # started anew since: what is there now is not owed
-            _strike_off(core, owed)
-        elif owed.key() not in paying and (vm is None or not (vm.op or (owed.files and vm.hid >= 0))):
-            paying.add((owed.hid, owed.vid))
-            _pay_steps(core, owed, _steps(core, host, owed))
-
-
-def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
-    base = core.home / "datastores" / str(owed.ds_id)
-    vm = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
-          "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
-          "dir": str(base / str(owed.vid))}
-    steps = [("vm", _command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
-    datastore: Any = core.store.get(KINDS["datastore"].record, owed.ds_id)
-    if owed.files and datastore is not None:
-        where = {"id": owed.ds_id, "base_path": str(base)}
-        steps.append(("tm", _command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
-    return steps
-
-
-def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
-    family, command = steps[0]
-
-    def then(result: Result) -> None:
-        if result.ok and len(steps) > 1:
-            return _pay_steps(core, owed, steps[1:])
-        core.kinds["host.paying"].discard(owed.key())
-        if result.ok:
-            _strike_off(core, owed)
-        else:
-            core.log.warning(f"host {owed.hid} still owes the clean-up of VM {owed.vid}: {result.error}")
-    core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
-
-
-def _strike_off(core: Core, owed: Owed) -> None:
-    with core.store.tx(Actor(method="owed")) as tx:
-        if tx.get(Owed, owed.key()) == owed:
-            tx.delete(owed)
-            tx.log("host", owed.hid, "update", keys=["OWED"])

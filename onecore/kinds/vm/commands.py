@@ -7,8 +7,8 @@ from typing import Any
 
 from onecore.kinds.datastore import Datastore, base_path
 from onecore.kinds.datastore import document as datastore_document
+from onecore.kinds.host.commands import document as host_document
 from onecore.kinds.host.record import Host
-from onecore.kinds.host.watch import document as host_document
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
 from onecore.kinds.vm.record import History, Vm, VmText
@@ -51,6 +51,7 @@ def compose(core: Core, box: Outbox) -> Command | None:
 def document(core: Core, vm: Vm) -> Doc:
     """The VM as drivers see it."""
     text = core.store.get(VmText, vm.oid)
+    datastore = core.store.get(Datastore, vm.ds_id)
     tree = tree_of(text.template) if text else Tree()
     user = tree_of(text.user) if text else Tree()
     context = dict(tree.vector("CONTEXT") or {})
@@ -65,7 +66,8 @@ def document(core: Core, vm: Vm) -> Doc:
     return {
         "id": vm.oid, "name": vm.name, "generation": vm.generation, "deploy_id": vm.deploy_id,
         "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")),
-        "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}",
+        "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}", "tm_mad": datastore.tm_mad if datastore else "",
+        "away": vm.hid < 0,
         "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
         "disks": [_disk(core, d) for d in tree.vectors("DISK")], "nics": tree.vectors("NIC"), "user": dict(user.pairs),
         "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id

@@ -1,0 +1,38 @@
+"""What drivers are told of hosts: the documents of docs/drivers.md, and commands about a host itself."""
+from __future__ import annotations
+
+from typing import Any
+
+from onecore.kinds.cluster import cluster_ids
+from onecore.kinds.host.record import Host
+from onecore.kinds.kind import KINDS, tree_of
+from onecore.lifecycle.core import Core
+from onecore.wire.messages import Command, Doc
+from onecore.wire.states import DatastoreType
+
+
+def document(host: Host) -> Doc:
+    """The host as drivers see it."""
+    attrs: dict[str, Any] = {}
+    for name, value in tree_of(host.template):
+        attrs.setdefault(name, value)
+    return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad, "attrs": attrs}
+
+
+def command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:
+    """A command about HOST itself, in its lane."""
+    return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), 60.0,
+                   args={"host": document(host), **(args or {})})
+
+
+def system_datastores(core: Core, host: Host) -> list[Doc]:
+    """The system datastores that VMs on HOST may be in, each with `shared`."""
+    found: Any = core.store.all(KINDS["datastore"].record)
+    return [{"id": ds.oid, "base_path": str(core.home / "datastores" / str(ds.oid)), "shared": is_shared(ds)}
+            for ds in sorted(found, key=lambda ds: ds.oid)
+            if ds.type == DatastoreType.SYSTEM and host.cid in cluster_ids(ds.clusters)]
+
+
+def is_shared(datastore: Any) -> bool:
+    """Whether every host of a datastore's clusters sees the same files in it."""
+    return tree_of(datastore.template).get("SHARED", "YES").upper() != "NO"
