@@ -35,8 +35,8 @@ class Cloud:
 
     def __init__(self, root: Path, settings: Settings, url: str = "") -> None:
         self.home, self.user_home = root / "home", root / "user"
-        self.home.mkdir(parents=True)
-        self.user_home.mkdir()
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.user_home.mkdir(exist_ok=True)
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}/RPC2"
         given = merged(DEFAULTS, settings, {"database": {"url": url}} if url else {})
