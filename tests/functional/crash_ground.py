@@ -117,12 +117,17 @@ class Traffic:
 
 
 def check_books(cloud: Cloud) -> None:
-    """Leases, capacity, images and guests are exactly what the VMs that are there say."""
+    """Leases, capacity, images and (dummy) guests are exactly what the VMs that are there say."""
+    check_guests(cloud, check_books_but_guests(cloud))
+
+
+def check_books_but_guests(cloud: Cloud) -> list[ElementTree.Element]:
+    """Leases, capacity and images; the VMs."""
     vms = list(ElementTree.fromstring(cloud.client.text("one.vmpool.infoextended", -2, -1, -1, -1)))
     _check_leases(cloud, vms)
     _check_hosts(cloud, vms)
     _check_images(cloud, vms)
-    check_guests(cloud, vms)
+    return vms
 
 
 def _check_leases(cloud: Cloud, vms: list[ElementTree.Element]) -> None:

@@ -70,14 +70,14 @@ class BedCloud(Cloud):
         return image
 
     def start_vm(self, name: str, datastore: int, *disks: Mapping[str, object], host: str = "", script: str = "",
-                 **attributes: object) -> int:
+                 hold: bool = False, **attributes: object) -> int:
         """A VM of the tiny guest (and more DISKS) for onesched to place in DATASTORE, on node HOST if given."""
         wanted = f'ID="{self.hosts[host]}"' if host else ""
         context = {"NETWORK": "YES", "SET_HOSTNAME": "$NAME", **({"START_SCRIPT": script} if script else {})}
         return self.client.number("one.vm.allocate", template(
             {"NAME": name, "CPU": "0.1", "MEMORY": "96", "DISK": [{"IMAGE_ID": self.image}, *disks],
              "NIC": {"NETWORK_ID": self.network}, "CONTEXT": context, "GRAPHICS": {"TYPE": "NONE"},
-             "SCHED_DS_REQUIREMENTS": f'ID="{datastore}"', "SCHED_REQUIREMENTS": wanted, **attributes}), False)
+             "SCHED_DS_REQUIREMENTS": f'ID="{datastore}"', "SCHED_REQUIREMENTS": wanted, **attributes}), hold)
 
     def act(self, vm: int, action: str) -> None:
         """one.vm.action."""
