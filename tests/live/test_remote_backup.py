@@ -55,7 +55,8 @@ def test_backup_three_more_vms_restore(cloud: BedCloud, tmp_path: Path) -> None:
     cloud.start()
     for host in hosts:
         cloud.wait_host(host, "MONITORED", 40)
-    until(30, "the three to be shown as wild", lambda: _wild(cloud) == {f"one-{vm}" for vm in new}, lambda: _wild(cloud))
+    names = {f"one-{vm}" for vm in new}
+    until(30, "the three to be shown as wild", lambda: _wild(cloud) == names, lambda: _wild(cloud))
     assert cloud.guests() == running
     with pytest.raises(ClientError, match="restored"):
         cloud.act(old[0], "terminate-hard")
