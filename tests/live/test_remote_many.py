@@ -52,8 +52,9 @@ def of_all(cloud: BedCloud) -> dict[str, Use]:
 
 def table(title: str, before: dict[str, Use], after: dict[str, Use], seconds: float) -> str:
     """The figures of a stretch of SECONDS, a line each process."""
-    rows = [f"  {name:5} {now.threads:4} threads {now.memory:7.1f} MB {100 * (now.cpu - before[name].cpu) / seconds:6.2f} "
-            "% of a core" for name, now in after.items()]
+    busy = {name: 100 * (now.cpu - before[name].cpu) / seconds for name, now in after.items()}
+    rows = [f"  {name:5} {now.threads:4} threads {now.memory:7.1f} MB {busy[name]:6.2f} % of a core"
+            for name, now in after.items()]
     return "\n".join([f"\n{title}", *rows])
 
 
