@@ -55,7 +55,7 @@ class BedCloud(Cloud):
         self.image = self.add_image("tiny", GUEST / "tiny.qcow2")
 
     def _address(self, last: int) -> str:
-        return f"{self.bed.vm_network}.{last}"
+        return f"{self.bed.plan.guests}.{last}"
 
     def add_image(self, name: str, path: Path, **attributes: object) -> int:
         """An image of a file of the front-end, READY."""
@@ -139,7 +139,7 @@ class BedCloud(Cloud):
 
     def guests(self) -> list[tuple[str, str]]:
         """(node, domain) of everything that runs, straight from the nodes."""
-        return sorted((node.name, domain) for node in self.bed.nodes for domain in node.guests())
+        return sorted((node.name, guest.name) for node in self.bed.nodes if node.alive for guest in node.guests())
 
     def assert_nothing_left(self, *vms: int) -> None:
         """No domain, file, tap or lease of these VMs on any node or on the front-end."""

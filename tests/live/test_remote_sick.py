@@ -16,9 +16,9 @@ from crash_ground import drivers
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 ROUNDS = 3
-SICK: dict[str, tuple[Callable[[Node], None], Callable[[Node], None]]] = {
+SICK: dict[str, tuple[Callable[[Node], object], Callable[[Node], object]]] = {
     "libvirtd stopped": (lambda node: node.stop("libvirtd"), lambda node: node.cont("libvirtd")),
-    "sshd never answers": (lambda node: node.hung_sshd(True), lambda node: node.hung_sshd(False)),
+    "sshd never answers": (lambda node: node.hung_sshd(), lambda node: node.start("sshd")),
 }
 
 
