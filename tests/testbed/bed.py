@@ -25,8 +25,8 @@ from bed_plan import NUMBERS, Plan
 from bed_system import Failed, call, make_bridges
 
 __all__ = ["Bed", "Failed", "Guest", "Node", "missing"]
-TOOLS = ("unshare", "nsenter", "ip", "ping", "mkfs.ext4", "ssh-keygen", "/usr/sbin/sshd", "libvirtd", "virsh",
-         "qemu-system-x86_64", "qemu-img", "genisoimage", "/usr/bin/python3")
+TOOLS = ("unshare", "nsenter", "ip", "ping", "mkfs.ext4", "/usr/bin/ssh", "ssh-keygen", "/usr/sbin/sshd", "libvirtd",
+         "virsh", "qemu-system-x86_64", "qemu-img", "genisoimage", "/usr/bin/python3")
 SHARED = ("0", "1", "2")
 AT_ONCE = 4
 

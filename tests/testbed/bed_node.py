@@ -46,7 +46,7 @@ class Node:
         self.guest_address = f"{plan.guests}.{10 + index}"
         self.hostname = f"node{index}"
         self.directory = plan.directory / self.hostname
-        self.pid = 0
+        self._pid = 0
         self._plan = plan
         self._cable = plan.cables(index)[0][0]
         self._parent: subprocess.Popen[bytes] | None = None
@@ -59,10 +59,16 @@ class Node:
         """Whether its first process runs."""
         return self._parent is not None and self._parent.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its first process as the front-end sees it; 0 when it does not run."""
+        return self._pid if self.alive else 0
+
     def up(self, timeout: float = 60) -> None:
         """Start it, also after a crash; returns when its sshd and libvirtd answer. Nothing to do when it runs."""
         if self.alive:
             return
+        self._pid = 0
         self.wait_gone()
         log = self.directory / "log" / "init.log"
         with log.open("ab") as errors:
@@ -83,8 +89,8 @@ class Node:
     def _bring_up(self, parent: subprocess.Popen[bytes], deadline: float) -> None:
         assert parent.stdin and parent.stdout
         with parent.stdin as orders, parent.stdout as answers:
-            self.pid = int(_line(answers.fileno(), deadline))
-            connect(self._plan, self.index, self.pid)
+            self._pid = int(_line(answers.fileno(), deadline))
+            connect(self._plan, self.index, self._pid)
             orders.write(b"connected\n")
             orders.flush()
             if _line(answers.fileno(), deadline) != "ready":
@@ -92,8 +98,7 @@ class Node:
 
     def wait_gone(self, timeout: float = 20) -> None:
         """Wait until nothing of a crashed node is left but its disk: two mounts of that would spoil it."""
-        for end, *_ in self._plan.cables(self.index):
-            remove_link(end)
+        self._unplug()
         until(lambda: not loops(self.directory), timeout, f"the release of the disk of {self.hostname}")
 
     def run(self, *argv: str, timeout: float = 30, check: bool = True) -> str:
@@ -108,13 +113,14 @@ class Node:
 
     def crash(self) -> None:
         """Kill its first process: everything in it dies at once, its network cards vanish."""
-        if self._parent:
-            if self.pid and namespace(self.pid) not in ("", namespace(os.getpid())):
-                kill(self.pid)
-            else:
-                self._parent.kill()
+        if self._parent and self.alive:
+            kill(self._pid or self._parent.pid)
             self._parent.wait(20)
-            self.pid = 0
+        self._unplug()
+
+    def _unplug(self) -> None:
+        for end, *_ in self._plan.cables(self.index):
+            remove_link(end)
 
     def start(self, daemon: str) -> None:
         """Start sshd or libvirtd again after it was killed; for sshd this also ends `hung_sshd`."""

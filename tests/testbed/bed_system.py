@@ -22,12 +22,20 @@ def call(*argv: str, timeout: float = 30, check: bool = True, given: str = "") -
     try:
         out, err = process.communicate(given, timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _end(process)
         raise Failed(f"{' '.join(argv)}: not done within {timeout} s") from None
     if check and process.returncode:
         raise Failed(f"{' '.join(argv)}: {(err or out).strip() or f'exit status {process.returncode}'}")
     return out.rstrip("\n")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a command with its children; what it left in the background may hold its pipes open for ever."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
 
 
 def until(true: Callable[[], object], timeout: float, what: str) -> None:

@@ -1,4 +1,4 @@
-"""A server on the SSH port that takes every connection and never says a word: deaf.py ADDRESS (goes to the background)."""
+"""A server on the SSH port that takes every connection and never says a word: deaf.py ADDRESS, in the background."""
 import os
 import socket
 import sys

@@ -49,10 +49,15 @@ mount_kernel() {
 }
 
 make_devices() { # no /dev/kvm: guests are emulated; no loop devices: they would outlive the host
-    local dev=$root/dev line name
-    for line in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
-        mknod -m 666 "$dev/${line%% *}" c ${line#* }
-    done
+    local dev=$root/dev name major minor
+    while read -r name major minor; do mknod -m 666 "$dev/$name" c "$major" "$minor"; done << END
+null 1 3
+zero 1 5
+full 1 7
+random 1 8
+urandom 1 9
+tty 5 0
+END
     mkdir -p "$dev/pts" "$dev/shm" "$dev/net"
     mknod -m 666 "$dev/net/tun" c 10 200
     mknod -m 666 "$dev/fuse" c 10 229
