@@ -21,6 +21,7 @@ install_everything() {
     check_distribution
     # shellcheck disable=SC2046
     install_packages $(kvm_packages) postgresql || say "going on with what is there"
+    install_testbed || say "going on without a test-bed"
     local extras=test,postgresql
     if pkg-config --exists libvirt 2> /dev/null; then extras+=,kvm; else skip "kvm driver" "libvirt-dev is not installed"; fi
     make_venv "$extras"

@@ -13,6 +13,7 @@ has_systemd() { [ -d /run/systemd/system ]; }
 packages_python="python3 python3-venv"
 packages_image="busybox-static cpio kmod dosfstools mtools syslinux fdisk e2fsprogs zstd xz-utils"
 packages_kvm="qemu-system-x86 qemu-utils libvirt-clients genisoimage iproute2 iputils-ping gcc python3-dev libvirt-dev pkg-config"
+packages_testbed="openssh-server openssh-client iproute2 iputils-ping e2fsprogs util-linux"
 
 kvm_packages() { # what running real guests needs; a machine with systemd gets libvirt as a service
     echo "$packages_python $packages_kvm $packages_image"
@@ -48,6 +49,24 @@ install_packages() { # install what is missing of the packages named; without ro
 }
 
 apt_install() { DEBIAN_FRONTEND=noninteractive quietly apt-get -q install -y --no-install-recommends "$@"; }
+
+install_testbed() { # what hosts of the test-bed run; this machine gets no SSH service that it did not have
+    local new
+    new=$(missing_packages openssh-server)
+    # shellcheck disable=SC2086
+    without_services install_packages $packages_testbed || return
+    if [ -n "$new" ] && has_systemd; then quietly systemctl disable ssh.service; fi
+}
+
+without_services() ( # run a command while no package may start a service
+    policy=/usr/sbin/policy-rc.d
+    if is_root && [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' > $policy
+        chmod 755 $policy
+    fi
+    "$@"
+)
 
 quietly() { # run a command; its output is shown only when it fails
     local log status=0
