@@ -178,8 +178,7 @@ class Dispatcher:
 
     def ask(self, family: str, command: Command, then: Callable[[Result], None]) -> None:
         """Send COMMAND (op and attempt are filled in); THEN gets its result, or a failure when the driver goes away."""
-        self._last_ask -= 1
-        op = self._last_ask
+        op = -self.new_op()  # its size is what fences on hosts compare: later than all operations given so far
         command = replace(command, op=op, attempt=1, epoch=self.epoch)
         flight = _Flight(command, family)
         self._asked[op] = then
