@@ -13,7 +13,7 @@ from drivers.base import Action, Permanent
 
 GROUP = "onecore.drivers"
 FAMILIES = ("vm", "tm", "im")
-"""The families that are processes; `net` runs inside `vm`, `ds` inside `tm`."""
+"""The families that are processes; `net` runs inside `vm`, `ds` inside `tm`, `fence` inside `im`."""
 DATASTORE_ACTIONS = frozenset({"register", "mkfs", "clone", "remove", "stat", "monitor"})
 BUILT_IN = {
     "vm/kvm": "drivers.vm.kvm",
@@ -26,12 +26,16 @@ BUILT_IN = {
     "im/dummy": "drivers.dummy.im",
     "net/bridge": "drivers.net.bridge",
     "net/dummy": "drivers.dummy.net",
+    "fence/ipmi": "drivers.fencing.ipmi",
+    "fence/script": "drivers.fencing.script",
+    "fence/lease": "drivers.fencing.lease",
+    "fence/dummy": "drivers.fencing.dummy",
 }
 
 
 @lru_cache
 def find(family: str, name: str) -> dict[str, Action]:
-    """The actions of driver NAME in FAMILY (vm, tm, ds, im, net) by name; Permanent when there is none."""
+    """The actions of driver NAME in FAMILY (vm, tm, ds, im, net, fence) by name; Permanent when there is none."""
     module = _module(f"{family}/{name}")
     if module is None:
         raise Permanent(f"there is no {family} driver {name!r}; known: {', '.join(known(family)) or 'none'}")
@@ -45,9 +49,13 @@ def find(family: str, name: str) -> dict[str, Action]:
 def resolve(process: str, name: str, verb: str) -> Action:
     """The function for action VERB of driver NAME in the process of family PROCESS; Permanent when there is none.
 
-    The `tm` process gets datastore commands too, with the name of the datastore driver.
+    The `tm` process gets datastore commands too, with the name of the datastore driver, and `im` those to fence a host.
     """
-    family = "ds" if process == "tm" and verb in DATASTORE_ACTIONS else process
+    family = process
+    if process == "tm" and verb in DATASTORE_ACTIONS:
+        family = "ds"
+    elif process == "im" and verb == "fence":
+        family = "fence"
     made = find(family, name).get(verb)
     if made is None:
         raise Permanent(f"the {family} driver {name!r} has no action {verb!r}")

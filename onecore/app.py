@@ -15,7 +15,7 @@ from onecore.kinds import KINDS, retention, usage
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
 from onecore.kinds.fixed import AclRule
-from onecore.kinds.host import watch
+from onecore.kinds.host import ha, watch
 from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
@@ -131,7 +131,7 @@ def _wire(core: Core) -> None:
     dispatcher.take = {"vm": lambda tx, box, result: _vm_result(tx, core, box, result),
                        "image": lambda tx, box, result: image_work.take(tx, core, box, result)}
     dispatcher.on_sample = lambda sample: watch.take(core, sample)
-    dispatcher.on_news = lambda told: news.take_news(core, told)
+    dispatcher.on_news = lambda told: None if ha.expects(core, told) else news.take_news(core, told)
     dispatcher.on_up.append(lambda family: watch.driver_up(core, family))
     dispatcher.on_up.append(lambda family: monitor_all(core) if family == "tm" else None)
     core.kinds["vm.observe"] = lambda tx, oid, event: news.observe(tx, core, oid, event)
@@ -180,6 +180,7 @@ def keep_going(core: Core) -> None:
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
     clock.every(5.0, lambda: watch.check_silence(core))
+    clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
     clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.flush_vms)))

@@ -120,6 +120,22 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
+class Ha:
+    """When the VMs of a host that is gone start elsewhere (docs/ha.md)."""
+
+    after: int = 0
+    """Seconds that a host must be in ERROR before it is fenced; 0: never."""
+    fence: str = ""
+    """The fence driver of hosts that name none with FENCE_MAD: ipmi, script, lease; empty: those are not fenced."""
+    timeout: int = 60
+    """Seconds that one try to fence a host may take without progress."""
+    retry: int = 60
+    """Seconds between two tries."""
+    most_hosts: int = 2
+    """With more hosts than this in ERROR at once, or more than half of a cluster, none is fenced."""
+
+
+@dataclass(frozen=True)
 class Defaults:
     """What objects get when their template does not say."""
 
@@ -148,6 +164,7 @@ class Config:
     deadlines: Deadlines = Deadlines()
     retention: Retention = Retention()
     monitoring: Monitoring = Monitoring()
+    ha: Ha = Ha()
     defaults: Defaults = Defaults()
     drivers: Mapping[str, Any] = field(default_factory=dict)
 
@@ -156,7 +173,8 @@ _LARGEST = 2**31 - 1
 BOUNDS = {
     "server.port": (1, 65535), "server.max_request_mb": (1, 1024), "server.large_answers": (1, 1000),
     "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (32, 1 << 22), "deadlines": (1, _LARGEST),
-    "monitoring": (1, _LARGEST), "defaults.vnc_base_port": (1, 65000)}
+    "monitoring": (1, _LARGEST), "ha.timeout": (1, 86400), "ha.retry": (1, _LARGEST), "ha.most_hosts": (1, _LARGEST),
+    "defaults.vnc_base_port": (1, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 FORMS = {
     "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),

@@ -37,6 +37,8 @@ ACTIONS = {
     "unresched": Action("Take that mark away."),
 }
 
+FORCE = "warning: a VM that still runs on its old host now writes to its disks from two hosts"
+
 
 def action(name: str, kind: Kind) -> click.Command:
     """The command NAME, one of ACTIONS."""
@@ -54,14 +56,24 @@ def deploy(kind: Kind) -> click.Command:
     """The command `deploy`."""
 
     def run(
-        session: Session, kind: Kind, ids: str, host: str, datastore: str | None, enforce: bool, file: str | None
+        session: Session,
+        kind: Kind,
+        ids: str,
+        host: str,
+        datastore: str | None,
+        enforce: bool,
+        file: str | None,
+        force: bool,
     ) -> int:
         """Start VMs on a host, in a system datastore if one is named."""
+        if force:
+            session.fail(FORCE)
         hid = id_of(session, kind_of("host"), host)
         ds = -1 if datastore is None else id_of(session, kind_of("datastore"), datastore)
         extra = read(file) if file else ""
+        rest = (extra, True) if force else (extra,)
         return each(
-            session, kind, ids, lambda oid: session.call("one.vm.deploy", oid, hid, enforce, ds, extra), "deploying"
+            session, kind, ids, lambda oid: session.call("one.vm.deploy", oid, hid, enforce, ds, *rest), "deploying"
         )
 
     return command(
@@ -73,6 +85,7 @@ def deploy(kind: Kind) -> click.Command:
         object_argument(kind_of("datastore"), "datastore", required=False),
         click.Option(["-e", "--enforce"], is_flag=True, help="Only if the host has room."),
         click.Option(["--file"], metavar="FILE", help="Template with NIC_IDs for networks chosen automatically."),
+        click.Option(["--force"], is_flag=True, help="Even if a host that is away may run them (administrators)."),
     )
 
 

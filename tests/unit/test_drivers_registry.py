@@ -9,17 +9,18 @@ from drivers.base import Permanent
 from drivers.registry import BUILT_IN, find, known, resolve
 
 
-@pytest.mark.parametrize("family", ["vm", "tm", "ds", "im", "net"])
+@pytest.mark.parametrize("family", ["vm", "tm", "ds", "im", "net", "fence"])
 def test_every_family_has_a_dummy_with_the_actions_of_the_contract(family: str) -> None:
     expected = {
         "vm": "deploy shutdown destroy reboot reset save restore state cleanup watch unwatch",
         "tm": "prolog epilog epilog_stop prolog_resume delete", "ds": "register mkfs clone remove stat monitor",
-        "im": "watch unwatch probe", "net": "pre post clean"}
+        "im": "watch unwatch probe", "net": "pre post clean", "fence": "fence"}
     assert set(expected[family].split()) == set(find(family, "dummy"))
 
 
-def test_the_transfer_process_finds_datastore_actions() -> None:
+def test_processes_find_the_actions_of_the_families_inside_them() -> None:
     assert resolve("tm", "dummy", "register") is find("ds", "dummy")["register"]
+    assert resolve("im", "dummy", "fence") is find("fence", "dummy")["fence"]
     assert resolve("tm", "dummy", "prolog") is find("tm", "dummy")["prolog"]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from onecore.kinds.host.commands import command
+from onecore.kinds.host.commands import command, is_shared
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Actor
 from onecore.wire.messages import Command, Doc, Result
+from onecore.wire.states import HostState, Lcm, VmState
+
+MOST_SHOWN, LONGEST = 10, 500
+"""Debts that a host's ERROR names, and how long the reason in it may be."""
 
 
 def debts(core: Core, hid: int) -> list[Owed]:
@@ -18,16 +22,38 @@ def debts(core: Core, hid: int) -> list[Owed]:
     return [owed for owed in core.store.all(Owed) if owed.hid == hid]
 
 
+def describe(core: Core, host: Host) -> list[str]:
+    """What a host owes, in words, one debt each."""
+    return [f"the end of VM {owed.vid} of generation {owed.generation}" + (" with its files" if owed.files else "")
+            for owed in sorted(debts(core, host.oid), key=lambda owed: owed.vid)]
+
+
 def pay(core: Core, host: Host) -> None:
     """Have what a host owes cleaned up; each debt is struck off when its driver confirms."""
-    paying: set[tuple[int, int]] = core.kinds.setdefault("host.paying", set())
+    paying: set[Any] = core.kinds.setdefault("host.paying", set())
     for owed in debts(core, host.oid):
         vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
-        if vm is not None and vm.hid == host.oid and vm.generation > owed.generation:  # what is there now is not owed
+        here = vm is not None and vm.hid == host.oid
+        if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
             _strike_off(core, owed)
-        elif owed.key() not in paying and (vm is None or not (vm.op or (owed.files and vm.hid >= 0))):
-            paying.add((owed.hid, owed.vid))
+        elif owed.key() not in paying and not (here and vm.op):
+            paying.add(owed.key())
             _pay_steps(core, owed, _steps(core, host, owed))
+
+
+def _lives(vm: Any) -> bool:
+    return bool(vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING, Lcm.UNKNOWN))
+
+
+def _has_files(core: Core, owed: Owed, datastore: Any) -> bool:
+    """Whether the VM's directory goes too: not if the VM's disks are in it by now."""
+    if not owed.files or datastore is None:
+        return False
+    vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
+    if vm is None or vm.ds_id != owed.ds_id:
+        return True
+    elsewhere = vm.hid >= 0 or bool(vm.came)
+    return bool(vm.hid != owed.hid and not (is_shared(datastore) and elsewhere))
 
 
 def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
@@ -36,14 +62,15 @@ def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
     vm: Doc = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
           "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
           "dir": str(base / str(owed.vid)), "tm_mad": datastore.tm_mad if datastore else "", "away": False}
-    steps = [("vm", command(core, host, host.vm_mad, "cleanup", {"vm": vm}))]
-    if owed.files and datastore is not None:
+    steps = [("vm", command(core, host, host.vm_mad, "cleanup", {"vm": vm, "owed": True}))]
+    if _has_files(core, owed, datastore):
         where = {"id": owed.ds_id, "base_path": str(base)}
         steps.append(("tm", command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
     return steps
 
 
 def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
+    """One step after the other, each ordered (drivers/fence.py) between the owed generation and the next."""
     family, command = steps[0]
 
     def then(result: Result) -> None:
@@ -53,8 +80,8 @@ def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None
         if result.ok:
             _strike_off(core, owed)
         else:
-            core.log.warning(f"host {owed.hid} still owes the clean-up of VM {owed.vid}: {result.error}")
-    core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
+            _note(core, owed.hid, f"VM {owed.vid}: {result.error}")
+    core.dispatcher.ask(family, replace(command, generation=owed.generation + 1), then)
 
 
 def _strike_off(core: Core, owed: Owed) -> None:
@@ -62,3 +89,17 @@ def _strike_off(core: Core, owed: Owed) -> None:
         if tx.get(Owed, owed.key()) == owed:
             tx.delete(owed)
             tx.log("host", owed.hid, "update", keys=["OWED"])
+
+
+def _note(core: Core, hid: int, why: str) -> None:
+    """What a host owes and why it did not pay: in the log and, while that keeps it from being ON, in its ERROR."""
+    host = core.store.get(Host, hid)
+    if host is None:
+        return
+    core.log.warning(f"host {hid} ({host.name}) still owes a clean-up: {why}")
+    owes = describe(core, host)
+    text = f"owes {', '.join(owes[:MOST_SHOWN])}{' …' if len(owes) > MOST_SHOWN else ''}; {why[:LONGEST]}"
+    if host.state in (HostState.ERROR, HostState.INIT) and text != host.error:
+        with core.store.tx(Actor(method="owed")) as tx:
+            tx.put(replace(host, error=text))
+            tx.log("host", hid, "update", keys=["ERROR"])

@@ -173,6 +173,13 @@ def owe_files(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return vm
 
 
+def owe_fenced(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The guest ended with its host, which ends it again when it returns; the directory is where its disks are."""
+    tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), 0, fenced=1))
+    tx.log("host", vm.hid, "update", keys=["OWED"])
+    return vm
+
+
 def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
     if vm.hid >= 0:
         before = tx.get(Owed, (vm.hid, vm.oid))

@@ -9,7 +9,7 @@ from typing import Any
 
 from onecore.api import Body, Request, method
 from onecore.auth.authorize import authorize
-from onecore.errors import BadArgument, NotAllocated, WrongState
+from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host, capacity
@@ -82,8 +82,12 @@ def action(req: Request, vm: Vm, action: str) -> int:
 
 
 @method("one.vm.deploy", right="ADMIN", on="vm")
-def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "") -> int:
-    """Start the VM on a host; with ENFORCE only if there is room.  DS_ID -1: the VM's, or one of the host's cluster."""
+def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "",
+           force: bool = False) -> int:
+    """Start the VM on a host; with ENFORCE only if there is room.  DS_ID -1: the VM's, or one of the host's cluster.
+
+    FORCE (administrators): even if another host, which owes the VM's end, may still run it.
+    """
     host: Host = verbs.existing("host", req.core, host_id)
     authorize(req.caller, "MANAGE", "host", host, rules(req.core))
     if host.state not in (HostState.MONITORED, HostState.DISABLED):
@@ -92,9 +96,7 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
     datastore = _system_datastore(req, vm, host, ds_id)
     if enforce:
         _check_room(req.core, vm, host)
-    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and o.hid != host.oid]
-    if owing:
-        raise WrongState(f"VM {vm.oid} may still run on host {owing[0].hid}, which owes its clean-up", vm.oid)
+    _check_owed(req, vm, host, force)
     info: dict[str, Any] = {"host": host, "datastore": datastore}
     if extra_template.strip():
         with changing():
@@ -105,6 +107,23 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
         info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).without(["SCHED_MESSAGE"])))
     fire(req.tx, req.core, vm, "deploy", **info)
     return vm.oid
+
+
+def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
+    """Raise WrongState if an older copy may run elsewhere, unless its host is fenced or FORCE says that it is off."""
+    if force and not req.caller.admin:
+        raise Forbidden("Only administrators deploy with force.", vm.oid)
+    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and o.hid != host.oid and not o.fenced]
+    if not owing:
+        return
+    old = req.core.store.get(Host, owing[0].hid)
+    where = f"host {owing[0].hid}" + (f" ({old.name})" if old else "")
+    if not force:
+        raise WrongState(f"VM {vm.oid} may still run on {where}, which owes its clean-up; an administrator who is sure "
+                         "that it does not may deploy it with force", vm.oid)
+    text = f"deployed with force by user {req.caller.uid} although {where} owes its clean-up"
+    req.core.log.warning(f"VM {vm.oid} is {text}", req.rid)
+    req.core.log.vm(vm.oid, text, req.rid, "warning")
 
 
 def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore:

@@ -221,10 +221,14 @@ ROWS += [
     row(LIVE,                  "seen_poweroff",   S.POWEROFF,           do.halts, do.stay_ends),
     row(LIVE,                  "seen_suspended",  S.SUSPENDED,          do.halts, do.stay_ends),
     row(S.RUNNING,             "seen_lost",       S.UNKNOWN),
-    row(S.UNKNOWN,             "seen_running",    S.RUNNING),
+    row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error),
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
     row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
+
+    # its host is in ERROR: nothing runs there any more and it may start elsewhere, or why it may not
+    row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, do.owe_fenced, do.came_undeployed, do.leave_host),
+    row(LIVE,                  "stranded",        None,                 do.note_error, keeps_op=True),
 ]
 _SEEN = ("seen_poweroff", "seen_suspended", "seen_lost", "seen_running")
 _KNOWN = {(s, r.event) for r in ROWS for s in r.sources}
