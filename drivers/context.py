@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 from drivers.base import Cancelled, Executor, Temporary
 from drivers.journal import Journal
 from drivers.local import LocalExecutor
+from drivers.ssh.settings import is_here
 from drivers.token import Token
 from onecore.wire.messages import Command, Doc, Log, Message, News, Progress, Sample
 
 T = TypeVar("T")
 _QUIET = 1.0
+_MINUTE = 60.0
 
 
 class Kept:
@@ -68,7 +70,7 @@ class Running:
         self._around = around
         self._command = command
         self._token = token
-        self._executor: LocalExecutor | None = None
+        self._executors: dict[str, Executor] = {}
         self._told = ("", 0.0)
         token.deadline = min(token.deadline, around.now() + command.timeout)
 
@@ -109,10 +111,25 @@ class Running:
         self._around.emit(Log(level, text, oid if kind == "vm" else -1, self.rid))
 
     def host(self, host: Doc) -> Executor:
-        """This machine, whatever the host: one executor a command, so that its fence sees all its children."""
-        if self._executor is None:
-            self._executor = LocalExecutor(self._token, lambda: self.deadline - self.now())
-        return self._executor
+        """The host's executor: one a command, so that its fence sees all its children."""
+        name = "" if is_here(host) else host["name"]
+        if name not in self._executors:
+            self._executors[name] = self._reach(host, self._token, lambda: self.deadline - self.now(), None)
+        return self._executors[name]
+
+    def lasting(self, host: Doc) -> Executor:
+        """The host's executor, bound to no command: each call has a minute if it does not say otherwise."""
+        return self._reach(host, Token(), None, _MINUTE)
+
+    def _reach(self, host: Doc, token: Token, left: Callable[[], float] | None, default: float | None) -> Executor:
+        if is_here(host):
+            return LocalExecutor(token, left, default)
+        from drivers.ssh.executor import SshExecutor  # not loaded where all hosts are this machine
+        from drivers.ssh.hosts import Hosts
+        around = self._around
+        hosts = self.keep("ssh", lambda: Hosts(around.home, around.settings.get("ssh"), around.now,
+                                               lambda level, text: around.journal.line(level, "", text)))
+        return SshExecutor(hosts, host, token, left, default)
 
     def keep(self, key: str, make: Callable[[], T]) -> T:
         """The process's object under KEY."""

@@ -46,7 +46,7 @@ class Ground:
 
     def vm_args(self, vm: dict[str, Any], op: int = 0) -> dict[str, Any]:
         """Arguments of a tm action."""
-        return {"host": {"id": 0, "name": "here"}, "vm": vm, "datastore": {"id": 0}, "_": self.run(op)}
+        return {"host": {"id": 0, "name": "localhost"}, "vm": vm, "datastore": {"id": 0}, "_": self.run(op)}
 
     def datastore(self, **attrs: str) -> dict[str, Any]:
         """Datastore 1."""

@@ -12,7 +12,8 @@ import pytest
 
 from drivers.base import Cancelled, DriverError, Permanent, Temporary
 from drivers.context import Running, Surroundings
-from drivers.fence import fence, fenced, lock_path, read_claim
+from drivers.fence import fence, fenced
+from drivers.hand.fence import lock_path, read_claim
 from drivers.journal import Journal
 from drivers.token import Token
 from onecore.wire.messages import Command

@@ -1,0 +1,187 @@
+"""The fence around a VM's mutating work on this host: a newer operation ends an older one, an older one is refused.
+
+Beside the VM's datastore lies `.locks/vm-ID`, a record of the newest operation, and `.locks/vm-ID.work`, locked while
+one is at work.  Children of an operation carry its mark in their environment, so that a driver's orphans are found
+too, and a process number that was used again is never mistaken for one of them.
+"""
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import select
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from drivers.hand.failure import Failure, os_failures
+
+MARK = "ONECORE_FENCE"
+_RECORD = 1024
+_DIE = 5.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who works on the VM: the operation's order, its mark, and the marks of unfinished ones that it ends."""
+
+    epoch: int = 0
+    generation: int = 0
+    op: int = 0
+    mark: str = ""
+    done: bool = True
+    before: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What is compared to tell the newer operation."""
+        return self.epoch, self.generation, self.op
+
+
+class Fence:
+    """One operation's claim on the VM in a directory, and the lock while it is at work."""
+
+    def __init__(self, vm_dir: str, order: Sequence[int]) -> None:
+        """Enter the claim; a Failure when a newer one stands there."""
+        epoch, generation, op = order
+        with os_failures(vm_dir):
+            self.path = lock_path(vm_dir)
+            self._claim = _claim(self.path, Claim(epoch, generation, op, secrets.token_hex(8), done=False))
+            self._work = os.open(f"{self.path}.work", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._held = False
+
+    @property
+    def mark(self) -> str:
+        """What the children of this operation carry in their environment as MARK."""
+        return self._claim.mark
+
+    def take(self) -> bool:
+        """Whether the lock is ours now; whoever holds it is older, so what it started is ended."""
+        try:
+            fcntl.flock(self._work, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            end_all(self._claim.before)
+            return False
+        self._held = True
+        self.check()
+        end_all(self._claim.before)
+        return True
+
+    def check(self) -> None:
+        """A Failure when a newer operation has come."""
+        check(self.path, self.mark)
+
+    def release(self) -> None:
+        """Give the lock back; a claim that never had it stays, for what it may have left."""
+        try:
+            if self._held:
+                _finish(self.path, self._claim)
+        finally:
+            os.close(self._work)
+
+
+def check(path: str | Path, mark: str) -> None:
+    """A Failure when the record at PATH is not of MARK's operation any more."""
+    now = read_claim(Path(path))
+    if now.mark != mark:
+        raise _superseded(now)
+
+
+def lock_path(vm_dir: str) -> Path:
+    """Where the record for the VM in VM_DIR (`…/datastores/DS/ID`) lies; its directory is made."""
+    directory = Path(vm_dir)
+    locks = directory.parent.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return locks / f"vm-{directory.name}"
+
+
+def read_claim(path: Path) -> Claim:
+    """The record; an empty or torn one counts as none."""
+    try:
+        data = json.loads(path.read_bytes())
+        return Claim(**{**data, "before": tuple(data["before"])})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Claim()
+
+
+def end_all(marks: Sequence[str]) -> None:
+    """Kill every process that carries one of MARKS, and wait a little for its end."""
+    wanted = [f"{MARK}={mark}".encode() for mark in marks]
+    for entry in os.listdir("/proc") if wanted else ():
+        if entry.isdigit() and int(entry) != os.getpid() and _carries(int(entry), wanted):
+            _kill(int(entry), wanted)
+
+
+def _claim(path: Path, mine: Claim) -> Claim:
+    """Enter MINE as the newest operation, unless a newer one stands there."""
+    with _record_lock(path) as fd:
+        old = read_claim(path)
+        if old.order > mine.order:
+            raise _superseded(old)
+        unfinished = () if old.done else (*old.before, old.mark)
+        mine = replace(mine, before=unfinished[-8:])
+        _store(fd, mine)
+    return mine
+
+
+def _finish(path: Path, mine: Claim) -> None:
+    with _record_lock(path) as fd:
+        if read_claim(path).mark == mine.mark:
+            _store(fd, replace(mine, done=True, before=()))
+
+
+def _superseded(by: Claim) -> Failure:
+    return Failure(f"superseded by operation {by.op} (epoch {by.epoch}, generation {by.generation})")
+
+
+@contextmanager
+def _record_lock(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _store(fd: int, claim: Claim) -> None:
+    """One write of one size: a killed driver leaves the old record or the new one."""
+    os.pwrite(fd, json.dumps(asdict(claim)).encode().ljust(_RECORD), 0)
+
+
+def _carries(pid: int, wanted: list[bytes]) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return any(entry in wanted for entry in file.read().split(b"\0"))
+    except OSError:
+        return False
+
+
+def _kill(pid: int, wanted: list[bytes]) -> None:
+    """Kill PID through a handle, looked at again once the handle is held: no other process can be hit."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            _kill_by_number(pid)
+        return
+    try:
+        if _carries(pid, wanted):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], _DIE)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _kill_by_number(pid: int) -> None:
+    """Kernels before 5.3 have no handles."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
