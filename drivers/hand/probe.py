@@ -1,7 +1,7 @@
 """The probe: a program that says every period how its host is, and nothing else; one virsh process a sample.
 
-Each document has `time` (the host's clock when it was sent) and either `error` or `host`, `vms`, `datastores`; `running`
-tells one start of the host from another.
+Each document has `time` (the host's clock when it was sent) and either `error` or `host`, `vms`, `datastores` and
+`running`, which tells one start of the host from another.
 """
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from drivers.hand.probe_virsh import Answers, Virsh
@@ -46,7 +46,7 @@ class Guests:
 
     def __init__(self, virsh: Virsh) -> None:
         self._virsh = virsh
-        self._known: dict[tuple[str, str], Optional[Identity]] = {}
+        self._known: dict[tuple[str, str], Identity | None] = {}
         self._used = CpuUse()
 
     def take(self, answers: Answers, end: float) -> list[Doc]:
@@ -54,7 +54,7 @@ class Guests:
         stats, rows = counters(answers.texts[0]), domains(answers.texts[1])
         there = {(row.name, row.run) for row in rows if row.name in stats}
         percent = self._used.percent({key: stats[key[0]] for key in there}, time.monotonic())
-        anew = {key for key in there if key not in percent}
+        anew = {key for key in there if key not in percent or key not in self._known}
         self._learn(there, anew, end)
         return [sample(name, self._known[name, run], stats[name], percent.get((name, run), 0.0))
                 for name, run in sorted(there) if (name, run) in self._known]
@@ -79,7 +79,8 @@ class CpuUse:
         """Percent of a core by (name, run), without what is new: no time before, or one that went back."""
         times = {key: (now, int(each.get("cpu.time", 0))) for key, each in stats.items()}
         before, self._before = self._before, times
-        return {key: _percent(before[key], at) for key, at in times.items() if key in before and before[key][1] <= at[1]}
+        return {key: _percent(before[key], at) for key, at in times.items()
+                if key in before and before[key][1] <= at[1]}
 
 
 def _percent(before: tuple[float, int], now: tuple[float, int]) -> float:
@@ -106,7 +107,7 @@ def domains(listed: str) -> list[Domain]:
     return [Domain(row[1].strip("-"), row[2], STATES[row[3]]) for row in rows if row]
 
 
-def identity(xml: str) -> Optional[Identity]:
+def identity(xml: str) -> Identity | None:
     """Which VM a domain's XML says that it is; None for one that is not ours."""
     try:
         found = ElementTree.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm")
@@ -115,7 +116,7 @@ def identity(xml: str) -> Optional[Identity]:
         return None
 
 
-def sample(name: str, who: Optional[Identity], stats: Counters, cpu: float) -> Doc:
+def sample(name: str, who: Identity | None, stats: Counters, cpu: float) -> Doc:
     """What the core gets of one domain; id -1 and its name for one that is not ours."""
     vm, generation = who or (-1, -1)
     return {"id": vm, "generation": generation, "deploy_id": name,

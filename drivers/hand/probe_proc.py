@@ -5,7 +5,7 @@ import os
 import platform
 from collections.abc import Collection
 from contextlib import suppress
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from drivers.hand.failure import os_failures
 from drivers.hand.wire import Doc
@@ -32,7 +32,7 @@ class Machine:
         with suppress(OSError, ValueError), open(_SPEED) as file:
             speed = str(int(file.read()) // 1000)
         self._attributes = {"MODELNAME": model, "CPUSPEED": speed}
-        self._before: Optional[CpuTime] = None
+        self._before: CpuTime | None = None
 
     def take(self) -> Doc:
         """Capacity and use now: percent of a core since the sample before, KB, bytes."""
@@ -59,7 +59,7 @@ def cpu_time(stat: str) -> CpuTime:
     return CpuTime(sum(ticks), sum(ticks) - ticks[3] - ticks[4], len(rows) - 1)
 
 
-def used_cpu(now: CpuTime, before: Optional[CpuTime]) -> int:
+def used_cpu(now: CpuTime, before: CpuTime | None) -> int:
     """Percent of a core used since BEFORE, or since the host started."""
     total = now.total - (before.total if before else 0)
     used = now.used - (before.used if before else 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Optional
 
 from drivers.hand.wire import Doc
 
@@ -14,7 +13,7 @@ class Spaces:
 
     def __init__(self, datastores: Sequence[Doc]) -> None:
         self._datastores = datastores
-        self._look: Optional[_Look] = None
+        self._look: _Look | None = None
 
     def take(self, seconds: float) -> list[Doc]:
         """Capacity of those that answer within SECONDS; nobody looks again while a look hangs."""

@@ -50,7 +50,7 @@ class Virsh:
         return Answers(texts, complaints)
 
     def _ask(self, questions: Sequence[str], end: float) -> Answers:
-        mark = f"--{secrets.token_hex(8)}--"
+        mark = f"@{secrets.token_hex(8)}@"
         script = "; ".join(f"{question}; echo {mark}" for question in questions)
         began = time.monotonic()
         done = commands.run(["virsh", "-q", "-c", self._uri, script], b"", {}, self._token, max(0.1, end - began))
