@@ -10,11 +10,11 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.local import LocalExecutor
-from drivers.vm.connection import settings
 from onecore.wire.messages import Doc
 
 DEVICE = "/dev/kvm"
@@ -33,15 +33,28 @@ _CODE = bytes.fromhex(
 
 def hypervisor(ctx: Context, host: Doc, executor: Executor) -> str:
     """`kvm` or `qemu` for HOST: the setting kvm.hypervisor, or with `auto` what has been proved so far."""
-    wanted = str(settings(ctx).get("hypervisor") or "auto")
+    return _chosen(ctx, lambda: verdict(ctx.home, host, executor))
+
+
+def hypervisor_as_it_runs(ctx: Context, host: Doc, now: list[str]) -> str:
+    """As hypervisor(), for who knows already how the host runs NOW (see running()); asks nobody."""
+    return _chosen(ctx, lambda: _proved(ctx.home, host, lambda: now))
+
+
+def _chosen(ctx: Context, proved: Callable[[], str | None]) -> str:
+    wanted = _wanted(ctx)
     if wanted not in ("auto", "kvm", "qemu"):
         raise Permanent(f"kvm.hypervisor must be auto, kvm or qemu, not {wanted!r}")
-    return wanted if wanted != "auto" else verdict(ctx.home, host, executor) or "qemu"
+    return wanted if wanted != "auto" else proved() or "qemu"
+
+
+def _wanted(ctx: Context) -> str:
+    return str((ctx.settings.get("kvm") or {}).get("hypervisor") or "auto")
 
 
 def prove_in_background(ctx: Context, host: Doc) -> None:
     """Start the proof for HOST unless the setting or an earlier proof makes it needless, or one is under way."""
-    if str(settings(ctx).get("hypervisor") or "auto") != "auto":
+    if _wanted(ctx) != "auto":
         return
     home, name = ctx.home, _file_name(host)
     ctx.keep(f"hypervisor-proof/{name}", lambda: _Proof(home, host))
@@ -91,11 +104,15 @@ def boot_sector() -> bytes:
 
 def verdict(home: Path, host: Doc, executor: Executor) -> str | None:
     """What was proved on HOST as it runs now; None: nothing since it started, or with another kernel."""
+    return _proved(home, host, lambda: running(executor))
+
+
+def _proved(home: Path, host: Doc, now: Callable[[], list[str]]) -> str | None:
     try:
         kept = json.loads((home / "hypervisor" / _file_name(host)).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    if kept.get("running") != running(executor):
+    if kept.get("running") != now():
         return None
     return kept.get("hypervisor") if kept.get("hypervisor") in ("kvm", "qemu") else None
 
