@@ -50,7 +50,7 @@ def _attempt(around: Surroundings, family: str, command: Command, token: Token) 
 
 
 def _call(context: Context, family: str, command: Command) -> Doc:
-    """The action gets the command's args and, under `_`, what fences it (questions count down from -1)."""
-    stamp = {"op": abs(command.op), "attempt": command.attempt, "epoch": command.epoch, "generation": command.generation,
-             "timeout": command.timeout}
+    """The action gets the command's args and, under `_`, what fences it (a question's number is below 0)."""
+    stamp = {"op": abs(command.op), "attempt": command.attempt, "epoch": command.epoch,
+             "generation": command.generation, "timeout": command.timeout}
     return resolve(family, command.driver, command.action)(context, {**command.args, "_": stamp})

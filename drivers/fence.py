@@ -4,9 +4,10 @@ What holds it lies on the VM's host; see drivers/hand/fence.py.
 """
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from drivers.base import Context, Executor
+from drivers.base import Context, Executor, Permanent
 from onecore.wire.messages import Doc
 
 
@@ -14,6 +15,21 @@ def fenced(ctx: Context, executor: Executor, args: Doc) -> AbstractContextManage
     """The fence for an action's args: its VM's directory and what the runner put under `_`."""
     run = args["_"]
     return fence(ctx, executor, args["vm"]["dir"], run["epoch"], run["generation"], run["op"])
+
+
+@contextmanager
+def fenced_for_debt(ctx: Context, executor: Executor, args: Doc) -> Iterator[None]:
+    """As fenced(), to end what a host owes; but where a newer operation stands, that keeps older ones out already.
+
+    It may be the VM's start on another host, with which this one shares the place of its fences.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(fenced(ctx, executor, args))
+        except Permanent as error:
+            if not str(error).startswith("superseded by operation"):
+                raise
+        yield
 
 
 def fence(ctx: Context, executor: Executor, vm_dir: str, epoch: int, generation: int,

@@ -9,7 +9,7 @@ from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.cluster import check_reserved
-from onecore.kinds.host import debts
+from onecore.kinds.host import debts, secrets
 from onecore.kinds.host import watch as watching
 from onecore.kinds.host.body import body, record_xml
 from onecore.kinds.host.record import Host, capacity, samples
@@ -24,8 +24,9 @@ KINDS["host"] = HOST
 _NAME = re.compile(r"[\w\[][\w.:@%\[\]-]*\Z")
 
 
-def _updated(req: Request, host: Host, _old: Tree, new: Tree) -> Host:
+def _updated(req: Request, host: Host, old: Tree, new: Tree) -> Host:
     check_reserved(new)
+    secrets.keep(old, new)
     kept = replace(host, facts=inner_xml(tree_of(host.facts).without(new.names())), template=inner_xml(new))
     req.tx.after(lambda: watching.watch(req.core, kept))
     return kept

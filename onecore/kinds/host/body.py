@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from onecore.kinds.host.record import Host, capacity, samples
+from onecore.kinds.host.secrets import shown
 from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
@@ -39,7 +40,7 @@ def _body(core: Core, host: Host) -> list[bytes]:
             f"<VMS_THREAD>1</VMS_THREAD>{_datastores(core, host, sample)}<PCI_DEVICES></PCI_DEVICES>"
             f"<NUMA_NODES></NUMA_NODES></HOST_SHARE>{xmlbody.ids('VMS', vms)}<TEMPLATE>")
     error = xmlbody.text("ERROR", host.error) if host.error else ""
-    return [escape_bytes(head), host.template, host.facts,
+    return [escape_bytes(head), shown(host.template), host.facts,
             escape_bytes(f"{error}</TEMPLATE>{_monitoring(host, sample)}</HOST>")]
 
 

@@ -13,6 +13,7 @@ from onecore.pool.store import Actor
 from onecore.wire.messages import Command, Doc, Result
 from onecore.wire.states import HostState, Lcm, VmState
 
+OWES = "owes "
 MOST_SHOWN, LONGEST = 10, 500
 """Debts that a host's ERROR names, and how long the reason in it may be."""
 
@@ -36,9 +37,16 @@ def pay(core: Core, host: Host) -> None:
         here = vm is not None and vm.hid == host.oid
         if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
             _strike_off(core, owed)
-        elif owed.key() not in paying and not (here and vm.op):
+        elif owed.key() not in paying and not (_is_busy(vm) and (here or vm.generation == owed.generation)):
             paying.add(owed.key())
             _pay_steps(core, owed, _steps(core, host, owed))
+    if not host.error.startswith(OWES) and debts(core, host.oid):
+        _show(core, host, "it is ON when that is done")
+
+
+def _is_busy(vm: Any) -> bool:
+    """Whether an operation is under way that a clean-up, as the newer one, might end."""
+    return vm is not None and bool(vm.op)
 
 
 def _lives(vm: Any) -> bool:
@@ -70,7 +78,6 @@ def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
 
 
 def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
-    """One step after the other, each ordered (drivers/fence.py) between the owed generation and the next."""
     family, command = steps[0]
 
     def then(result: Result) -> None:
@@ -81,7 +88,7 @@ def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None
             _strike_off(core, owed)
         else:
             _note(core, owed.hid, f"VM {owed.vid}: {result.error}")
-    core.dispatcher.ask(family, replace(command, generation=owed.generation + 1), then)
+    core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
 
 
 def _strike_off(core: Core, owed: Owed) -> None:
@@ -92,14 +99,18 @@ def _strike_off(core: Core, owed: Owed) -> None:
 
 
 def _note(core: Core, hid: int, why: str) -> None:
-    """What a host owes and why it did not pay: in the log and, while that keeps it from being ON, in its ERROR."""
+    """Why a host did not pay what it owes: in the log and, while that keeps it from being ON, in its ERROR."""
     host = core.store.get(Host, hid)
     if host is None:
         return
     core.log.warning(f"host {hid} ({host.name}) still owes a clean-up: {why}")
+    _show(core, host, why)
+
+
+def _show(core: Core, host: Host, why: str) -> None:
     owes = describe(core, host)
-    text = f"owes {', '.join(owes[:MOST_SHOWN])}{' …' if len(owes) > MOST_SHOWN else ''}; {why[:LONGEST]}"
+    text = f"{OWES}{', '.join(owes[:MOST_SHOWN])}{' …' if len(owes) > MOST_SHOWN else ''}; {why[:LONGEST]}"
     if host.state in (HostState.ERROR, HostState.INIT) and text != host.error:
         with core.store.tx(Actor(method="owed")) as tx:
             tx.put(replace(host, error=text))
-            tx.log("host", hid, "update", keys=["ERROR"])
+            tx.log("host", host.oid, "update", keys=["ERROR"])
