@@ -168,6 +168,10 @@ class _Hand:
         fence.release()
         return None, b""
 
+    def _do_end(self, document: Doc, data: bytes, token: Token) -> Reply:
+        end_all([document["mark"]])
+        return None, b""
+
     def _checked(self, document: Doc) -> list[str]:
         """The marks that the request works under, none of them superseded."""
         marks: list[str] = document.get("fences", [])

@@ -91,11 +91,17 @@ class Attendant:
     def _end(self) -> None:
         with self._lock:
             self._ended = True
+        for call in [*self._calls]:
+            _safely(call)
         for closing in [*self._closings.values()]:
-            try:
-                closing()
-            except Exception:
-                traceback.print_exc()
+            _safely(closing)
         self._selector.close()
         os.close(self._wake)
         os.close(self._woken)
+
+
+def _safely(call: Call) -> None:
+    try:
+        call()
+    except Exception:
+        traceback.print_exc()

@@ -69,7 +69,7 @@ def _said(target: Target, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _socket(target: Target, end: float) -> Iterator[socket.socket]:
-    sock = socket.create_connection((target.name.strip("[]"), target.port), timeout=_left(end))
+    sock = _reached(target, end)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -78,6 +78,22 @@ def _socket(target: Target, end: float) -> Iterator[socket.socket]:
     except BaseException:
         sock.close()
         raise
+
+
+def _reached(target: Target, end: float) -> socket.socket:
+    """A socket to the first address that takes us."""
+    found = socket.getaddrinfo(target.name.strip("[]"), target.port, type=socket.SOCK_STREAM)
+    refused: OSError = TimeoutError()
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_left(end))
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            refused = error
+    raise refused
 
 
 def _negotiate(transport: paramiko.Transport, known: list[str], end: float) -> None:

@@ -53,7 +53,7 @@ class Connection:
     def greet(self) -> Doc:
         """Start the command hand; its greeting.  Permanent when the host has no Python for it."""
         with self._working():
-            stream = self._stream(self._channel(PROGRAM, {}), self.hand.hear)
+            stream = self._stream(self._channel(PROGRAM, {}), self._hear_hand)
         self.hand.attach(stream)
         self._run(stream)
         if not self.hand.hello.wait(self._patience):
@@ -141,6 +141,11 @@ class Connection:
     def error(self) -> Temporary:
         """Why it ended."""
         return self._error or Temporary(f"{self.target}: the connection was lost")
+
+    def _hear_hand(self, document: Doc | None, data: bytes) -> None:
+        if document is None:
+            self.fail("the connection was lost" if not self._transport.is_active() else "its hand ended")
+        self.hand.hear(document, data)
 
     def _channel(self, program: Program, argument: Doc, mark: str = "") -> paramiko.Channel:
         """A channel with PROGRAM at work in it."""

@@ -1,6 +1,7 @@
 """The executor of a host over SSH: questions to its hand, files through channels of their own."""
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,7 +9,7 @@ from typing import Any
 
 from drivers.base import DriverError, Program, Tell, Temporary
 from drivers.bounds import Bounds, worded
-from drivers.hand.commands import Done, output
+from drivers.hand.commands import Done, output, said
 from drivers.local import waited
 from drivers.ssh import transfer
 from drivers.ssh.connection import Connection
@@ -69,6 +70,7 @@ class SshExecutor:
     def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:
         """Hold the VM's fence on the host as ORDER; see drivers/fence.py."""
         mark = self._ask({"do": "claim", "dir": vm_dir, "order": list(order)}, b"", None, vm_dir)[0]
+        connection = self._connection()
         try:
             while not self._ask({"do": "take", "mark": mark}, b"", None, vm_dir)[0]:
                 waited(wait)
@@ -78,7 +80,7 @@ class SshExecutor:
             finally:
                 self._marks.remove(mark)
         finally:
-            self._release(mark)
+            _tell(connection, {"do": "release", "mark": mark})
 
     def start(self, program: Program, argument: Doc, hear: Callable[[Doc | None], None]) -> Stream:
         """Run PROGRAM on the host; it outlives the command."""
@@ -110,7 +112,7 @@ class SshExecutor:
             _end(connection, question)
         self._bounds.check()
         if late:
-            raise Temporary(f"{self._lane.target}: {what}: no end after {seconds:g} s")
+            raise Temporary(said(f"{self._lane.target}: {what}: no end after {seconds:g} s", question.last_words))
         return question.result()
 
     def _waited(self, question: Question, seconds: float | None, timeout: float | None) -> bool:
@@ -123,19 +125,23 @@ class SshExecutor:
 
     @contextmanager
     def _copy(self, program: Program, path: str) -> Iterator[transfer.Pipe]:
-        """A channel with PROGRAM at PATH, under the fences that are held."""
+        """A channel with PROGRAM at PATH, under the fences that are held; nothing of it is left after an error."""
         fences = self._ask({"do": "check"}, b"", None, path)[0]
         connection = self._connection()
-        mark = self._marks[-1] if self._marks else ""
-        with connection.channel(program, {"path": path, "fences": fences}, mark) as channel:
-            yield transfer.Pipe(self._lane.target.name, channel, self._bounds, connection)
+        mark = self._marks[-1] if self._marks else secrets.token_hex(8)
+        try:
+            with connection.channel(program, {"path": path, "fences": fences}, mark) as channel:
+                yield transfer.Pipe(self._lane.target.name, channel, self._bounds, connection)
+        except BaseException:
+            _tell(connection, {"do": "end", "mark": mark})
+            raise
 
-    def _release(self, mark: str) -> None:
-        """Give the fence back; with the connection it is gone anyway.  A cancel does not stop this."""
+
+def _tell(connection: Connection, document: Doc) -> None:
+    """Have the hand clean up, even for a cancelled command; if the connection is lost it does so by itself."""
+    if connection.alive:
         with suppress(DriverError):
-            connection = self._lane.connection(Bounds(default=_GRACE))
-            question = connection.hand.ask({"do": "release", "mark": mark})
-            question.wait(_GRACE)
+            connection.hand.ask(document).wait(_GRACE)
 
 
 def _end(connection: Connection, question: Question) -> None:

@@ -48,6 +48,11 @@ class Question:
             self.answered = True
             self._changed.set()
 
+    @property
+    def last_words(self) -> str:
+        """What a command that was ended had said on its standard error."""
+        return str(self._value.get("err", "")) if isinstance(self._value, dict) else ""
+
     def result(self) -> tuple[Any, bytes]:
         """What was answered; raises what was refused."""
         if self._error is not None:

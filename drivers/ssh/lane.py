@@ -23,6 +23,8 @@ class Attempt:
 
     def __init__(self) -> None:
         self.ended = threading.Event()
+        self.reached = False
+        """Whether the host was reached, and only its hand is waited for."""
         self.connection: Connection | None = None
         self.error: DriverError | None = None
 
@@ -60,6 +62,8 @@ class Lane:
         """CONNECTION is being made: from now on it is looked after."""
         with self._lock:
             self._connection = connection
+            if self._attempt is not None:
+                self._attempt.reached = True
             closed = self._closed
         if closed:
             connection.fail("this process ends")
@@ -113,9 +117,12 @@ class Lane:
         attempt.ended.set()
 
     def _wait(self, attempt: Attempt, bounds: Bounds, timeout: float | None) -> None:
-        """Until the attempt ended, or the call's time, or the patience for a connection and its hand, is over."""
+        """Until the attempt ended, or the call's time, or the patience for a connection and then its hand, is over."""
         seconds = bounds.seconds(timeout)
-        end = self._now() + min(2 * self._patience + 1, seconds if seconds is not None else float("inf"))
-        while not attempt.ended.wait(_LOOK) and self._now() < end:
+        began = self._now()
+        while not attempt.ended.wait(_LOOK):
             bounds.check()
+            patience = self._patience * (2 if attempt.reached else 1) + _LOOK
+            if self._now() - began >= min(patience, patience if seconds is None else seconds):
+                break
         bounds.check()
