@@ -5,7 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -46,11 +46,15 @@ def connect(target: Target, settings: Settings, home: Path) -> paramiko.Transpor
 
 def abort(transport: paramiko.Transport) -> None:
     """End a transport at once, whatever its far end does; its thread ends by itself, whoever waits gets an error."""
-    transport.packetizer.close()
-    try:
+    with suppress(OSError):
         transport.sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        transport.sock.close()
+    transport.packetizer.close()
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel, of a connection that may be lost."""
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
 
 
 @contextmanager

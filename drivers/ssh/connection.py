@@ -11,7 +11,7 @@ from drivers.base import DriverError, Permanent, Program, Temporary
 from drivers.hand import parcel
 from drivers.hand.wire import BEAT, pack
 from drivers.ssh.attendant import Attendant
-from drivers.ssh.connect import abort
+from drivers.ssh.connect import abort, close
 from drivers.ssh.hand import PROGRAM, Hand
 from drivers.ssh.relay import RELAY, Relays
 from drivers.ssh.settings import Target
@@ -82,7 +82,7 @@ class Connection:
             try:
                 yield channel
             finally:
-                channel.close()
+                close(channel)
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -69,8 +69,8 @@ class SshExecutor:
     @contextmanager
     def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:
         """Hold the VM's fence on the host as ORDER; see drivers/fence.py."""
-        mark = self._ask({"do": "claim", "dir": vm_dir, "order": list(order)}, b"", None, vm_dir)[0]
         connection = self._connection()
+        mark = self._ask({"do": "claim", "dir": vm_dir, "order": list(order)}, b"", None, vm_dir)[0]
         try:
             while not self._ask({"do": "take", "mark": mark}, b"", None, vm_dir)[0]:
                 waited(wait)

@@ -51,11 +51,11 @@ class Lane:
                 self._connection.used = self._now()
                 return self._connection
             attempt = self._attempt or self._begin()
-        self._wait(attempt, bounds, timeout)
+        waited = self._wait(attempt, bounds, timeout)
         if attempt.error is not None:
             raise attempt.error
         if attempt.connection is None:
-            raise Temporary(f"{self.target}: no connection within {self._patience:g} s")
+            raise Temporary(f"{self.target}: no connection within {waited:.1f} s")
         return attempt.connection
 
     def watch(self, connection: Connection) -> None:
@@ -116,8 +116,8 @@ class Lane:
             self._log("warning", str(attempt.error))
         attempt.ended.set()
 
-    def _wait(self, attempt: Attempt, bounds: Bounds, timeout: float | None) -> None:
-        """Until the attempt ended, or the call's time, or the patience for a connection and then its hand, is over."""
+    def _wait(self, attempt: Attempt, bounds: Bounds, timeout: float | None) -> float:
+        """The seconds until the attempt ended, or the call's time, or the patience for each of its stages, was over."""
         seconds = bounds.seconds(timeout)
         began = self._now()
         while not attempt.ended.wait(_LOOK):
@@ -126,3 +126,4 @@ class Lane:
             if self._now() - began >= min(patience, patience if seconds is None else seconds):
                 break
         bounds.check()
+        return self._now() - began

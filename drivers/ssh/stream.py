@@ -11,6 +11,7 @@ import paramiko
 from drivers.base import Temporary
 from drivers.hand.wire import START, FrameError, Reader, pack
 from drivers.ssh.attendant import Attendant
+from drivers.ssh.connect import close
 from onecore.wire.messages import Doc
 
 Hear = Callable[[Doc | None, bytes], None]
@@ -140,7 +141,7 @@ class Stream:
         if not self.ended:
             self.ended = True
             self._attendant.forget(self._fd)
-            self._channel.close()
+            close(self._channel)
             self._tell(None, b"")
 
     def _tell(self, document: Doc | None, data: bytes) -> None:
