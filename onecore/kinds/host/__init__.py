@@ -6,12 +6,12 @@ import re
 from dataclasses import replace
 
 from onecore.api import Body, Request, method
-from onecore.errors import BadArgument, NotAllocated
+from onecore.errors import BadArgument, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.cluster import check_reserved
 from onecore.kinds.host import debts, secrets
 from onecore.kinds.host import watch as watching
-from onecore.kinds.host.body import body, record_xml
+from onecore.kinds.host.body import SEEN, body, record_xml
 from onecore.kinds.host.record import Host, capacity, samples
 from onecore.kinds.kind import KINDS, Kind, changing, check_name, inner_xml, tree_of
 from onecore.kinds.usage import usage
@@ -25,7 +25,9 @@ _NAME = re.compile(r"[\w\[][\w.:@%\[\]-]*\Z")
 
 
 def _updated(req: Request, host: Host, old: Tree, new: Tree) -> Host:
+    """What monitoring tells stays monitoring's, though an editor hands it back with the rest."""
     check_reserved(new)
+    new.remove(*SEEN, *(name for name, value in tree_of(host.facts) if new.get(name) == value))
     secrets.keep(old, new)
     kept = replace(host, facts=inner_xml(tree_of(host.facts).without(new.names())), template=inner_xml(new))
     req.tx.after(lambda: watching.watch(req.core, kept))
@@ -96,6 +98,16 @@ def status(req: Request, host: Host, status: int) -> int:
     return host.oid
 
 
+@method("onecore.host.sync", right="ADMIN", on="host")
+def sync(req: Request, host: Host) -> int:
+    """Have the drivers end what they have open to the host, and connect and begin anew with what they are now."""
+    if host.state == HostState.OFFLINE:
+        raise WrongState(f"host {host.oid} ({host.name}) is OFFLINE: nothing is open to it", host.oid)
+    req.tx.log("host", host.oid, "update", keys=["SYNC"])
+    req.tx.after(lambda: watching.anew(req.core, host))
+    return host.oid
+
+
 async def _series(req: Request, host: Host) -> str:
     since = req.core.now() - req.core.config.retention.series_hours * 3600
     found = await asyncio.to_thread(req.core.series.read, "host", [host.oid], since)
@@ -126,4 +138,6 @@ def pool_monitoring(req: Request, seconds: int = -1) -> Body:
     return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
 
 
-__all__ = ["HOST", "Host", "capacity"]
+from onecore.kinds.host import check, reconcile, survey  # noqa: E402 (methods on the kind that was declared above)
+
+__all__ = ["HOST", "Host", "capacity", "check", "reconcile", "survey"]

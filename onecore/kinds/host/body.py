@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onecore.kinds.host.record import Host, capacity, samples
+from onecore.kinds.host.record import Findings, Host, capacity, samples
 from onecore.kinds.host.secrets import shown
 from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.usage import usage
@@ -12,12 +12,16 @@ from onecore.wire import xmlbody
 from onecore.wire.messages import Sample
 from onecore.wire.xmlrpc import escape_bytes
 
+SEEN = ("ERROR", "CLOCK_SKEW", "TOTAL_WILDS", "WILDS", "TOTAL_ZOMBIES", "ZOMBIES")
+"""What TEMPLATE shows and no row holds."""
+_MOST_NAMES = 100
+
 
 def body(core: Core, host: Host) -> list[bytes]:
     """The host's fragments, kept as long as what they were made of stands."""
     kept = lookup(core, "host").bodies
     made_of = (host, samples(core).hosts.get(host.oid), core.store.get(KINDS["cluster"].record, host.cid),
-               usage(core).sums.version(host.oid))
+               usage(core).sums.version(host.oid), samples(core).found.get(host.oid))
     found = kept.get(host.oid)
     if found is None or found[0] != made_of:
         found = kept[host.oid] = (made_of, [b"".join(_body(core, host))])
@@ -39,9 +43,21 @@ def _body(core: Core, host: Host) -> list[bytes]:
             f"<MAX_MEM>{max_mem}</MAX_MEM><MAX_CPU>{max_cpu}</MAX_CPU><RUNNING_VMS>{len(vms)}</RUNNING_VMS>"
             f"<VMS_THREAD>1</VMS_THREAD>{_datastores(core, host, sample)}<PCI_DEVICES></PCI_DEVICES>"
             f"<NUMA_NODES></NUMA_NODES></HOST_SHARE>{xmlbody.ids('VMS', vms)}<TEMPLATE>")
-    error = xmlbody.text("ERROR", host.error) if host.error else ""
     return [escape_bytes(head), shown(host.template), host.facts,
-            escape_bytes(f"{error}</TEMPLATE>{_monitoring(host, sample)}</HOST>")]
+            escape_bytes(f"{_seen(core, host, sample)}</TEMPLATE>{_monitoring(host, sample)}</HOST>")]
+
+
+def _seen(core: Core, host: Host, sample: Sample | None) -> str:
+    """What is wrong now: the elements of SEEN that have something to say."""
+    parts = [xmlbody.text("ERROR", host.error)] if host.error else []
+    if sample is not None and sample.host.get("clock_skew") is not None:
+        parts.append(f"<CLOCK_SKEW>{float(sample.host['clock_skew']):.2f}</CLOCK_SKEW>")
+    found = samples(core).found.get(host.oid) or Findings()
+    for name, names in (("WILDS", found.wild), ("ZOMBIES", found.zombies)):
+        if names:
+            shown_names = xmlbody.text(name, ", ".join(names[:_MOST_NAMES]))
+            parts.append(f"<TOTAL_{name}>{len(names)}</TOTAL_{name}>{shown_names}")
+    return "".join(parts)
 
 
 def _datastores(core: Core, host: Host, sample: Sample | None) -> str:

@@ -35,16 +35,43 @@ class Host(Record):
         return (("host", self.oid), ("cluster", self.cid))
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Domains that a sample shows and that should not be there, by name (kinds/host/orphans.py says which)."""
+
+    wild: tuple[str, ...] = ()
+    zombies: tuple[str, ...] = ()
+
+
 @dataclass
 class Samples:
-    """The latest sample of each host and VM, and when (monotonic) it came."""
+    """The latest good sample of each host and VM, and what is known of hosts besides.  Moments are monotonic."""
 
     hosts: dict[int, Sample] = field(default_factory=dict)
     heard: dict[int, float] = field(default_factory=dict)
+    """Host id -> when its last good sample came."""
     vms: dict[int, tuple[int, dict[str, object]]] = field(default_factory=dict)
     """VM id -> (time, document)."""
     pending: list[Sample] = field(default_factory=list)
     """Waiting to be written to the series."""
+    spoke: dict[int, float] = field(default_factory=dict)
+    """Host id -> when its last sample came, good or not, or a watch of it was last asked for."""
+    told: dict[int, list[dict[str, object]]] = field(default_factory=dict)
+    """Host id -> the datastores that its watch was told of."""
+    broken: dict[tuple[int, str], str] = field(default_factory=dict)
+    """(host id, family) -> why its driver will not watch it."""
+    skewed: set[int] = field(default_factory=set)
+    """Hosts whose clock is wrong; it was said."""
+    found: dict[int, Findings] = field(default_factory=dict)
+
+    def forget(self, hid: int) -> None:
+        """Nothing is known of a host any more."""
+        kept: tuple[dict[int, Any], ...] = (self.hosts, self.heard, self.spoke, self.told, self.found)
+        for each in kept:
+            each.pop(hid, None)
+        self.skewed.discard(hid)
+        for family in ("im", "vm"):
+            self.broken.pop((hid, family), None)
 
 
 def samples(core: Core) -> Samples:

@@ -1,35 +1,33 @@
-"""Hosts as monitoring sees them: watches told to the drivers, samples taken in, silence noticed."""
+"""The watches of hosts: told to the drivers, renewed when they would tell something else, silence noticed."""
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
+from collections.abc import Callable
 
 from onecore.kinds.host.commands import command, system_datastores
-from onecore.kinds.host.debts import debts, pay
+from onecore.kinds.host.intake import take, write_series
+from onecore.kinds.host.moves import SILENT, ail, fire, lose_vms
 from onecore.kinds.host.record import Host, samples
-from onecore.kinds.host.states import HOST
-from onecore.kinds.kind import KINDS, inner_xml, lookup, tree_of
-from onecore.kinds.usage import usage
+from onecore.kinds.kind import lookup
 from onecore.lifecycle.clock import Timer
 from onecore.lifecycle.core import Core
-from onecore.pool.series import HOST_FIELDS, VM_FIELDS
-from onecore.pool.store import Actor, Tx
-from onecore.wire.messages import Command, Doc, Result, Sample
+from onecore.pool.store import Actor
+from onecore.wire.messages import Command, Doc, Result
 from onecore.wire.states import HostState
-from onecore.wire.template import Tree
 
 WATCH_AGAIN = 10.0
 """Seconds until a watch that failed is tried again."""
 
 
 def watch(core: Core, host: Host, family: str = "") -> None:
-    """Tell the drivers to watch HOST (both families, or the one that came up)."""
+    """Tell the drivers to watch HOST (both families, or one that came up)."""
     if host.state == HostState.OFFLINE:
         return
-    samples(core).heard.setdefault(host.oid, core.clock.monotonic())
+    kept, now = samples(core), core.clock.monotonic()
+    kept.heard.setdefault(host.oid, now)
     if family in ("", "im"):
+        kept.spoke[host.oid], kept.told[host.oid] = now, system_datastores(core, host)
         _watch(core, host, "im", command(core, host, host.im_mad, "watch", {
-            "datastores": system_datastores(core, host), "period": core.config.monitoring.host_period}))
+            "datastores": kept.told[host.oid], "period": core.config.monitoring.host_period}))
     if family in ("", "vm"):
         _watch(core, host, "vm", command(core, host, host.vm_mad, "watch"))
 
@@ -37,14 +35,16 @@ def watch(core: Core, host: Host, family: str = "") -> None:
 def _watch(core: Core, host: Host, family: str, command: Command) -> None:
     """A watch that failed is tried again: nothing else would ever make the host be heard of."""
     failing: dict[tuple[int, str], Timer | None] = core.kinds.setdefault("host.watch_again", {})
-    key = host.oid, family
+    key, asked = (host.oid, family), _asked(core)
 
     def then(result: Result) -> None:
-        if result.ok:
+        asked[key] -= 1
+        now = core.store.get(Host, host.oid)
+        if result.ok or now is None or now.state == HostState.OFFLINE:
             failing.pop(key, None)
+            samples(core).broken.pop(key, None)
             return
-        if key not in failing:
-            core.log.warning(f"host {host.oid} ({host.name}) cannot be watched by {family}, again soon: {result.error}")
+        _failed(core, now, family, result, key not in failing)
         if failing.get(key) is None:
             failing[key] = core.clock.call_later(WATCH_AGAIN, again)
 
@@ -53,16 +53,45 @@ def _watch(core: Core, host: Host, family: str, command: Command) -> None:
         now = core.store.get(Host, host.oid)
         if now is not None:
             watch(core, now, family)
+    asked[key] = asked.get(key, 0) + 1
     core.dispatcher.ask(family, command, then)
+
+
+def _asked(core: Core) -> dict[tuple[int, str], int]:
+    """Watches that were not answered yet."""
+    found: dict[tuple[int, str], int] = core.kinds.setdefault("host.asked", {})
+    return found
+
+
+def _failed(core: Core, host: Host, family: str, result: Result, first: bool) -> None:
+    """What another try will not mend (there is no such driver) is the host's ERROR."""
+    if first:
+        core.log.warning(f"host {host.oid} ({host.name}) cannot be watched by {family}, again soon: {result.error}")
+    if not result.temporary:
+        samples(core).broken[host.oid, family] = result.error
+        ail(core, host, result.error)
 
 
 def unwatch(core: Core, host: Host) -> None:
     """Tell the drivers to leave HOST alone; forget its samples."""
-    core.dispatcher.tell("im", command(core, host, host.im_mad, "unwatch"))
-    core.dispatcher.tell("vm", command(core, host, host.vm_mad, "unwatch"))
-    samples(core).hosts.pop(host.oid, None)
-    samples(core).heard.pop(host.oid, None)
+    for family, driver in (("im", host.im_mad), ("vm", host.vm_mad)):
+        if (host.oid, family) not in samples(core).broken:
+            core.dispatcher.tell(family, command(core, host, driver, "unwatch"))
+    samples(core).forget(host.oid)
     lookup(core, "host").bodies.pop(host.oid, None)
+
+
+def anew(core: Core, host: Host) -> None:
+    """Have the drivers end what they have open to HOST, and begin again."""
+    left = [2]
+
+    def then(_: Result) -> None:
+        left[0] -= 1
+        now = core.store.get(Host, host.oid)
+        if not left[0] and now is not None:
+            watch(core, now)
+    for family, driver in (("im", host.im_mad), ("vm", host.vm_mad)):
+        core.dispatcher.ask(family, command(core, host, driver, "unwatch"), then)
 
 
 def listen_anew(core: Core) -> None:
@@ -77,80 +106,33 @@ def driver_up(core: Core, family: str) -> None:
         watch(core, host, family)
 
 
-def fire(tx: Tx, core: Core, host: Host, event: str, error: str = "") -> Host:
-    """Move a host by one event; its VMs follow."""
-    line = HOST.decide(HostState(host.state), host, event)
-    if line.ignore or line.target is None:
-        return host
-    moved = tx.put(replace(host, state=int(line.target), prev_state=host.state, error=error))
-    tx.log("host", host.oid, "state", HostState(host.state).name, line.target.name)
-    if event == "lost":
-        core.log.warning(f"host {host.oid} ({host.name}) is in ERROR: {error}")
-        _lose_vms(tx, core, host)
-    return moved
-
-
-def _lose_vms(tx: Tx, core: Core, host: Host) -> None:
-    """Nobody can say how the host's VMs are: those that should run are UNKNOWN."""
-    for oid in sorted(usage(core).by_host.of(host.oid)):
-        core.kinds["vm.observe"](tx, oid, "seen_lost")
-
-
-def take(core: Core, sample: Sample) -> None:
-    """Take in one sample: totals and facts when they changed, states of its VMs, numbers for the series."""
-    host = core.store.get(Host, sample.hid)
-    if host is None or host.state == HostState.OFFLINE:
-        return
-    kept = samples(core)
-    if sample.error:
-        with core.store.tx(Actor(method="monitor")) as tx:
-            fire(tx, core, host, "lost", sample.error)
-        return
-    kept.hosts[host.oid], kept.heard[host.oid] = sample, core.clock.monotonic()
-    kept.pending.append(sample)
-    for doc in sample.vms:
-        if core.store.get(KINDS["vm"].record, doc.get("id", -1)) is not None:
-            kept.vms[doc["id"]] = (sample.time, doc)
-            core.kinds["vm.bodies"].changed(doc["id"])
-    if debts(core, host.oid):
-        pay(core, host)
-        if host.state in (HostState.ERROR, HostState.INIT):  # it pays before it is ON
-            return
-    with core.store.tx(Actor(method="monitor")) as tx:
-        host = fire(tx, core, _facts(tx, host, sample.host), "seen")
-    core.kinds["vm.roster"](host, sample)
-
-
-def _facts(tx: Tx, host: Host, doc: Doc) -> Host:
-    tree = Tree((name.upper(), str(value)) for name, value in doc.get("attrs", {}).items())
-    for name in ("hypervisor", "hostname", "arch", "version"):
-        if doc.get(name):
-            tree.set(name.upper(), str(doc[name]))
-    found = replace(host, total_cpu=int(doc.get("total_cpu", 0)), total_mem=int(doc.get("total_mem_kb", 0)),
-                    facts=inner_xml(tree.without(tree_of(host.template).names())))
-    return host if found == host else tx.put(found)
-
-
 def check_silence(core: Core) -> None:
-    """Hosts that nothing was heard of for too long are lost."""
-    limit, now = core.config.monitoring.host_silence, core.clock.monotonic()
+    """Hosts that nothing was heard of for too long are lost; watches that went silent or are outdated are made anew."""
+    limit, now, kept = core.config.monitoring.host_silence, core.clock.monotonic(), samples(core)
+    datastores = _by_cluster(core)
     for host in list(core.store.all(Host)):
-        quiet = now - samples(core).heard.get(host.oid, now)
-        if host.state in (HostState.INIT, HostState.MONITORED) and quiet > limit:
+        if host.state == HostState.OFFLINE:
+            continue
+        quiet = now - kept.heard.setdefault(host.oid, now)
+        if host.state == HostState.ERROR:  # an action that failed meanwhile may have left a VM in RUNNING
             with core.store.tx(Actor(method="monitor")) as tx:
-                fire(tx, core, host, "lost", f"nothing heard for {quiet:.0f} s")
-        elif host.state == HostState.ERROR:  # an action that failed meanwhile may have left a VM in RUNNING
-            with core.store.tx(Actor(method="monitor")) as tx:
-                _lose_vms(tx, core, host)
+                lose_vms(tx, core, host)
+        elif quiet > limit:
+            ail(core, host, SILENT.format(quiet))
+        silent = now - kept.spoke.get(host.oid, now) > limit and not _asked(core).get((host.oid, "im"))
+        if silent or (host.oid in kept.told and kept.told[host.oid] != datastores(host)):  # it may be half open
+            watch(core, core.store.get(Host, host.oid) or host, "im")
 
 
-async def write_series(core: Core) -> None:
-    """Write the samples that came since the last time."""
-    pending, samples(core).pending = samples(core).pending, []
-    hosts = [(s.hid, s.time, [float(s.host.get(f) or 0) for f in HOST_FIELDS]) for s in pending]
-    vms = [(d["id"], s.time, [float(d.get(f) or 0) for f in VM_FIELDS])
-           for s in pending for d in s.vms if d.get("id", -1) >= 0]
-    if hosts:
-        await asyncio.to_thread(core.series.add, "host", hosts)
-    if vms:
-        await asyncio.to_thread(core.series.add, "vm", vms)
+def _by_cluster(core: Core) -> Callable[[Host], list[Doc]]:
+    """system_datastores, looked up once a cluster."""
+    known: dict[int, list[Doc]] = {}
+
+    def find(host: Host) -> list[Doc]:
+        if host.cid not in known:
+            known[host.cid] = system_datastores(core, host)
+        return known[host.cid]
+    return find
+
+
+__all__ = ["anew", "check_silence", "driver_up", "fire", "listen_anew", "take", "unwatch", "watch", "write_series"]

@@ -48,6 +48,11 @@ def compose(core: Core, box: Outbox) -> Command | None:
                    action, ("vm", vm.oid), timeout, box.rid, args)
 
 
+def uuid_of(core: Core, oid: int) -> str:
+    """The UUID of a VM's domain: another cloud's VM with the same id has another."""
+    return str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{oid}"))
+
+
 def document(core: Core, vm: Vm) -> Doc:
     """The VM as drivers see it."""
     text = core.store.get(VmText, vm.oid)
@@ -65,7 +70,7 @@ def document(core: Core, vm: Vm) -> Doc:
             attrs.setdefault(name, model)
     return {
         "id": vm.oid, "name": vm.name, "generation": vm.generation, "deploy_id": vm.deploy_id,
-        "uuid": str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{vm.oid}")),
+        "uuid": uuid_of(core, vm.oid),
         "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}", "tm_mad": datastore.tm_mad if datastore else "",
         "away": vm.hid < 0,
         "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
