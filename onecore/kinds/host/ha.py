@@ -39,6 +39,7 @@ class Episode:
 
     since: float
     next_try: float = 0.0
+    fenced: bool = False
     told: dict[int, str] = field(default_factory=dict)
     """VM id -> what its log and its ERROR say already."""
 
@@ -57,7 +58,8 @@ def check(core: Core) -> None:
 
 def expects(core: Core, news: News) -> bool:
     """Whether NEWS of a guest's end is the work of a fence, and no shutdown of its own."""
-    return news.hid in _fencing(core) and news.state != "running"
+    episode = _episodes(core).get(news.hid)
+    return news.state != "running" and (news.hid in _fencing(core) or (episode is not None and episode.fenced))
 
 
 def _episodes(core: Core) -> dict[int, Episode]:
@@ -162,6 +164,7 @@ def _fenced(core: Core, hid: int, episode: Episode, driver: str, asked: dict[int
         vms = [vm for oid in asked if (vm := core.store.get(Vm, oid)) is not None]
         _refuse(core, host, episode, vms, f"fencing by {driver} failed: {result.error}", {})
         return
+    episode.fenced = True
     with core.store.tx(_ACTOR) as tx:
         moved = [oid for oid, generation in asked.items() if _leaves(tx, core, host, oid, generation)]
         _note(tx, core, host, episode, f"fenced by {driver}; VMs {_numbers(moved)} start elsewhere")

@@ -1,0 +1,390 @@
+"""High availability on the simulated clock: hosts go silent, are fenced or not, and come back."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ha_ground import HaGround
+from sim import Refused
+from sim_ground import assert_sums
+
+from onecore.auth import acl
+from onecore.kinds.fixed import AclRule
+from onecore.kinds.usage import usage
+from onecore.kinds.vm.record import ACTIONS
+from onecore.kinds.vnet.record import Lease
+from onecore.wire.messages import Message, Result
+
+MakeHa = Callable[..., HaGround]
+
+
+@pytest.fixture
+def make_ha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeHa]:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    made: list[HaGround] = []
+
+    def make(**given: Any) -> HaGround:
+        made.append(HaGround(tmp_path / f"ha{len(made)}", **given))
+        return made[-1]
+    yield make
+    for ground in made:
+        if ground.sim.loop is not None:
+            ground.sim.close()
+
+
+@pytest.fixture
+def ha(make_ha: MakeHa) -> HaGround:
+    """Three hosts, fenced by the dummy driver after 30 s in ERROR."""
+    return make_ha()
+
+
+def test_the_vms_of_a_silent_host_start_elsewhere(ha: HaGround) -> None:
+    """Fenced, PENDING with disks, history and address; the old host gives its room back and owes the guest's end."""
+    network = ha.sim.add_network()
+    vm = ha.vm(f"NIC=[NETWORK_ID={network}]")
+    ha.silence(1)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.sent("fence") == 0, "not before its time"
+    ha.sim.wait(vm, "PENDING", limit=45)
+    assert ha.guests() == {} and ha.owed() == [(ha.ids[0], vm, 1, 0, 1)]
+    assert usage(ha.sim.core).sums.of(ha.ids[0]) == (0, 0, 0, 0)
+    assert [lease.vm for lease in ha.sim.core.store.all(Lease)] == [vm]
+    stay = ha.stay(vm)
+    assert stay.etime and stay.retime and stay.action == ACTIONS["monitor"] and stay.uid == -1
+    assert f"fenced by dummy; VMs {vm} start elsewhere" in ha.error()
+    assert "is fenced, the VM starts elsewhere" in ha.vm_log(vm)
+    ha.sim.call("one.vm.deploy", vm, ha.ids[1])
+    ha.sim.wait(vm, "RUNNING")
+    assert ha.sim.path(vm)[-4:] == ["PENDING", "PROLOG_UNDEPLOY", "BOOT_UNDEPLOY", "RUNNING"]
+    assert ha.guests() == {2: [vm]} and ha.sim.vm(vm).generation == 2
+    ha.wake(1)
+    assert ha.owed() == [] and ha.error() == "" and ha.sim.state(vm) == "RUNNING"
+    assert_sums(ha.sim)
+
+
+def test_a_host_that_returns_with_the_old_copy_ends_it_first(ha: HaGround) -> None:
+    """The switch lied, or somebody started the host with its guests: the copy is gone before the host is ON."""
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.wait(vm, "PENDING", limit=60)
+    ha.sim.call("one.vm.deploy", vm, ha.ids[1])
+    ha.sim.wait(vm, "RUNNING")
+    ha.leave_copy(vm, 1)
+    ha.wake(1)
+    assert ha.guests() == {2: [vm]} and ha.sim.state(vm) == "RUNNING"
+    ha.sim.advance(60)
+    assert ha.guests() == {2: [vm]} and ha.sim.vm(vm).hid == ha.ids[1]
+
+
+def test_a_debt_that_is_not_paid_keeps_a_host_out(ha: HaGround) -> None:
+    """It says what it owes and why it did not pay; that it speaks keeps it from being fenced again."""
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.wait(vm, "PENDING", limit=60)
+    ha.leave_copy(vm, 1)
+    ha.script({"action": "vm.cleanup", "fail": "libvirt is away"})
+    ha.speak(1)
+    ha.sim.advance(120)
+    assert ha.sim.host_state(ha.ids[0]) == "ERROR" and ha.sent("fence") == 1
+    assert ha.error() == f"owes the end of VM {vm} of generation 1; VM {vm}: libvirt is away"
+    assert ha.guests() == {1: [vm]}
+    ha.script()
+    ha.until_host(1, "MONITORED")
+    assert ha.guests() == {} and ha.owed() == []
+
+
+def test_a_host_that_owes_and_goes_silent_is_fenced_again(ha: HaGround) -> None:
+    """Counted from when it was last heard of: a VM of it may have been busy until then."""
+    vm, late = ha.vm(), ha.vm()
+    ha.silence(1)
+    ha.put(replace(ha.sim.vm(late), op=1))
+    ha.sim.wait(vm, "PENDING", limit=60)
+    ha.script({"action": "vm.cleanup", "fail": "libvirt is away"})
+    ha.speak(1)
+    ha.sim.advance(100)
+    ha.put(replace(ha.sim.vm(late), op=0))
+    ha.sim.advance(100)
+    assert ha.sim.host_state(ha.ids[0]) == "ERROR" and ha.sent("fence") == 1
+    ha.quiet.add(1)
+    ha.script(*ha.rules)
+    ha.sim.advance(15)
+    assert ha.sent("fence") == 1
+    ha.sim.wait(late, "PENDING", limit=60)
+    assert ha.sent("fence") == 2
+
+
+def test_nothing_is_restarted_when_the_fence_fails(ha: HaGround) -> None:
+    """Host and VM say why, once; it is tried again, and when it works the VM goes."""
+    vm = ha.vm()
+    ha.script({"action": "im.fence", "fail": "no answer of the BMC", "times": 3})
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence") == 3, 120)
+    ha.sim.advance(1)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.guests() == {1: [vm]} and ha.owed() == []
+    assert ha.error().startswith("nothing heard for ") and "; in ERROR since 20" in ha.error()
+    assert ha.error().endswith("; fencing by dummy failed: no answer of the BMC; its VMs are not restarted")
+    assert "is not restarted: fencing by dummy failed: no answer of the BMC" in ha.vm_error(vm)
+    assert ha.vm_log(vm).count("not restarted") == 1
+    ha.sim.wait(vm, "PENDING", limit=30)
+    assert ha.error().endswith(f"; fenced by dummy; VMs {vm} start elsewhere") and ha.vm_error(vm) == ""
+
+
+def test_a_fence_that_hangs_is_given_up(make_ha: MakeHa) -> None:
+    """After [ha] timeout; no second one is asked for meanwhile."""
+    ha = make_ha(timeout=50, retry=100)
+    vm = ha.vm()
+    ha.script({"action": "im.fence", "hang": True})
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence") == 1, 60)
+    ha.sim.advance(80)
+    assert ha.sent("fence") == 1 and ha.sim.state(vm) == "UNKNOWN"
+    assert "fencing by dummy failed: no" in ha.error()
+
+
+def test_without_a_fence_driver_nothing_is_restarted(make_ha: MakeHa) -> None:
+    """Which host and VM say once, also after a restart of the core; FENCE_MAD of the host gives it one."""
+    ha = make_ha(fence="")
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.advance(60)
+    ha.sim.reboot()
+    ha.sim.advance(60)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.sent("fence") == 0
+    assert ha.error().count("in ERROR since") == 1
+    assert ha.error().endswith("there is no fence driver (its FENCE_MAD, or fence in [ha]); its VMs are not restarted")
+    assert "there is no fence driver" in ha.vm_error(vm)
+    ha.sim.call("one.host.update", ha.ids[0], "FENCE_MAD=dummy\n", 1)
+    ha.sim.wait(vm, "PENDING", limit=30)
+
+
+def test_an_unknown_driver_is_named(make_ha: MakeHa) -> None:
+    """With those that there are."""
+    ha = make_ha(fence="hammer")
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.advance(60)
+    assert "there is no fence driver 'hammer'; known: dummy, ipmi, lease, script" in ha.error()
+    assert ha.sim.state(vm) == "UNKNOWN"
+
+
+def test_it_is_off_unless_it_is_asked_for(make_ha: MakeHa) -> None:
+    """By default no host is fenced, and nothing is said of it."""
+    ha = make_ha(after=0)
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.advance(3600)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.sent("fence") == 0 and "since" not in ha.error()
+
+
+def test_hosts_that_go_silent_together_are_not_fenced(ha: HaGround) -> None:
+    """Two of three: that is the network.  With one of them back, the other is."""
+    first, second = ha.vm(), ha.vm(host=2)
+    ha.silence(1, 2)
+    ha.sim.advance(120)
+    assert ha.sent("fence") == 0 and {ha.sim.state(vm) for vm in (first, second)} == {"UNKNOWN"}
+    assert "2 of 3 hosts of its cluster are in ERROR at once" in ha.error(1) and "none is fenced" in ha.error(2)
+    assert "none is fenced" in ha.vm_error(first)
+    ha.wake(2)
+    ha.sim.wait(first, "PENDING", limit=30)
+    assert ha.sim.state(second) == "RUNNING" and ha.vm_error(second) == ""
+
+
+def test_a_number_of_hosts_is_too_many(make_ha: MakeHa) -> None:
+    """However large the cluster is; hosts that were fenced do not count."""
+    ha = make_ha(hosts=6, most_hosts=1)
+    vms = [ha.vm(host=host) for host in (1, 2, 3)]
+    ha.silence(1)
+    ha.sim.wait(vms[0], "PENDING", limit=60)
+    ha.silence(2)
+    ha.sim.wait(vms[1], "PENDING", limit=60)
+    ha.silence(3, 4)
+    ha.sim.advance(120)
+    assert ha.sim.state(vms[2]) == "UNKNOWN" and "2 of 4 hosts are in ERROR at once" in ha.error(3)
+
+
+def test_the_only_host_of_a_cluster_is_not_fenced(make_ha: MakeHa) -> None:
+    """There is nowhere to go, and it is as likely the manager that is cut off."""
+    ha = make_ha(hosts=1)
+    ha.vm()
+    ha.silence(1)
+    ha.sim.advance(60)
+    assert ha.sent("fence") == 0 and "1 of 1 hosts of its cluster are in ERROR" in ha.error()
+
+
+def test_vms_that_stay(ha: HaGround) -> None:
+    """On the host's own storage, or by their template: UNKNOWN, and their log says why.  Others go."""
+    local, asked, goes = ha.vm(store=ha.own_store()), ha.vm("HA=no"), ha.vm("HA=yes")
+    off = ha.vm()
+    ha.sim.call("one.vm.action", "poweroff", off)
+    ha.sim.wait(off, "POWEROFF")
+    ha.silence(1)
+    ha.sim.wait(goes, "PENDING", limit=60)
+    ha.sim.advance(60)
+    assert [ha.sim.state(vm) for vm in (local, asked, off)] == ["UNKNOWN", "UNKNOWN", "POWEROFF"]
+    assert "which is the host's own" in ha.vm_error(local) and ha.vm_log(local).count("not restarted") == 1
+    assert "its template says HA = NO" in ha.vm_error(asked) and ha.vm_error(off) == ""
+    assert ha.sent("fence") == 1
+    ha.wake(1)
+    ha.sim.wait(local, "POWEROFF", limit=60)  # the fence ended it, as its host says now
+
+
+def test_no_fence_for_vms_that_cannot_move(ha: HaGround) -> None:
+    """Nobody takes the power from a host for nothing."""
+    vm = ha.vm(store=ha.own_store())
+    ha.silence(1)
+    ha.sim.advance(120)
+    assert ha.sent("fence") == 0 and "which is the host's own" in ha.vm_error(vm) and "since" not in ha.error()
+
+
+def test_a_vm_with_an_operation_under_way_goes_later(make_ha: MakeHa) -> None:
+    """When the operation has ended one way or the other."""
+    ha = make_ha(deadlines={"shutdown": 200, "grace": 5})
+    busy, idle = ha.vm(), ha.vm()
+    ha.script({"action": "vm.shutdown", "hang": True})
+    ha.sim.call("one.vm.action", "poweroff", busy)
+    ha.silence(1)
+    ha.sim.wait(idle, "PENDING", limit=60)
+    ha.sim.advance(30)
+    assert ha.sim.state(busy) == "SHUTDOWN_POWEROFF" and ha.sent("fence") == 1
+    ha.sim.wait(busy, "PENDING", limit=300)
+    assert ha.sent("fence") == 2 and "SHUTDOWN_POWEROFF" in ha.sim.path(busy)
+
+
+def test_a_host_that_is_back_before_it_is_fenced(ha: HaGround) -> None:
+    """Nothing happens."""
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.advance(20)
+    ha.wake(1)
+    ha.sim.wait(vm, "RUNNING", limit=30)
+    ha.sim.advance(300)
+    assert ha.sent("fence") == 0 and ha.error() == "" and "PENDING" not in ha.sim.path(vm)[1:]
+
+
+def test_a_host_that_is_back_while_it_is_fenced(make_ha: MakeHa) -> None:
+    """Its VMs are not taken away, whatever the fence says; silent again, it is fenced again."""
+    ha = make_ha(timeout=60)
+    vm = ha.vm()
+    ha.script({"action": "im.fence", "delay": 30})
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence") == 1, 60)
+    ha.wake(1)
+    ha.sim.advance(15)
+    ha.sim.wait(vm, "POWEROFF", limit=60)  # the fence did end its guest
+    assert ha.owed() == [] and "PENDING" not in ha.sim.path(vm)[1:]
+
+
+def test_the_end_of_a_guest_by_the_fence_is_no_shutdown(ha: HaGround) -> None:
+    """Its news may come before the fence's result."""
+    vm = ha.vm()
+    ha.sim.transport.late = lambda message: 3.0 if _is_fence(ha, message) else 0.0
+    ha.silence(1)
+    ha.sim.wait(vm, "PENDING", limit=60)
+    assert "POWEROFF" not in ha.sim.path(vm)
+
+
+def _is_fence(ha: HaGround, message: Message) -> bool:
+    fences = {command.op for command in ha.sim.transport.sent if command.action == "fence"}
+    return isinstance(message, Result) and message.op in fences
+
+
+def test_killed_between_the_fence_and_the_restart(ha: HaGround) -> None:
+    """The result is lost with the core: the next one fences again, which finds the host off."""
+    vm = ha.vm()
+    ha.sim.transport.copies = lambda message: 0 if _is_fence(ha, message) else 1
+    ha.silence(1)
+    ha.sim.until(lambda: not ha.guests(), 60)
+    ha.sim.reboot()
+    assert ha.sim.state(vm) == "UNKNOWN"
+    ha.sim.advance(20)
+    assert ha.sent("fence") == 0, "a restart begins to count anew"
+    ha.sim.wait(vm, "PENDING", limit=60)
+    assert ha.owed() == [(ha.ids[0], vm, 1, 0, 1)]
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+def test_killed_after_any_commit(ha: HaGround, after: int) -> None:
+    """From the silence on: the VM starts once, the debt survives, the old host pays."""
+    vm = ha.vm()
+    ha.quiet = {1}
+    ha.script()
+    with ha.sim.crashing(after):
+        ha.sim.advance(150)
+    ha.sim.wait(vm, "PENDING", limit=150)
+    assert ha.owed() == [(ha.ids[0], vm, 1, 0, 1)] and ha.guests() == {}
+    ha.sim.reboot()
+    ha.sim.ready()
+    ha.sim.call("one.vm.deploy", vm, ha.ids[1])
+    ha.sim.wait(vm, "RUNNING")
+    ha.leave_copy(vm, 1)
+    ha.wake(1)
+    assert ha.guests() == {2: [vm]} and ha.owed() == []
+    assert ha.sim.path(vm).count("PENDING") == 2
+
+
+def test_a_debt_blocks_a_deployment_unless_it_is_forced(ha: HaGround) -> None:
+    """Force is for administrators; the debt stays, and the old copy ends when its host returns."""
+    vm = ha.vm()
+    ha.script({"action": "vm.cleanup", "host": "node1", "fail": "no route"},
+              {"action": "tm.delete", "host": "node1", "fail": "no route"})
+    ha.sim.call("one.vm.recover", vm, 4)
+    ha.sim.wait(vm, "PENDING")
+    ha.silence(1)
+    assert ha.owed() == [(ha.ids[0], vm, 1, 1, 0)]
+    with pytest.raises(Refused, match=r"may still run on host \d+ \(node1\), which owes its clean-up; an admin"):
+        ha.sim.call("one.vm.deploy", vm, ha.ids[1])
+    ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", True)
+    ha.sim.wait(vm, "RUNNING")
+    assert ha.owed() == [(ha.ids[0], vm, 1, 1, 0)] and ha.guests() == {1: [vm], 2: [vm]}
+    assert "deployed with force by user 0 although host" in ha.vm_log(vm)
+    ha.script()
+    before = ha.sent("delete")
+    ha.wake(1)
+    assert ha.guests() == {2: [vm]} and ha.owed() == []
+    assert ha.sent("delete") == before, "its directory is where the new copy's disks are"
+
+
+def test_only_administrators_force(ha: HaGround) -> None:
+    """Not everybody who may deploy the VM on that host."""
+    user = int(ha.sim.call("one.user.allocate", "ann", "secret", "", [1]))
+    vm = int(ha.sim.call("one.vm.allocate", "CPU=1\nMEMORY=64\n", False))
+    ha.put(AclRule(99, acl.INDIVIDUAL + user, acl.RESOURCES["VM"] + acl.RESOURCES["HOST"] + acl.ALL,
+                   acl.USE + acl.MANAGE + acl.ADMIN, acl.ALL))
+    with pytest.raises(Refused, match="Only administrators deploy with force") as said:
+        ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", True, secret="ann:secret")
+    assert said.value.code == 0x0200
+    ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", False, secret="ann:secret")
+    ha.sim.wait(vm, "RUNNING")
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_files_that_are_owed(ha: HaGround, terminated: bool) -> None:
+    """They go when the VM is gone, also those on a host's own storage when the VM is elsewhere."""
+    vm = ha.vm(store=ha.own_store())
+    ha.script({"action": "vm.cleanup", "host": "node1", "fail": "no route"},
+              {"action": "tm.delete", "host": "node1", "fail": "no route"})
+    ha.silence(1)
+    ha.sim.call("one.vm.recover", vm, 3 if terminated else 4)
+    ha.sim.wait(vm, "DONE" if terminated else "PENDING")
+    if not terminated:
+        ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, ha.stay(vm).ds_id, "", True)
+        ha.sim.wait(vm, "RUNNING")
+    ha.script()
+    before = ha.sent("delete")
+    ha.wake(1)
+    assert ha.sent("delete") == before + 1 and ha.owed() == [] and ha.guests() == ({} if terminated else {2: [vm]})
+
+
+def test_a_password_is_not_shown(ha: HaGround) -> None:
+    """Bodies say `*`; an update with that leaves it, and drivers get it."""
+    ha.sim.call("one.host.update", ha.ids[0], "IPMI_ADDRESS=bmc1\nIPMI_PASSWORD=geheim\n", 1)
+    shown = ha.sim.call("one.host.info", ha.ids[0])
+    assert "geheim" not in shown and "<IPMI_PASSWORD><![CDATA[*]]>" in shown
+    ha.sim.call("one.host.update", ha.ids[0], "IPMI_ADDRESS=bmc2\nIPMI_PASSWORD=\"*\"\n", 0)
+    ha.vm()
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence"), 60)
+    told = next(c for c in ha.sim.transport.sent if c.action == "fence").args["host"]["attrs"]
+    assert (told["IPMI_ADDRESS"], told["IPMI_PASSWORD"]) == ("bmc2", "geheim")
