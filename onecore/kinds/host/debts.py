@@ -73,7 +73,8 @@ def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
     steps = [("vm", command(core, host, host.vm_mad, "cleanup", {"vm": vm, "owed": True}))]
     if _has_files(core, owed, datastore):
         where = {"id": owed.ds_id, "base_path": str(base)}
-        steps.append(("tm", command(core, host, datastore.tm_mad, "delete", {"vm": vm, "datastore": where})))
+        steps.append(("tm", command(core, host, datastore.tm_mad, "delete",
+                                    {"vm": vm, "datastore": where, "left_over": True})))
     return steps
 
 
