@@ -19,6 +19,8 @@ BUILT_IN = {
     "vm/kvm": "drivers.vm.kvm",
     "vm/dummy": "drivers.dummy.vm",
     "tm/qcow2": "drivers.tm.qcow2",
+    "tm/shared": "drivers.tm.shared",
+    "tm/ssh": "drivers.tm.ssh",
     "tm/dummy": "drivers.dummy.tm",
     "ds/fs": "drivers.ds.fs",
     "ds/dummy": "drivers.dummy.ds",

@@ -41,21 +41,20 @@ def kind(disk: Disk) -> Kind:
             return volatile
     if not of_image:
         raise Permanent(f"disk {disk.get('DISK_ID')}: TYPE {named!r} without an image is none of fs, raw, swap")
-    return "link" if named == "cdrom" or disk.get("CLONE", "YES").upper() == "NO" else "clone"
+    return "link" if is_cdrom(disk) or disk.get("CLONE", "YES").upper() == "NO" else "clone"
 
 
 def image_format(disk: Disk) -> str:
     """The format of the disk's image or, of a volatile disk, of the disk itself: raw or qcow2; raises Permanent."""
-    is_raw = disk.get("TYPE", "").lower() == "cdrom"
-    named = "raw" if is_raw else disk.get("FORMAT", "").lower() or "raw"
+    named = "raw" if is_cdrom(disk) else disk.get("FORMAT", "").lower() or "raw"
     if named not in _FORMATS:
         raise Permanent(f"disk {disk.get('DISK_ID')}: FORMAT {named!r} is neither raw nor qcow2")
     return named
 
 
-def disk_format(disk: Disk) -> str:
-    """The format of the disk's file on the host under tm/qcow2: a clone is an overlay, all else keeps its format."""
-    return "qcow2" if kind(disk) == "clone" else image_format(disk)
+def disk_format(disk: Disk, tm_mad: str = "qcow2") -> str:
+    """The format of the disk's file on the host: under tm/qcow2 a clone is an overlay, all else keeps its format."""
+    return "qcow2" if tm_mad == "qcow2" and kind(disk) == "clone" else image_format(disk)
 
 
 def source(disk: Disk) -> str:
@@ -83,3 +82,8 @@ def grown_mb(disk: Disk) -> int:
 def is_saved(disk: Disk) -> bool:
     """Whether what the VM writes on the disk belongs to the image (persistent)."""
     return disk.get("SAVE", "").upper() == "YES"
+
+
+def is_cdrom(disk: Disk) -> bool:
+    """Whether the VM can only read the disk."""
+    return disk.get("TYPE", "").lower() == "cdrom"

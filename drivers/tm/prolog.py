@@ -1,60 +1,58 @@
 """Which steps make a VM's disks: pure decisions over what is there already."""
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from drivers.tm.blank import blank_steps
-from drivers.tm.layout import Disk, disk_path, grown_mb, image_format, kind, size_mb, source, vm_dir
-from drivers.tm.steps import Step
+from drivers.tm.facts import MB
+from drivers.tm.layout import Disk, Kind, disk_path, grown_mb, image_format, kind, size_mb, source, vm_dir
+from drivers.tm.steps import Deed, Step
 from onecore.wire.messages import Doc
 
 TEMPORARY = ".tmp"
-_MB = 1 << 20
+Content = Callable[[str, str, Disk], Sequence[Deed]]
+"""content(what, path, disk): the steps that make the file PATH of the disk's image."""
 
 
-def make_dir_steps(vm: Doc) -> list[Step]:
+def make_dir_steps(vm: Doc, here: bool = False) -> list[Step]:
     """The VM's directory; other users of the host may pass through it (QEMU's), not list it."""
-    return [Step(f"directory of VM {vm['id']}", ("mkdir", "-p", "--mode=0711", "--", vm_dir(vm)))]
+    return [Step(f"directory of VM {vm['id']}", ("mkdir", "-p", "--mode=0711", "--", vm_dir(vm)), here=here)]
 
 
-def prolog_steps(vm: Doc, present: Collection[str], virtual_sizes: Mapping[str, int]) -> list[Step]:
-    """All that is missing for the VM's disks.
+def disks_to_make(vm: Doc, present: Collection[str]) -> list[Disk]:
+    """The disks whose own name is not among those PRESENT in the VM's directory: only a complete one has it."""
+    return [disk for disk in vm["disks"] if _name(disk_path(vm, disk)) not in present]
 
-    PRESENT holds the names in the VM's directory: a disk under its own name is complete and is kept.  VIRTUAL_SIZES
-    gives bytes by image file, for those that are used themselves and are to be grown.
-    """
-    steps: list[Step] = []
-    for disk in vm["disks"]:
-        if kind(disk) == "link":
-            steps += _grow_image(disk, virtual_sizes)
-        if disk_path(vm, disk).rpartition("/")[2] not in present:
-            steps += _disk_steps(disk_path(vm, disk), disk)
+
+def prolog_steps(vm: Doc, present: Collection[str], contents: Mapping[Kind, Content]) -> list[Deed]:
+    """All that is missing for the VM's disks; a persistent disk of which CONTENTS says nothing is a link."""
+    steps: list[Deed] = []
+    for disk in disks_to_make(vm, present):
+        steps += _disk_steps(disk_path(vm, disk), disk, contents)
     return steps
 
 
-def images_to_grow(vm: Doc) -> dict[str, str]:
-    """Format by file of the images whose size has to be known before prolog_steps."""
-    return {source(d): image_format(d) for d in vm["disks"] if kind(d) == "link" and grown_mb(d)}
+def clear_steps(vm: Doc, present: Collection[str]) -> list[Step]:
+    """Half-made disks are gone."""
+    half = [f"{vm_dir(vm)}/{name}" for name in sorted(present) if name.endswith((TEMPORARY, f"{TEMPORARY}.raw"))]
+    return [Step(f"directory of VM {vm['id']}", ("rm", "-rf", "--", *half))] if half else []
 
 
-def _grow_image(disk: Disk, virtual_sizes: Mapping[str, int]) -> list[Step]:
+def grow_image_steps(vm: Doc, virtual_sizes: Mapping[str, int]) -> list[Step]:
+    """Images that are used themselves and are to be larger than VIRTUAL_SIZES (bytes by file) are grown."""
+    steps: list[Step] = []
+    for disk in vm["disks"]:
+        if kind(disk) == "link":
+            steps += resize_steps(f"growing the image of disk {disk['DISK_ID']}", source(disk), disk, virtual_sizes)
+    return steps
+
+
+def resize_steps(what: str, path: str, disk: Disk, virtual_sizes: Mapping[str, int]) -> list[Step]:
+    """PATH, which has its image's content, gets the disk's SIZE if that is more than its image's."""
     wanted = grown_mb(disk)
-    if not wanted or virtual_sizes[source(disk)] >= wanted * _MB:
+    if not wanted or virtual_sizes[source(disk)] >= wanted * MB:
         return []
-    argv = ("qemu-img", "resize", "-q", "-f", image_format(disk), source(disk), f"{wanted}M")
-    return [Step(f"growing the image of disk {disk['DISK_ID']}", argv)]
-
-
-def _disk_steps(path: str, disk: Disk) -> list[Step]:
-    """Make the disk under a temporary name, on stable storage, and give it its own name at last."""
-    made = path + TEMPORARY
-    what = f"disk {disk['DISK_ID']}"
-    steps = [Step(what, ("rm", "-f", "--", made, f"{made}.raw"))]
-    if kind(disk) == "link":
-        return [*steps, verify_step(what, source(disk)), *link_steps(what, source(disk), path)]
-    return [*steps, *_content_steps(what, made, disk),
-            Step(what, ("chmod", "600", "--", made)), Step(what, ("sync", "--", made)),
-            Step(what, ("mv", "-T", "--", made, path))]
+    return [Step(what, ("qemu-img", "resize", "-q", "-f", image_format(disk), path, f"{wanted}M"))]
 
 
 def verify_step(what: str, image: str) -> Step:
@@ -68,11 +66,22 @@ def link_steps(what: str, target: str, path: str) -> list[Step]:
     return [Step(what, ("ln", "-sfn", "--", target, made)), Step(what, ("mv", "-T", "--", made, path))]
 
 
-def _content_steps(what: str, made: str, disk: Disk) -> list[Step]:
-    made_as = kind(disk)
-    if made_as == "clone":
-        size = (f"{grown_mb(disk)}M",) if grown_mb(disk) else ()
-        backing = ("-b", source(disk), "-F", image_format(disk))
-        return [Step(what, ("qemu-img", "create", "-q", "-f", "qcow2", *backing, made, *size))]
-    fs = {"swap": "swap", "fs": disk.get("FS", ""), "raw": ""}[made_as]
+def _disk_steps(path: str, disk: Disk, contents: Mapping[Kind, Content]) -> list[Deed]:
+    """Make the disk under a temporary name, on stable storage, and give it its own name at last."""
+    made, made_as = path + TEMPORARY, kind(disk)
+    what = f"disk {disk['DISK_ID']}"
+    steps: list[Deed] = [Step(what, ("rm", "-f", "--", made, f"{made}.raw"))]
+    if made_as == "link" and made_as not in contents:
+        return [*steps, verify_step(what, source(disk)), *link_steps(what, source(disk), path)]
+    content = contents.get(made_as, _blank)
+    return [*steps, *content(what, made, disk), Step(what, ("chmod", "600", "--", made)),
+            Step(what, ("sync", "--", made)), Step(what, ("mv", "-T", "--", made, path))]
+
+
+def _blank(what: str, made: str, disk: Disk) -> list[Step]:
+    fs = {"swap": "swap", "fs": disk.get("FS", "")}.get(kind(disk), "")
     return blank_steps(what, made, size_mb(disk), image_format(disk), fs)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

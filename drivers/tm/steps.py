@@ -1,12 +1,15 @@
 """The steps of a transfer as values, and the one loop that does them; which, in which order, is decided elsewhere."""
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from drivers.base import Context, DriverError, Executor, Permanent, Temporary
+from drivers.ds.inspect import HEAD, inspect, refuse_foreign
+from drivers.local import os_errors
 
 _PERIOD = 1.0
 _FULL = ("No space left on device", "Disk quota exceeded")
@@ -14,26 +17,82 @@ _FULL = ("No space left on device", "Disk quota exceeded")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command; `grows` names the file that a long one writes, `total` its expected size in bytes."""
+    """One command on the VM's host or, `here`, on the front-end.
+
+    `grows` names the file that a long one writes, `total` its expected size in bytes.
+    """
 
     what: str
     argv: tuple[str, ...]
     grows: str = ""
     total: int = 0
+    here: bool = False
 
 
-def perform(ctx: Context, executor: Executor, steps: Iterable[Step]) -> None:
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """One file goes from the front-end to the host or, `home`, from there to the front-end; compared on arrival."""
+
+    what: str
+    source: str
+    target: str
+    home: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The front-end's file PATH may take the place of IMAGE: no smaller; if FORM is qcow2, one that stands alone."""
+
+    what: str
+    path: str
+    image: str
+    form: str
+
+
+Deed = Step | Carry | Successor
+
+
+def perform(ctx: Context, executor: Executor, steps: Iterable[Deed]) -> None:
     """Do STEPS in order; raises what the first that fails raises (Temporary when the disk is full), or Cancelled."""
     for step in steps:
         ctx.check()
         try:
-            with _growth(ctx, executor, step):
-                executor.run(step.argv)
+            _do(ctx, executor, step)
         except Permanent as error:
             raise _explained(step, error) from error
 
 
-def _explained(step: Step, error: Permanent) -> DriverError:
+def _do(ctx: Context, executor: Executor, step: Deed) -> None:
+    if isinstance(step, Step):
+        place = ctx.host({}) if step.here else executor
+        with _growth(ctx, place, step):
+            place.run(step.argv)
+    elif isinstance(step, Carry):
+        carry = executor.get if step.home else executor.put
+        carry(step.source, step.target, lambda done, total: ctx.progress(step.what, done, total))
+    else:
+        _compare(step)
+
+
+def _compare(step: Successor) -> None:
+    size, least = _guest_size(step.path, step.form), 0
+    if os.path.exists(step.image):
+        least = _guest_size(step.image, step.form)
+    if size < least:
+        raise Permanent(f"{step.path} has {size} bytes, fewer than {step.image} has, {least}; nothing was removed")
+
+
+def _guest_size(path: str, form: str) -> int:
+    """Bytes of the disk that a guest sees; a qcow2 file that names others is refused.  A raw one holds anything."""
+    with os_errors(path), open(path, "rb") as file:
+        if form != "qcow2":
+            return os.fstat(file.fileno()).st_size
+        found = inspect(file.read(HEAD))
+    refuse_foreign(found, path, form)
+    return found.virtual_size
+
+
+def _explained(step: Deed, error: Permanent) -> DriverError:
     kind = Temporary if any(text in str(error) for text in _FULL) else Permanent
     return kind(f"{step.what}: {error}")
 

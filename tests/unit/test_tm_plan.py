@@ -9,7 +9,9 @@ from drivers.base import Permanent
 from drivers.tm.blank import blank_steps, file_systems
 from drivers.tm.epilog import epilog_steps, keep_steps, remove_steps
 from drivers.tm.layout import disk_format, disk_path, kind, vm_dir
-from drivers.tm.prolog import images_to_grow, prolog_steps
+from drivers.tm.prolog import grow_image_steps, prolog_steps
+from drivers.tm.qcow2 import overlay_steps
+from drivers.tm.steps import Step
 
 CLONE = {"DISK_ID": "0", "TYPE": "FILE", "IMAGE_ID": "4", "SOURCE": "/ds/1/a", "FORMAT": "raw", "SIZE": "56",
          "ORIGINAL_SIZE": "56", "CLONE": "YES", "SAVE": "NO"}
@@ -23,8 +25,9 @@ def vm(*disks: dict[str, str], **more: Any) -> dict[str, Any]:
     return {"id": 7, "dir": "/ds/0/7", "disks": list(disks), **more}
 
 
-def commands(*disks: dict[str, str], present: tuple[str, ...] = (), sizes: dict[str, int] | None = None) -> list[str]:
-    return [" ".join(step.argv) for step in prolog_steps(vm(*disks), present, sizes or {})]
+def commands(*disks: dict[str, str], present: tuple[str, ...] = ()) -> list[str]:
+    steps = prolog_steps(vm(*disks), present, {"clone": overlay_steps})
+    return [" ".join(step.argv) for step in steps if isinstance(step, Step)]
 
 
 def test_a_clone_is_an_overlay_that_names_its_images_format() -> None:
@@ -43,11 +46,10 @@ def test_persistent_disks_and_discs_are_links() -> None:
 
 
 def test_a_persistent_image_grows_once() -> None:
-    bigger = {**LINK, "SIZE": "100"}
-    assert images_to_grow(vm(bigger, CLONE)) == {"/ds/1/b": "qcow2"}
-    resize = "qemu-img resize -q -f qcow2 /ds/1/b 100M"
-    assert resize in commands(bigger, sizes={"/ds/1/b": 56 << 20})
-    assert resize not in commands(bigger, sizes={"/ds/1/b": 100 << 20})
+    wants = vm({**LINK, "SIZE": "100"}, {**CLONE, "SIZE": "100"})
+    grown = grow_image_steps(wants, {"/ds/1/b": 56 << 20})
+    assert [step.argv for step in grown] == [("qemu-img", "resize", "-q", "-f", "qcow2", "/ds/1/b", "100M")]
+    assert grow_image_steps(wants, {"/ds/1/b": 100 << 20}) == []
 
 
 @pytest.mark.parametrize("disk", [CLONE, LINK, CDROM, SWAP, FS])
@@ -65,7 +67,10 @@ def test_a_complete_disk_is_kept(disk: dict[str, str]) -> None:
 
 
 def test_formats_on_the_host() -> None:
-    assert [disk_format(d) for d in (CLONE, LINK, CDROM, SWAP, FS)] == ["qcow2", "qcow2", "raw", "raw", "qcow2"]
+    disks = CLONE, LINK, CDROM, SWAP, FS
+    assert [disk_format(d) for d in disks] == ["qcow2", "qcow2", "raw", "raw", "qcow2"]
+    for copying in ("shared", "ssh"):
+        assert [disk_format(d, copying) for d in disks] == ["raw", "qcow2", "raw", "raw", "qcow2"]
 
 
 def test_a_file_system_in_qcow2_is_made_raw_and_converted() -> None:

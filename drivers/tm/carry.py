@@ -1,0 +1,101 @@
+"""Which steps carry a VM's files between the front-end and a host with disks of its own: pure decisions.
+
+A directory that is being filled has a file ARRIVING in it, one whose files are safe elsewhere a file LEAVING: while
+either is there, what else is in it is not to be believed.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from drivers.tm.epilog import missing_disks, remove_steps
+from drivers.tm.facts import Found
+from drivers.tm.layout import Disk, disk_path, image_format, is_cdrom, is_saved, source, vm_dir
+from drivers.tm.prolog import TEMPORARY, make_dir_steps, resize_steps
+from drivers.tm.steps import Carry, Deed, Step, Successor
+from onecore.wire.messages import Doc
+
+ARRIVING, LEAVING = ".arriving", ".leaving"
+_CHECK = 'qemu-img check -q -f qcow2 -- "$1"; code=$?; [ "$code" -ne 3 ] || code=0; exit "$code"'
+"""Clusters that nobody uses (3), as a killed guest leaves them, are no damage."""
+
+
+def is_whole(vm: Doc, found: Found | None) -> bool:
+    """Whether the directory with FOUND in it holds all of the VM's disks, and nothing says that they do not count."""
+    return found is not None and is_settled(found) and not missing_disks(vm, found)
+
+
+def is_settled(found: Collection[str]) -> bool:
+    """Whether a directory is neither being filled nor being emptied."""
+    return not {ARRIVING, LEAVING}.intersection(found)
+
+
+def fetch_steps(virtual_sizes: Mapping[str, int], what: str, made: str, disk: Disk) -> list[Deed]:
+    """MADE, on the host, is a copy of the disk's image, which lies on the front-end, grown to the disk's size."""
+    return [Carry(what, source(disk), made), *resize_steps(what, made, disk, virtual_sizes)]
+
+
+def saved_disks(vm: Doc) -> list[Disk]:
+    """The disks whose content belongs to their images and may have changed."""
+    return [disk for disk in vm["disks"] if is_saved(disk) and not is_cdrom(disk)]
+
+
+def save_steps(vm: Doc, disk: Disk) -> list[Deed]:
+    """The disk comes beside its image, is verified there, and takes the image's place."""
+    image, made, what = source(disk), source(disk) + TEMPORARY, f"saving disk {disk['DISK_ID']}"
+    form = image_format(disk)
+    check = [Step(what, ("sh", "-c", _CHECK, "sh", made), here=True)] if form == "qcow2" else []
+    return [Carry(what, disk_path(vm, disk), made, home=True), Successor(what, made, image, form), *check,
+            Step(what, ("chmod", "644", "--", made), here=True), Step(what, ("sync", "--", made), here=True),
+            Step(what, ("mv", "-T", "--", made, image), here=True),
+            Step(what, ("sync", "--", image.rpartition("/")[0]), here=True)]
+
+
+def clear_image_steps(disk: Disk) -> list[Deed]:
+    """What a save that broke off left beside the disk's image is gone."""
+    return [Step(f"disk {disk['DISK_ID']}", ("rm", "-f", "--", source(disk) + TEMPORARY), here=True)]
+
+
+def forget_steps(vm: Doc) -> list[Deed]:
+    """What the front-end has of the VM is gone, but for its images."""
+    half = [step for disk in saved_disks(vm) for step in clear_image_steps(disk)]
+    return [*remove_steps(vm, here=True), *half]
+
+
+def arrive_steps(vm: Doc, here: bool) -> list[Deed]:
+    """The VM's directory on the host or, HERE, on the front-end is there, empty, and marked as being filled."""
+    what, path = f"directory of VM {vm['id']}", vm_dir(vm)
+    return [*make_dir_steps(vm, here), *_mark(vm, ARRIVING, here),
+            Step(what, ("find", path, "-mindepth", "1", "!", "-path", f"{path}/{ARRIVING}", "-delete"), here=here)]
+
+
+def carry_steps(vm: Doc, names: Collection[str], home: bool) -> list[Deed]:
+    """The files NAMES of the VM's directory go to the directory of that name on the other machine, which is whole then.
+
+    HOME: from the host to the front-end.
+    """
+    steps: list[Deed] = []
+    for name in names:
+        path, what = f"{vm_dir(vm)}/{name}", f"{name} of VM {vm['id']}"
+        made = path + TEMPORARY
+        steps += [Carry(what, path, made, home), Step(what, ("chmod", "600", "--", made), here=home),
+                  Step(what, ("mv", "-T", "--", made, path), here=home)]
+    return [*steps, *_settle(vm, home)]
+
+
+def leave_steps(vm: Doc, here: bool) -> list[Deed]:
+    """The VM's directory, whose files are safe elsewhere, is gone; it says so until the last of them is."""
+    what, path = f"directory of VM {vm['id']}", vm_dir(vm)
+    return [*_mark(vm, LEAVING, here),
+            Step(what, ("find", path, "-mindepth", "1", "!", "-path", f"{path}/{LEAVING}", "-delete"), here=here),
+            *remove_steps(vm, here)]
+
+
+def _mark(vm: Doc, mark: str, here: bool) -> list[Step]:
+    what, path = f"directory of VM {vm['id']}", vm_dir(vm)
+    return [Step(what, ("touch", "--", f"{path}/{mark}"), here=here), Step(what, ("sync", "--", path), here=here)]
+
+
+def _settle(vm: Doc, here: bool) -> list[Step]:
+    what, path = f"directory of VM {vm['id']}", vm_dir(vm)
+    return [Step(what, argv, here=here)
+            for argv in (("sync", "--", path), ("rm", "-f", "--", f"{path}/{ARRIVING}"), ("sync", "--", path))]
