@@ -1,6 +1,7 @@
 """Samples of dummy hosts: capacity by script or host attributes, guests by their files; one timer for all hosts."""
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from drivers.timers import timers
 from onecore.wire.messages import Doc, Sample
 
 _PERIOD = 60.0
+_CHECKS = ("ssh", "python", "root", "libvirt", "qemu", "tools", "clock", "versions")
+"""What the driver of KVM hosts checks, too."""
 
 
 def watch(ctx: Context, args: Doc) -> Doc:
@@ -46,6 +49,32 @@ def probe(ctx: Context, args: Doc) -> Doc:
     return {"sample": asdict(sample)} if sample else {}
 
 
+def survey(ctx: Context, args: Doc) -> Doc:
+    """All guests by their files, the script's wild domains, and what was left by its files."""
+    host = args["host"]
+    act(ctx, "im.survey", host)
+    name, here = host["name"], world(ctx)
+    guests = [{"name": f"one-{vm}", "id": vm, "generation": guest.generation, "uuid": "", "state": guest.state}
+              for vm, guest in sorted(here.guests(name).items())]
+    wild = [{"name": each, "id": -1, "generation": -1, "uuid": "", "state": "running"}
+            for each in stage(ctx).script().wild_on(name)]
+    bases = {each["id"]: str(each["base_path"]) for each in args.get("datastores") or []}
+    dirs = [{"ds": ds, "vm": vm, "path": f"{bases[ds]}/{vm}", "size_mb": size}
+            for ds, vm, size in here.dirs(name) if ds in bases]
+    return {"domains": guests + wild, "dirs": dirs, "taps": here.taps(name)}
+
+
+def check(ctx: Context, args: Doc) -> Doc:
+    """All is well, but for what the script says."""
+    host = args["host"]
+    act(ctx, "im.check", host)
+    names = [*_CHECKS, *(f"storage {each['id']}" for each in args.get("datastores") or []),
+             *(f"bridge {name}" for name in args.get("bridges") or [])]
+    found = {name: {"name": name, "ok": True, "found": "dummy", "fix": ""} for name in names}
+    found.update((each["name"], dict(each)) for each in stage(ctx).script().checks_of(host["name"]))
+    return {"checks": list(found.values())}
+
+
 def take(here: Stage, guests: World, host: Doc, datastores: list[Doc]) -> Sample | None:
     """The host's sample, with the error that the script gives `im.sample`; none when that hangs."""
     now = int(time.time())
@@ -62,7 +91,8 @@ def take(here: Stage, guests: World, host: Doc, datastores: list[Doc]) -> Sample
     attributes = host.get("attrs") or {}
     disk_mb = _number(attributes, "DUMMY_DISK_MB", script.disk_mb)
     return Sample(host["id"], now, host=facts(script, host, running.values()),
-                  vms=[_vm(vm, guest) for vm, guest in running.items()],
+                  vms=[*(_vm(vm, guest) for vm, guest in running.items()),
+                       *(_wild(name) for name in script.wild_on(host["name"]))],
                   datastores=[{"id": datastore["id"], **capacity(disk_mb)} for datastore in datastores])
 
 
@@ -77,6 +107,7 @@ def facts(script: Script, host: Doc, running: Any) -> Doc:
     return {"hypervisor": "dummy", "hostname": host["name"], "arch": "x86_64", "version": "1", "total_cpu": cpu,
             "total_mem_kb": memory_kb, "free_cpu": cpu - used_cpu, "free_mem_kb": memory_kb - used_kb,
             "used_cpu": used_cpu, "used_mem_kb": used_kb, "netrx": 0, "nettx": 0,
+            "clock_skew": _skew(attributes, script.clock_skew), "libvirt": "1", "python": platform.python_version(),
             "attrs": {"MODELNAME": "Dummy CPU", "CPUSPEED": "2000"}}
 
 
@@ -87,9 +118,20 @@ def _vm(vm: int, guest: Guest) -> Doc:
             "diskrdiops": 0, "diskwriops": 0, "disk_size": []}
 
 
+def _wild(name: str) -> Doc:
+    return {**_vm(-1, Guest(-1, "running", 0.0)), "deploy_id": name}
+
+
 def _number(attributes: Mapping[str, Any], name: str, default: int) -> int:
     try:
         return int(attributes.get(name, default))
+    except (TypeError, ValueError):
+        return default
+
+
+def _skew(attributes: Mapping[str, Any], default: float) -> float:
+    try:
+        return float(attributes.get("DUMMY_CLOCK_SKEW", default))
     except (TypeError, ValueError):
         return default
 
@@ -98,4 +140,4 @@ def _key(host: Doc) -> str:
     return f"dummy.im.{host['id']}"
 
 
-ACTIONS: dict[str, Action] = {"watch": watch, "unwatch": unwatch, "probe": probe}
+ACTIONS: dict[str, Action] = {"watch": watch, "unwatch": unwatch, "probe": probe, "survey": survey, "check": check}

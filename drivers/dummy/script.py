@@ -40,10 +40,24 @@ class Script:
     disk_mb: int = 1000000
     rules: tuple[Rule, ...] = ()
     seed: int | None = None
+    clock_skew: float = 0.0
+    """Seconds that the hosts' clocks are ahead."""
+    wild: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of domains that are not ours, by glob of the host."""
+    checks: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    """What `check` finds besides or instead of what is usual, by glob of the host."""
 
     def usual_delay(self, action: str) -> float:
         """Seconds that ACTION takes without any rule."""
         return self.delay.get(action, self.delay.get("default", 0.0))
+
+    def wild_on(self, host: str) -> list[str]:
+        """The domains on HOST that are not ours."""
+        return [name for pattern, names in self.wild.items() if fnmatchcase(host, pattern) for name in names]
+
+    def checks_of(self, host: str) -> list[Mapping[str, Any]]:
+        """What `check` is to find on HOST."""
+        return [check for pattern, checks in self.checks.items() if fnmatchcase(host, pattern) for check in checks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +72,23 @@ class Fate:
 
 def parse_script(data: Mapping[str, Any]) -> Script:
     """The script in a JSON object; ValueError names what is wrong."""
-    rest = {key: value for key, value in data.items() if key not in ("rules", "delay")}
+    rest = {key: value for key, value in data.items() if key not in ("rules", "delay", "wild", "checks")}
     unknown = sorted(set(rest) - set(Script.__dataclass_fields__))
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}")
     delay = {str(action): float(seconds) for action, seconds in dict(data.get("delay", {})).items()}
-    return Script(delay=delay, rules=tuple(parse_rule(rule) for rule in data.get("rules", ())), **rest)
+    wild = {str(host): tuple(map(str, names)) for host, names in dict(data.get("wild", {})).items()}
+    checks = {str(host): tuple(map(parse_check, found)) for host, found in dict(data.get("checks", {})).items()}
+    return Script(delay=delay, rules=tuple(parse_rule(rule) for rule in data.get("rules", ())), wild=wild,
+                  checks=checks, **rest)
+
+
+def parse_check(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A finding of `check`; ValueError when it has no name."""
+    if not data.get("name"):
+        raise ValueError("a check has no name")
+    return {"name": str(data["name"]), "ok": _truth(data.get("ok", False)), "found": str(data.get("found", "")),
+            "fix": str(data.get("fix", ""))}
 
 
 def parse_rule(data: Mapping[str, Any]) -> Rule:

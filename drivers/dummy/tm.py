@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from drivers.base import Action, Context
 from drivers.dummy.stage import act
+from drivers.dummy.world import world
 from onecore.wire.messages import Doc
 
 
@@ -27,8 +28,11 @@ def prolog_resume(ctx: Context, args: Doc) -> Doc:
 
 
 def delete(ctx: Context, args: Doc) -> Doc:
-    """As if the disks were removed."""
-    return _moved(ctx, args, "tm.delete")
+    """As if the disks were removed; a directory that was left behind is."""
+    _moved(ctx, args, "tm.delete")
+    left = f"{args.get('datastore', {}).get('id')}-{args['vm']['id']}"
+    world(ctx).remove(str(args["host"].get("name", "")), "dirs", left)
+    return {}
 
 
 def _moved(ctx: Context, args: Doc, action: str) -> Doc:

@@ -56,6 +56,14 @@ def state(ctx: Context, args: Doc) -> Doc:
     return {"state": guest.state, "generation": guest.generation} if guest else {"state": "gone", "generation": 0}
 
 
+def untap(ctx: Context, args: Doc) -> Doc:
+    """No such taps; none there is fine."""
+    act(ctx, "vm.untap", args["host"])
+    for name in args["taps"]:
+        world(ctx).remove(args["host"]["name"], "taps", str(name))
+    return {}
+
+
 def _start(ctx: Context, args: Doc, action: str) -> Doc:
     host, vm = args["host"], args["vm"]
     there = _check_newest(ctx, host, vm)
@@ -95,4 +103,5 @@ def _ask(ctx: Context, args: Doc, action: str) -> Doc:
 ACTIONS: dict[str, Action] = {
     "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
     "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
+    "untap": untap,
 }

@@ -1,12 +1,14 @@
-"""The guests of dummy hosts: one small file each, `HOME/dummy/HOST/ID`, which anybody may change behind our back.
+"""What dummy hosts hold, in small files that anybody may change behind our back.
 
-A file holds `GENERATION STATE` and, for the samples, the VM's CPU (cores) and memory (KB).
+`HOME/dummy/HOST/ID` is a guest: `GENERATION STATE` and, for the samples, the VM's CPU (cores) and memory (KB).
+`HOME/dummy/HOST/dirs/DS-ID` (MB) is a directory that a VM left, `HOME/dummy/HOST/taps/NAME` a tap without a domain.
 """
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -108,6 +110,24 @@ class World:
         found = {vm: _read(f"{directory}/{vm}") for vm in _names(directory)}
         return {vm: seen[1] for vm, seen in found.items() if seen}
 
+    def dirs(self, host: str) -> list[tuple[int, int, int]]:
+        """(datastore, VM, MB) of each directory that was left on a host."""
+        found = []
+        for name in _files(f"{self._directory(host)}/dirs"):
+            datastore, _, vm = name.partition("-")
+            if datastore.isdecimal() and vm.isdecimal():
+                found.append((int(datastore), int(vm), _size(f"{self._directory(host)}/dirs/{name}")))
+        return sorted(found)
+
+    def taps(self, host: str) -> list[str]:
+        """The taps on a host that no domain uses."""
+        return _files(f"{self._directory(host)}/taps")
+
+    def remove(self, host: str, kind: str, name: str) -> None:
+        """Take away what was left, `dirs` or `taps`; none there is fine."""
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._directory(host)}/{kind}/{quote(name, safe='')}")
+
     def follow(self, host: str) -> dict[int, Guest]:
         """From now on changes() tells what others do on HOST; its guests now."""
         with self._lock:
@@ -167,6 +187,22 @@ def _names(directory: str) -> list[int]:
         return [int(name) for name in os.listdir(directory) if name.isdecimal()]
     except FileNotFoundError:
         return []
+
+
+def _files(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+def _size(path: str) -> int:
+    """The MB that a file says; 0 when it says nothing."""
+    try:
+        with open(path) as file:
+            return int(file.read() or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def _listed(directory: str) -> dict[int, Mark]:
