@@ -7,9 +7,10 @@ from dataclasses import replace
 from onecore.kinds.host.record import Host
 from onecore.kinds.host.states import HOST
 from onecore.kinds.usage import usage
+from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Tx
-from onecore.wire.states import HostState
+from onecore.wire.states import HostState, Lcm, VmState
 
 SILENT = "nothing heard for {:.0f} s"
 _SILENT = re.compile(r"nothing heard for \d+ s\Z")
@@ -53,7 +54,9 @@ def heal(tx: Tx, core: Core, host: Host) -> Host:
 def lose_vms(tx: Tx, core: Core, host: Host) -> None:
     """Nobody can say how the host's VMs are: those that should run are UNKNOWN."""
     for oid in sorted(usage(core).by_host.of(host.oid)):
-        core.kinds["vm.observe"](tx, oid, "seen_lost")
+        vm = core.store.get(Vm, oid)
+        if vm is not None and (vm.state, vm.lcm) == (VmState.ACTIVE, Lcm.RUNNING):
+            core.kinds["vm.observe"](tx, oid, "seen_lost")
 
 
 def _say(tx: Tx, host: Host, error: str) -> Host:

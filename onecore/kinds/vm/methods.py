@@ -12,7 +12,8 @@ from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
-from onecore.kinds.host.record import Host, capacity
+from onecore.kinds.host.record import Host
+from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import (
     KINDS,
     MAX_ID,
@@ -26,7 +27,6 @@ from onecore.kinds.kind import (
     tree_of,
     whole,
 )
-from onecore.kinds.usage import usage
 from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
@@ -95,7 +95,7 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
                          "deploying needs MONITORED or DISABLED", host_id)
     datastore = _system_datastore(req, vm, host, ds_id)
     if enforce:
-        _check_room(req.core, vm, host)
+        _check_room(req.core, vm, host, datastore)
     _check_owed(req, vm, host, force)
     info: dict[str, Any] = {"host": host, "datastore": datastore}
     if extra_template.strip():
@@ -110,10 +110,10 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
 
 
 def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
-    """Raise WrongState if an older copy may run elsewhere, unless its host is fenced or FORCE says that it is off."""
+    """Raise WrongState if an older copy may run, unless another host that has it is fenced, or FORCE says it is off."""
     if force and not req.caller.admin:
         raise Forbidden("Only administrators deploy with force.", vm.oid)
-    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and o.hid != host.oid and not o.fenced]
+    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and (o.hid == host.oid or not o.fenced)]
     if not owing:
         return
     old = req.core.store.get(Host, owing[0].hid)
@@ -142,15 +142,10 @@ def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore
     raise NotAllocated(f"no SYSTEM_DS is in cluster {host.cid} of host {host.oid}")
 
 
-def _check_room(core: Core, vm: Vm, host: Host) -> None:
-    max_cpu, max_mem = capacity(core, host)
-    cpu, memory, _, _ = usage(core).sums.of(host.oid)
-    if vm.hid == host.oid:
-        return
-    if cpu + vm.cpu > max_cpu or memory + vm.memory * 1024 > max_mem:
-        raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): CPU {vm.cpu / 100:g} needed, "
-                         f"{(max_cpu - cpu) / 100:g} free; MEMORY {vm.memory} MB needed, "
-                         f"{(max_mem - memory) // 1024} MB free", vm.oid)
+def _check_room(core: Core, vm: Vm, host: Host, datastore: Datastore) -> None:
+    short = [] if vm.hid == host.oid else lacks(core, vm, host, datastore)
+    if short:
+        raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): {'; '.join(short)}", vm.oid)
 
 
 @method("one.vm.update", right="MANAGE", on="vm")
