@@ -5,6 +5,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def _vm_result(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
         return
     action = box.command.split(".")[1]
     info = {k: v for k, v in result.data.items() if k == "deploy_id"}
+    vm = replace(vm, op_attempt=max(vm.op_attempt, box.attempt))  # it was tried again: the next step is a later attempt
     vm = fire_vm(tx, core, vm, f"{action}.{'ok' if result.ok else 'fail'}", error=result.error, **info)
     if result.data.get("owed") and vm.hid >= 0 and state_of(vm) not in LIVE:  # what should run is no debt
         owe_guest(tx, core, vm, {})
@@ -179,7 +181,7 @@ def keep_going(core: Core) -> None:
     """Periodic work."""
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
-    clock.every(5.0, lambda: watch.check_silence(core))
+    clock.every(1.0, lambda: watch.check_silence(core))
     clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))

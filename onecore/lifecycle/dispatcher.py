@@ -1,7 +1,7 @@
 """From the outbox to the drivers and back: sends durable commands, keeps their deadlines, takes their results.
 
-A command is sent again when its driver process is new.  A deadline first cancels; if nothing confirms within the grace
-time, the lane is abandoned and the result says that clean-up is owed.
+A command is sent again when its driver process is new, and tried again when it failed for now.  A deadline first
+cancels; if nothing confirms within the grace time, the lane is abandoned and the result says that clean-up is owed.
 """
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from onecore.pool.store import Actor, Store, Tx
 from onecore.wire.messages import Cancel, Command, Hello, Message, News, Progress, Result, Sample
 from onecore.wire.messages import Log as LogLine
 
-RESENDS = 5
-"""How often one attempt is sent to a new driver process before it counts as failed."""
+RESENDS = 10
+"""How many driver processes may end while one attempt is at work in them before it counts as failed."""
+LONGEST_PAUSE = 30.0
+"""Failures that may pass are tried again after 1, 2, 4 … seconds, at most so many."""
+NEVER_AGAIN = frozenset(("vm.shutdown", "vm.reboot", "vm.reset"))
+"""Commands that are not tried again: a guest that does not shut down, and what must not happen to it twice."""
 MAX_ABANDONED = 8
 """Commands that one driver process may hang in before it is replaced even though others are at work in it."""
 
@@ -27,6 +31,8 @@ DEAF_SECONDS = 60.0
 
 Compose = Callable[[Outbox], Command | None]
 Take = Callable[[Tx, Outbox, Result], None]
+Hold = Callable[[str, str, int], str]
+"""Why FAMILY.ACTION about an object (kind, id) may not be sent now; empty: it may."""
 
 
 class Transport(Protocol):
@@ -51,8 +57,20 @@ class _Flight:
     family: str
     timer: Timer | None = None
     cancelled: bool = False
-    sent: int = 0
+    sent: bool = False
+    deaths: int = 0
     progress: Progress | None = None
+    first: float = 0.0
+    """When its first attempt was sent, on the monotonic clock."""
+    tries: int = 0
+    """Attempts before this one that failed for now."""
+    resting: bool = False
+    """It failed for now and waits for its next attempt."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the driver said that it has not begun."""
+        return self.progress is not None and self.progress.step == "waiting"
 
 
 class Dispatcher:
@@ -66,6 +84,9 @@ class Dispatcher:
         self.on_news: Callable[[News], None] = lambda news: None
         self.on_sample: Callable[[Sample], None] = lambda sample: None
         self.on_up: list[Callable[[str], None]] = []
+        self.hold: Hold = lambda command, kind, oid: ""
+        self._held: set[int] = set()
+        self._blameless: set[str] = set()
         self._flights: dict[int, _Flight] = {}
         self._asked: dict[int, Callable[[Result], None]] = {}
         self._abandoned: dict[str, set[int]] = {}
@@ -89,6 +110,7 @@ class Dispatcher:
         """Memory is loaded anew: drop what is under way here; the outbox in SQL says what is sent again."""
         for op in [op for op in self._flights if op > 0]:
             self._land(op)
+        self._held.clear()
 
     def _land(self, op: int) -> _Flight | None:
         flight = self._flights.pop(op, None)
@@ -100,21 +122,32 @@ class Dispatcher:
 
     def send(self, op: int) -> None:
         """Send the command of OP if it still stands in the outbox; one that cannot be made has failed."""
+        self._held.discard(op)
         box = self._store.get(Outbox, op)
         if box is None:
+            return
+        before = self._land(op)
+        if self.hold(box.command, box.kind, box.oid):
+            self._held.add(op)
             return
         try:
             command = self.compose[box.kind](box)
         except Exception as error:  # a bug: the operation ends, and so does nothing else
             self._log.error(f"{box.command} of {box.kind} {box.oid} could not be made", box.rid, error)
             command = None
-        self._land(op)
         if command is None:
             self._result(Result(op, box.attempt, self.epoch, False, f"{box.command}: what it needs is not there"))
             return
-        flight = self._flights[op] = _Flight(command, box.command.split(".")[0])
+        flight = self._flights[op] = _Flight(command, box.command.split(".")[0], first=self._clock.monotonic())
+        if before and before.resting:
+            flight.first, flight.tries = before.first, before.tries + 1
         self._arm(flight, command.timeout)
-        self._send(flight)
+        flight.sent = self._transport.send(flight.family, command)
+
+    def release(self) -> None:
+        """Send what was held and may be sent now."""
+        for op in sorted(self._held):
+            self.send(op)
 
     def cancel(self, op: int) -> None:
         """Tell the driver to stop; its result still comes."""
@@ -126,18 +159,20 @@ class Dispatcher:
 
     def drop(self, op: int) -> None:
         """The operation was replaced: end its command, ignore its result."""
+        self._held.discard(op)
         flight = self._land(op)
         if flight:
             self._transport.send(flight.family, Cancel(op, flight.command.attempt))
 
     def under_way(self) -> list[tuple[Outbox, Progress | None]]:
         """What is being done now."""
-        return [(box, flight.progress if (flight := self._flights.get(box.op)) else None)
-                for box in self._store.all(Outbox)]
+        return [(box, self._step(box)) for box in self._store.all(Outbox)]
 
-    def _send(self, flight: _Flight) -> None:
-        if self._transport.send(flight.family, flight.command):
-            flight.sent += 1
+    def _step(self, box: Outbox) -> Progress | None:
+        if box.op in self._held:
+            return Progress(box.op, box.attempt, f"held: {self.hold(box.command, box.kind, box.oid)}")
+        flight = self._flights.get(box.op)
+        return flight.progress if flight else None
 
     def _arm(self, flight: _Flight, seconds: float) -> None:
         if flight.timer:
@@ -169,9 +204,11 @@ class Dispatcher:
     def _replace_drained(self, family: str) -> None:
         """A process that commands hang in is replaced when nothing else is at work in it, or too many hang."""
         hanging = self._abandoned.get(family)
-        if hanging and (len(hanging) >= MAX_ABANDONED or not any(f.family == family for f in self._flights.values())):
+        if hanging and (len(hanging) >= MAX_ABANDONED or not any(
+                f.family == family and not f.resting for f in self._flights.values())):
             self._log.warning(f"driver {family} has {len(hanging)} commands that do not stop, replacing it")
             del self._abandoned[family]
+            self._blameless.add(family)
             self._transport.replace(family)
 
     # -- questions: a command whose result nobody's state depends on
@@ -180,6 +217,10 @@ class Dispatcher:
         """Send COMMAND (op and attempt are filled in); THEN gets its result, or a failure when the driver goes away."""
         op = -self.new_op()  # its size is what fences on hosts compare: later than all operations given so far
         command = replace(command, op=op, attempt=1, epoch=self.epoch)
+        why = self.hold(f"{family}.{command.action}", *command.object)
+        if why:
+            then(Result(op, 1, self.epoch, False, why, temporary=True))
+            return
         flight = _Flight(command, family)
         self._asked[op] = then
         self._flights[op] = flight
@@ -224,20 +265,29 @@ class Dispatcher:
         self._up.add(family)
         self._abandoned.pop(family, None)
         self._pings.pop(family, None)
-        for flight in [f for f in self._flights.values() if f.family == family]:
-            op = flight.command.op
-            if op < 0:
-                self._answer(Result(op, 1, self.epoch, False, f"the {family} driver was started again", temporary=True))
-            elif flight.sent >= RESENDS:
-                self._result(Result(op, flight.command.attempt, self.epoch, False,
-                                    f"the {family} driver ended {RESENDS} times during {flight.command.action}"))
-            elif flight.cancelled:
-                self._result(Result(op, flight.command.attempt, self.epoch, False, "cancelled", cancelled=True))
-            else:
-                self._arm(flight, flight.command.timeout)
-                self._send(flight)
+        blamed = family not in self._blameless
+        self._blameless.discard(family)
+        for flight in [f for f in self._flights.values() if f.family == family and not f.resting]:
+            self._resend(flight, blamed)
         for call in self.on_up:
             call(family)
+
+    def _resend(self, flight: _Flight, blamed: bool) -> None:
+        """The process that had a command is gone.  BLAMED: it may be for what it had at work."""
+        op, attempt, action = flight.command.op, flight.command.attempt, flight.command.action
+        flight.deaths += flight.sent and blamed and not flight.waits
+        flight.progress = None
+        if op < 0:
+            self._answer(Result(op, 1, self.epoch, False, f"the {flight.family} driver was started again",
+                                temporary=True))
+        elif flight.deaths >= RESENDS:
+            self._result(Result(op, attempt, self.epoch, False,
+                                f"the {flight.family} driver ended {RESENDS} times during {action}"))
+        elif flight.cancelled:
+            self._result(Result(op, attempt, self.epoch, False, "cancelled", cancelled=True))
+        else:
+            self._arm(flight, flight.command.timeout)
+            flight.sent = self._transport.send(flight.family, flight.command)
 
     def _message(self, family: str, message: Message) -> None:
         try:
@@ -282,6 +332,8 @@ class Dispatcher:
             result = replace(result, error=f"{flight.command.action} passed its deadline of "
                              f"{flight.command.timeout:g} s and was cancelled")
         try:
+            if flight and self._tries_again(box, flight, result):
+                return
             with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
                 tx.delete(box)
                 self.take[box.kind](tx, box, result)
@@ -292,3 +344,32 @@ class Dispatcher:
         flight = self._flights.get(result.op)
         if flight and flight.command.attempt == result.attempt:
             self._land(result.op)
+
+    def _tries_again(self, box: Outbox, flight: _Flight, result: Result) -> bool:
+        """Have a command that failed for now tried again, if its deadline since the first attempt leaves the time."""
+        pause, now = min(2.0 ** flight.tries, LONGEST_PAUSE), self._clock.monotonic()
+        if (result.ok or not result.temporary or flight.cancelled or result.cancelled or box.command in NEVER_AGAIN
+                or now + pause >= flight.first + flight.command.timeout):
+            return False
+        with self._store.tx(Actor(method="driver", rid=box.rid)) as tx:
+            tx.put(replace(box, attempt=box.attempt + 1))
+            tx.after(lambda: self._rest(flight, pause))
+        if flight.timer:
+            flight.timer.cancel()
+        flight.resting = True
+        flight.progress = Progress(box.op, box.attempt + 1, f"waiting to try again: {result.error}")
+        text = f"{flight.command.action} failed for now, again in {pause:g} s: {result.error}"
+        self._log.info(f"operation {box.op}: {text}", box.rid)
+        if box.kind == "vm":
+            self._log.vm(box.oid, text, box.rid, "warning")
+        return True
+
+    def _rest(self, flight: _Flight, pause: float) -> None:
+        """The next attempt is durable: send it after PAUSE seconds, unless the operation is replaced meanwhile."""
+        op = flight.command.op
+
+        def send() -> None:
+            if self._flights.get(op) is flight:
+                self.send(op)
+        if self._flights.get(op) is flight:
+            flight.timer = self._clock.call_later(pause, send)

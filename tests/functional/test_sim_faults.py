@@ -228,7 +228,7 @@ def test_a_driver_that_dies_of_a_command_is_not_fed_with_it_for_ever(ground: Gro
     ground.script(delay={"tm.prolog": 5.0})
     ground.act(vm, "deploy")
     sim.wait(vm, "PROLOG_FAILURE", limit=60)
-    assert "ended 5 times" in sim.vm(vm).error
+    assert "ended 10 times" in sim.vm(vm).error
     sim.transport.deaf = lambda command: False
     _clean_up(ground, vm)
 
