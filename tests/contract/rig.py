@@ -14,6 +14,9 @@ from drivers.execute import execute
 from drivers.token import Token
 from onecore.wire.messages import Command, Doc, Message, News, Result, Sample
 
+PROCESS = {"ds": "tm", "fence": "im"}
+"""The process that runs a family, where it has none of its own name."""
+
 
 @dataclass
 class Ground:
@@ -37,6 +40,10 @@ class Ground:
     """Whether prolog makes `dir` and register makes a file at `source`."""
     vanish: Callable[[Doc, Doc], None] | None = None
     """vm: end the guest of (host, vm) behind the driver's back."""
+    begin: Callable[[Doc, Doc], None] | None = None
+    """fence: have a guest of (host, vm) run."""
+    runs: Callable[[Doc, Doc], bool] | None = None
+    """fence: whether it does."""
     patience: float = 5.0
     """Seconds that a test waits for what must come by itself; the timeout of one command is ten times that."""
 
@@ -46,7 +53,7 @@ class Rig:
     """One driver of one family under the suite."""
 
     family: str
-    """vm, tm, ds or im."""
+    """vm, tm, ds, im or fence."""
     driver: str
     open: Callable[[Path], AbstractContextManager[Ground]]
     """Gets an empty directory, gives the ground, cleans up what the driver may have left."""
@@ -75,7 +82,7 @@ class Bench:
         kind = "vm" if "vm" in args else "host"
         command = Command(self._op, 1, epoch, generation, "lane", self.rig.driver, action,
                           (kind, int(args.get("vm", {"id": 0})["id"])), self.ground.patience * 10, "test", args)
-        return execute(self._around, "tm" if self.rig.family == "ds" else self.rig.family, command, Token())
+        return execute(self._around, PROCESS.get(self.rig.family, self.rig.family), command, Token())
 
     def ok(self, action: str, **args: Any) -> Doc:
         """Carry one command out that must succeed; its data."""

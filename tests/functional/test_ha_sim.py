@@ -388,3 +388,11 @@ def test_a_password_is_not_shown(ha: HaGround) -> None:
     ha.sim.until(lambda: ha.sent("fence"), 60)
     told = next(c for c in ha.sim.transport.sent if c.action == "fence").args["host"]["attrs"]
     assert (told["IPMI_ADDRESS"], told["IPMI_PASSWORD"]) == ("bmc2", "geheim")
+
+
+def test_a_host_that_cannot_be_asked_is_fenced_too(ha: HaGround) -> None:
+    """ERROR counts, whatever its reason, which stays in the text."""
+    vm = ha.vm()
+    ha.script({"action": "im.sample", "host": "node1", "fail": "libvirt is away"})
+    ha.sim.wait(vm, "PENDING", limit=90)
+    assert ha.error().startswith("libvirt is away; in ERROR since ")
