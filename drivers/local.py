@@ -69,6 +69,7 @@ class LocalExecutor:
 
     def put(self, source: str, target: str, tell: Tell) -> None:
         """Copy SOURCE to TARGET: sparse, durable, compared."""
+        self._check()
         with worded(), os_failures(source):
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
             try:

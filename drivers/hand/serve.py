@@ -134,6 +134,7 @@ class _Hand:
         marks = self._checked(document)
         environment = {MARK: marks[-1]} if marks else {}
         done = commands.run(document["argv"], data, environment, token)
+        self._checked(document)
         return {"err": done.err, "code": done.code}, done.out
 
     def _do_write(self, document: Doc, data: bytes, token: Token) -> Reply:

@@ -90,8 +90,11 @@ class Sshd:
     def hosts(self, now: Callable[[], float] = time.monotonic, **settings: Any) -> Hosts:
         """A process's hosts, all reached here."""
         self.said: list[str] = []
-        section = {"port": self.port, "user": getpass.getuser(), "trust_first_use": True, "connect_timeout": 3}
-        return Hosts(self.home, {**section, **settings}, now, lambda level, text: self.said.append(text))
+        return Hosts(self.home, self.section(**settings), now, lambda level, text: self.said.append(text))
+
+    def section(self, **settings: Any) -> dict[str, Any]:
+        """The settings `[drivers.ssh]` that lead here."""
+        return {"port": self.port, "user": getpass.getuser(), "trust_first_use": True, "connect_timeout": 3, **settings}
 
 
 def missing() -> str:

@@ -1,24 +1,77 @@
-"""The fence: newer ends older, older is refused, a crash leaves nothing in the way."""
+"""The fence, on this machine and over SSH: newer ends older, older is refused, a crash leaves nothing in the way."""
 from __future__ import annotations
 
 import io
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from ssh_ground import HOST, Sshd, ends, missing, soon
 
 from drivers.base import Cancelled, DriverError, Permanent, Temporary
-from drivers.context import Running, Surroundings
+from drivers.context import Kept, Running, Surroundings
 from drivers.fence import fence, fenced
 from drivers.hand.fence import lock_path, read_claim
 from drivers.journal import Journal
 from drivers.token import Token
-from onecore.wire.messages import Command
+from onecore.wire.messages import Command, Doc
 
 Order = tuple[int, int, int]
+
+
+class Ground:
+    """A host, and drivers that work on one VM of it, each as if it were a process of its own."""
+
+    def __init__(self, host: Doc, home: Path, settings: Doc) -> None:
+        self.host = host
+        self._home = home
+        self._settings = settings
+        self._kept: list[Kept] = []
+
+    def context(self, token: Token | None = None, timeout: float = 10) -> Running:
+        """The context of a command in another process."""
+        kept = Kept()
+        self._kept.append(kept)
+        around = Surroundings(self._home, self._settings, time.monotonic, Token.wait, lambda message: None,
+                              Journal(io.StringIO()), kept)
+        return Running(around, Command(1, 1, 1, 1, "lane", "x", "deploy", ("vm", 12), timeout), token or Token())
+
+    def work(self, vm_dir: str, order: Order, do: Callable[[Running], object] = lambda ctx: None,
+             timeout: float = 10, token: Token | None = None) -> None:
+        """Fenced work in the calling thread."""
+        ctx = self.context(token, timeout)
+        with fence(ctx, ctx.host(self.host), vm_dir, *order):
+            do(ctx)
+
+    def close(self) -> None:
+        """End what the contexts kept."""
+        for kept in self._kept:
+            kept.close()
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    if missing():
+        pytest.skip(missing())
+    server = Sshd(tmp_path_factory.mktemp("ssh"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["local", "ssh"])
+def ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    made = Ground({}, Path("/"), {})
+    if request.param == "ssh":
+        server: Sshd = request.getfixturevalue("sshd")
+        monkeypatch.setattr("drivers.context.is_here", lambda host: not host)
+        made = Ground(HOST, server.home, {"ssh": server.section()})
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -26,25 +79,13 @@ def vm_dir(tmp_path: Path) -> str:
     return str(tmp_path / "datastores" / "0" / "12")
 
 
-def context(token: Token | None = None, timeout: float = 10) -> Running:
-    around = Surroundings(Path("/"), {}, time.monotonic, Token.wait, lambda message: None, Journal(io.StringIO()))
-    return Running(around, Command(1, 1, 1, 1, "lane", "x", "deploy", ("vm", 12), timeout), token or Token())
-
-
-def work(vm_dir: str, order: Order, do: Callable[[Running], object] = lambda ctx: None, timeout: float = 10,
-         token: Token | None = None) -> None:
-    ctx = context(token, timeout)
-    with fence(ctx, ctx.host({}), vm_dir, *order):
-        do(ctx)
-
-
 class Aside:
     """Fenced work in another thread, and how it ended."""
 
-    def __init__(self, vm_dir: str, order: Order, do: Callable[[Running], object]) -> None:
+    def __init__(self, ground: Ground, vm_dir: str, order: Order, do: Callable[[Running], object]) -> None:
         self.error: DriverError | None = None
         self._inside = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(vm_dir, order, do))
+        self._thread = threading.Thread(target=self._run, args=(ground, vm_dir, order, do))
         self._thread.start()
         assert self._inside.wait(5)
 
@@ -53,18 +94,18 @@ class Aside:
         assert not self._thread.is_alive()
         return self.error
 
-    def _run(self, vm_dir: str, order: Order, do: Callable[[Running], object]) -> None:
+    def _run(self, ground: Ground, vm_dir: str, order: Order, do: Callable[[Running], object]) -> None:
         def inside(ctx: Running) -> None:
             self._inside.set()
             do(ctx)
         try:
-            work(vm_dir, order, inside)
+            ground.work(vm_dir, order, inside)
         except DriverError as error:
             self.error = error
 
 
-def sleeper(ctx: Running) -> None:
-    ctx.host({}).run(["sh", "-c", "sleep 60 & wait"])
+def sleeper(host: Doc) -> Callable[[Running], object]:
+    return lambda ctx: ctx.host(host).run(["sh", "-c", "sleep 60 & wait"])
 
 
 @pytest.mark.parametrize(("first", "second", "refused"), [
@@ -78,74 +119,141 @@ def sleeper(ctx: Running) -> None:
 ])
 def test_epoch_then_generation_then_operation_tell_the_older(
         vm_dir: str, first: Order, second: Order, refused: bool) -> None:
-    work(vm_dir, first)
+    ground = Ground({}, Path("/"), {})
+    ground.work(vm_dir, first)
     if refused:
         with pytest.raises(Permanent, match=f"superseded by operation {first[2]}"):
-            work(vm_dir, second)
+            ground.work(vm_dir, second)
     else:
-        work(vm_dir, second)
+        ground.work(vm_dir, second)
 
 
-def test_a_newer_one_ends_the_olders_children_and_waits_for_it(vm_dir: str) -> None:
-    older = Aside(vm_dir, (1, 1, 1), sleeper)
+def test_an_older_one_is_refused(ground: Ground, vm_dir: str) -> None:
+    ground.work(vm_dir, (1, 1, 6))
+    with pytest.raises(Permanent, match="superseded by operation 6"):
+        ground.work(vm_dir, (1, 1, 5))
+
+
+def test_a_newer_one_ends_the_olders_children_and_waits_for_it(ground: Ground, vm_dir: str) -> None:
+    older = Aside(ground, vm_dir, (1, 1, 1), sleeper(ground.host))
     began = time.monotonic()
-    work(vm_dir, (1, 1, 2))
+    ground.work(vm_dir, (1, 1, 2))
     assert time.monotonic() - began < 5
     assert "superseded by operation 2" in str(older.end())
 
 
-def test_the_older_starts_nothing_more(vm_dir: str, tmp_path: Path) -> None:
+def test_the_older_starts_nothing_more(ground: Ground, vm_dir: str, tmp_path: Path) -> None:
     go = threading.Event()
 
     def late(ctx: Running) -> None:
         go.wait(5)
-        ctx.host({}).run(["touch", str(tmp_path / "late")])
+        ctx.host(ground.host).run(["touch", str(tmp_path / "late")])
 
-    older = Aside(vm_dir, (1, 1, 1), late)
-    newer = threading.Thread(target=work, args=(vm_dir, (1, 1, 2)))
+    older = Aside(ground, vm_dir, (1, 1, 1), late)
+    newer = threading.Thread(target=ground.work, args=(vm_dir, (1, 1, 2)))
     newer.start()
-    while read_claim(lock_path(vm_dir)).op != 2:
-        time.sleep(0.01)
+    soon(lambda: read_claim(lock_path(vm_dir)).op == 2)
     go.set()
     newer.join(5)
     assert "superseded" in str(older.end()) and not (tmp_path / "late").exists()
 
 
-def test_the_newer_waits_no_longer_than_its_time(vm_dir: str) -> None:
+def test_a_copy_by_the_older_is_refused(ground: Ground, vm_dir: str, tmp_path: Path) -> None:
     go = threading.Event()
-    older = Aside(vm_dir, (1, 1, 1), lambda ctx: go.wait(5))
+    (tmp_path / "source").write_bytes(b"x")
+
+    def late(ctx: Running) -> None:
+        go.wait(5)
+        ctx.host(ground.host).put(str(tmp_path / "source"), str(tmp_path / "late"), lambda done, total: None)
+
+    older = Aside(ground, vm_dir, (1, 1, 1), late)
+    newer = threading.Thread(target=ground.work, args=(vm_dir, (1, 1, 2)))
+    newer.start()
+    soon(lambda: read_claim(lock_path(vm_dir)).op == 2)
+    go.set()
+    newer.join(5)
+    assert "superseded" in str(older.end()) and not (tmp_path / "late").exists()
+
+
+def test_the_newer_waits_no_longer_than_its_time(ground: Ground, vm_dir: str) -> None:
+    go = threading.Event()
+    older = Aside(ground, vm_dir, (1, 1, 1), lambda ctx: go.wait(5))
     with pytest.raises(Temporary, match="older operation on this VM is still at work"):
-        work(vm_dir, (1, 1, 2), timeout=0.3)
+        ground.work(vm_dir, (1, 1, 2), timeout=1.5)
     go.set()
     assert older.end() is None
 
 
-def test_a_cancel_ends_the_wait(vm_dir: str) -> None:
+def test_a_cancel_ends_the_wait(ground: Ground, vm_dir: str) -> None:
     go, token = threading.Event(), Token()
-    older = Aside(vm_dir, (1, 1, 1), lambda ctx: go.wait(5))
-    threading.Timer(0.2, token.cancel).start()
+    older = Aside(ground, vm_dir, (1, 1, 1), lambda ctx: go.wait(5))
+    threading.Timer(0.6, token.cancel).start()
     with pytest.raises(Cancelled):
-        work(vm_dir, (1, 1, 2), token=token)
+        ground.work(vm_dir, (1, 1, 2), token=token)
     go.set()
     older.end()
 
 
-def test_the_lock_is_free_after_an_error(vm_dir: str) -> None:
+def test_the_lock_is_free_after_an_error_and_after_a_cancel(ground: Ground, vm_dir: str) -> None:
     with pytest.raises(ZeroDivisionError):
-        work(vm_dir, (1, 1, 1), lambda ctx: 1 / 0)
+        ground.work(vm_dir, (1, 1, 1), lambda ctx: 1 / 0)
     assert read_claim(lock_path(vm_dir)).done
-    work(vm_dir, (1, 1, 1))
+    token = Token()
+    with pytest.raises(Cancelled):
+        ground.work(vm_dir, (1, 1, 1), lambda ctx: (token.cancel(), ctx.host(ground.host).exists("/")), token=token)
+    assert read_claim(lock_path(vm_dir)).done
+    ground.work(vm_dir, (1, 1, 1))
 
 
-def test_a_torn_record_is_none(vm_dir: str) -> None:
+def test_a_torn_record_is_none(ground: Ground, vm_dir: str) -> None:
     lock_path(vm_dir).write_bytes(b'{"epoch": 9')
-    work(vm_dir, (1, 1, 1))
+    ground.work(vm_dir, (1, 1, 1))
     assert read_claim(lock_path(vm_dir)).order == (1, 1, 1)
 
 
-def test_vms_do_not_wait_for_each_other(vm_dir: str) -> None:
+def test_vms_do_not_wait_for_each_other(ground: Ground, vm_dir: str) -> None:
     with ExitStack() as stack:
         for vm in ("12", "13"):
-            ctx = context(timeout=1)
+            ctx = ground.context(timeout=3)
             args = {"vm": {"dir": str(Path(vm_dir).parent / vm)}, "_": {"epoch": 1, "generation": 1, "op": 1}}
-            stack.enter_context(fenced(ctx, ctx.host({}), args))
+            stack.enter_context(fenced(ctx, ctx.host(ground.host), args))
+
+
+def test_a_watcher_in_another_thread_works_under_the_fence(ground: Ground, vm_dir: str) -> None:
+    seen: list[str] = []
+
+    def watched(ctx: Running) -> None:
+        ours = ctx.host(ground.host)
+        thread = threading.Thread(target=lambda: seen.append(ours.run(["sh", "-c", "echo $ONECORE_FENCE"])))
+        thread.start()
+        seen.append(ours.run(["sh", "-c", "sleep 0.3; echo $ONECORE_FENCE"]))
+        thread.join()
+
+    ground.work(vm_dir, (1, 1, 1), watched)
+    assert len(seen) == 2 and len(set(seen)) == 1 and len(seen[0]) > 8
+
+
+@pytest.mark.parametrize("ground", ["ssh"], indirect=True)
+def test_with_the_connection_the_lock_is_gone(sshd: Sshd, ground: Ground, vm_dir: str, tmp_path: Path) -> None:
+    def cut(ctx: Running) -> None:
+        sshd.cut()
+        soon(lambda: ctx.lasting(ground.host).exists("/"))
+        ctx.host(ground.host).run(["touch", str(tmp_path / "late")])
+
+    older = Aside(ground, vm_dir, (1, 1, 1), cut)
+    error = older.end()
+    assert isinstance(error, Temporary) and not (tmp_path / "late").exists()
+    assert not read_claim(lock_path(vm_dir)).done
+    ground.work(vm_dir, (1, 1, 1))
+
+
+@pytest.mark.parametrize("ground", ["ssh"], indirect=True)
+def test_what_outlived_a_killed_hand_is_ended_first(ground: Ground, vm_dir: str, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"echo $PPID $$ > {pid}.new; mv {pid}.new {pid}; sleep 60 & wait"
+    older = Aside(ground, vm_dir, (1, 1, 1), lambda ctx: ctx.host(ground.host).run(["sh", "-c", script]))
+    soon(pid.exists)
+    hand, child = map(int, pid.read_text().split())
+    os.kill(hand, signal.SIGKILL)
+    assert isinstance(older.end(), Temporary) and not ends(child)
+    ground.work(vm_dir, (1, 1, 2), lambda ctx: ends(child) or pytest.fail("the orphan is still at work"))
