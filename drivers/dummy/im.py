@@ -93,7 +93,8 @@ def take(here: Stage, guests: World, host: Doc, datastores: list[Doc]) -> Sample
     return Sample(host["id"], now, host=facts(script, host, running.values()),
                   vms=[*(_vm(vm, guest) for vm, guest in running.items()),
                        *(_wild(name) for name in script.wild_on(host["name"]))],
-                  datastores=[{"id": datastore["id"], **capacity(disk_mb)} for datastore in datastores])
+                  datastores=[{"id": datastore["id"], **capacity(disk_mb)} for datastore in datastores
+                              if not datastore.get("shared")])
 
 
 def facts(script: Script, host: Doc, running: Any) -> Doc:

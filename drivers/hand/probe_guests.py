@@ -29,6 +29,11 @@ class Identity(NamedTuple):
 
     vm: int
     generation: int
+    uuid: str
+
+
+STRANGER = Identity(-1, -1, "")
+"""Of a domain that is not ours."""
 
 
 class Domain(NamedTuple):
@@ -110,16 +115,18 @@ def domains(listed: str) -> list[Domain]:
 def identity(xml: str) -> Identity | None:
     """Which VM a domain's XML says that it is; None for one that is not ours."""
     try:
-        found = ElementTree.fromstring(xml).find(f"metadata/{{{NAMESPACE}}}vm")
-        return None if found is None else Identity(int(found.attrib["id"]), int(found.attrib["generation"]))
+        domain = ElementTree.fromstring(xml)
+        found = domain.find(f"metadata/{{{NAMESPACE}}}vm")
+        return None if found is None else Identity(int(found.attrib["id"]), int(found.attrib["generation"]),
+                                                   domain.findtext("uuid") or "")
     except (ElementTree.ParseError, KeyError, ValueError):
         return None
 
 
 def sample(name: str, who: Identity | None, stats: Counters, cpu: float) -> Doc:
     """What the core gets of one domain; id -1 and its name for one that is not ours."""
-    vm, generation = who or (-1, -1)
-    return {"id": vm, "generation": generation, "deploy_id": name,
+    vm, generation, uuid = who or STRANGER
+    return {"id": vm, "generation": generation, "uuid": uuid, "deploy_id": name,
             "state": "suspended" if stats.get("state.state") in _PAUSED else "running", "cpu": cpu,
             "memory_kb": int(stats.get("balloon.rss") or stats.get("balloon.current") or 0),
             "netrx": _sum(stats, "net", "rx.bytes"), "nettx": _sum(stats, "net", "tx.bytes"),

@@ -26,8 +26,7 @@ class Machine:
     """The host's part of samples; what cannot change while it runs is read once."""
 
     def __init__(self) -> None:
-        self.running = [read("/proc/sys/kernel/random/boot_id").strip(), read("/proc/sys/kernel/osrelease").strip()]
-        """What tells one start of a host from another: boot id and kernel."""
+        self.running = started()
         model, speed = cpu_model(read("/proc/cpuinfo"))
         with suppress(OSError, ValueError), open(_SPEED) as file:
             speed = str(int(file.read()) // 1000)
@@ -44,6 +43,11 @@ class Machine:
         return {"python": platform.python_version(), "total_cpu": total, "used_cpu": used, "free_cpu": total - used,
                 "total_mem_kb": total_kb, "used_mem_kb": total_kb - free_kb, "free_mem_kb": free_kb,
                 "netrx": received, "nettx": sent, "attrs": self._attributes}
+
+
+def started() -> list[str]:
+    """What tells one start of a host from another: boot id and kernel."""
+    return [read("/proc/sys/kernel/random/boot_id").strip(), read("/proc/sys/kernel/osrelease").strip()]
 
 
 def read(path: str) -> str:

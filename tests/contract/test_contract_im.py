@@ -40,8 +40,10 @@ def test_samples_follow_until_unwatch(bench: Bench, until: Until) -> None:
 def test_a_second_watch_replaces_the_first(bench: Bench, until: Until) -> None:
     host = bench.ground.host()
     bench.ok("watch", host=host, datastores=[], period=0.2)
+    until(bench.samples)
+    before = len(bench.samples())
     bench.ok("watch", host=host, datastores=[], period=600)
-    until(lambda: len(bench.samples()) > 1)
+    until(lambda: len(bench.samples()) > before)
     time.sleep(0.5)
     before = len(bench.samples())
     time.sleep(0.5)
@@ -52,6 +54,32 @@ def test_probe_is_the_same_document_once(bench: Bench) -> None:
     sample = bench.ok("probe", host=bench.ground.host(), datastores=system(bench))["sample"]
     assert sample["hid"] == bench.ground.host()["id"] and sample["host"]["total_cpu"] > 0
     assert not bench.samples()
+
+
+def test_a_sample_tells_versions_and_the_clock(bench: Bench) -> None:
+    host = bench.ok("probe", host=bench.ground.host(), datastores=[])["sample"]["host"]
+    assert host["libvirt"] and host["version"] and host["python"].startswith("3.") and abs(host["clock_skew"]) < 2
+
+
+def test_capacity_is_not_told_of_what_is_shared(bench: Bench) -> None:
+    shared = [{**system(bench)[0], "shared": True}]
+    assert bench.ok("probe", host=bench.ground.host(), datastores=shared)["sample"]["datastores"] == []
+
+
+def test_a_survey_tells_all_that_is_there(bench: Bench) -> None:
+    found = bench.ok("survey", host=bench.ground.host(), datastores=system(bench))
+    assert set(found) == {"domains", "dirs", "taps"}
+    for domain in found["domains"]:
+        assert set(domain) >= {"name", "id", "generation", "state", "uuid"}
+        assert domain["state"] in ("running", "suspended", "poweroff", "crashed")
+
+
+def test_checks_are_named_and_say_what_they_found(bench: Bench) -> None:
+    checks = bench.ok("check", host=bench.ground.host(), datastores=system(bench), bridges=["onenone0"])["checks"]
+    assert [each["name"] for each in checks] == ["ssh", "python", "root", "libvirt", "qemu", "tools", "clock",
+                                                 "versions", "storage 0", "bridge onenone0"]
+    assert all(each["found"] for each in checks) and all(each["ok"] or each["fix"] for each in checks)
+    assert {each["name"]: each["ok"] for each in checks}["bridge onenone0"], "it is made when it is needed"
 
 
 def test_unwatch_of_nothing_is_fine(bench: Bench) -> None:

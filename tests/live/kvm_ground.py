@@ -29,7 +29,7 @@ _LOCK = "/run/onecore-kvm-tests.lock"
 
 def host() -> Doc:
     """This machine."""
-    return {"id": 5, "name": "here", "im_mad": "kvm", "vm_mad": "kvm", "attrs": {}}
+    return {"id": 5, "name": "localhost", "im_mad": "kvm", "vm_mad": "kvm", "attrs": {}}
 
 
 def vm(home: Path, number: int) -> Doc:
