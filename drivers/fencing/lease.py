@@ -15,7 +15,7 @@ from drivers.fencing import locks
 from drivers.tm.layout import disk_path
 from onecore.wire.messages import Doc
 
-FILE_SYSTEMS = ("nfs4", "ceph", "gfs2", "ocfs2")
+FILE_SYSTEMS = ("nfs4", "ceph", "gfs2")
 SETTLE, POLL, TEST_SECONDS = 120.0, 2.0, 20.0
 
 
