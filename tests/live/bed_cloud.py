@@ -147,7 +147,8 @@ class BedCloud(Cloud):
               self.guests)
         for vm in vms:
             for node in self.bed.nodes:
-                left = [path for path in node.files(str(self.home / "datastores")) if f"/{vm}/" in f"{path}/"]
+                base = str(self.home / "datastores")
+                left = [path for path in node.files(base) if path.removeprefix(base).split("/")[2:3] == [str(vm)]]
                 assert left == [], f"{node.name} still has {left}"
                 assert [tap for tap in node.taps() if tap.startswith(f"one-{vm}-")] == []
             assert [str(path) for path in self.home.glob(f"datastores/*/{vm}")] == []
