@@ -4,17 +4,111 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drivers.base import DriverError, Executor, Tell, Temporary
 from drivers.context import Running, Surroundings
 from drivers.journal import Journal
+from drivers.local import LocalExecutor
 from drivers.token import Token
-from onecore.wire.messages import Command, Message
+from onecore.wire.messages import Command, Doc, Message
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img (qemu-utils) is not installed")
+
+
+class Killed(BaseException):
+    """The driver's process is killed here."""
+
+
+class Front(LocalExecutor):
+    """The front-end; BEFORE is called before each command and copy."""
+
+    def __init__(self, before: Callable[[], None], *bounds: Any) -> None:
+        super().__init__(*bounds)
+        self._before = before
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
+        self._before()
+        return super().run(argv, stdin=stdin, timeout=timeout)
+
+    def put(self, source: str, target: str, tell: Tell) -> None:
+        self._copy_unless_killed(source, target, tell)
+
+    def _copy_unless_killed(self, source: str, target: str, tell: Tell) -> None:
+        try:
+            self._before()
+        except Killed:
+            data = Path(source).read_bytes()
+            Path(target).write_bytes(data[:len(data) // 2])
+            raise
+        super().put(source, target, tell)
+
+
+class FakeRemote(Front):
+    """A host that is all there but for the wire: what it has below HOME lies below ROOT on this machine."""
+
+    def __init__(self, home: Path, root: Path, before: Callable[[], None], *bounds: Any) -> None:
+        super().__init__(before, *bounds)
+        self._home, self._root = str(home), str(root)
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
+        with self._as_told():
+            out = super().run([self._there(word) for word in argv], stdin=stdin, timeout=timeout)
+        return out.replace(self._root, self._home)
+
+    def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        super().write(self._there(path), data, mode)
+
+    def exists(self, path: str) -> bool:
+        return super().exists(self._there(path))
+
+    def put(self, source: str, target: str, tell: Tell) -> None:
+        with self._as_told():
+            self._copy_unless_killed(source, self._there(target), tell)
+
+    def get(self, source: str, target: str, tell: Tell) -> None:
+        with self._as_told():
+            self._copy_unless_killed(self._there(source), target, tell)
+
+    @contextmanager
+    def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:
+        with super().fence(self._there(vm_dir), order, wait):
+            yield
+
+    def _there(self, word: str) -> str:
+        return word.replace(self._home, self._root)
+
+    @contextmanager
+    def _as_told(self) -> Iterator[None]:
+        try:
+            yield
+        except DriverError as error:
+            raise type(error)(str(error).replace(self._root, self._home)) from error
+
+
+class _Reaching(Running):
+    """A context that reaches the ground's hosts."""
+
+    def __init__(self, ground: Ground, *given: Any) -> None:
+        super().__init__(*given)
+        self._ground = ground
+
+    def _reach(self, host: Doc, token: Token, left: Callable[[], float] | None, default: float | None) -> Executor:
+        name = host.get("name", "")
+        if not name.startswith("node"):
+            return Front(self._ground.count, token, left, default)
+        if name in self._ground.lost:
+            raise Temporary(f"{name}: no answer from its SSH server within 10 s")
+        return FakeRemote(self._ground.home, self._ground.root(name), self._ground.count, token, left, default)
 
 
 class Ground:
@@ -29,11 +123,34 @@ class Ground:
         self.messages: list[Message] = []
         self.token = Token()
         self.op = 0
+        self.host = "localhost"
+        """Where vm_args() sends VMs: names that begin with `node` are FakeRemotes."""
+        self.lost: set[str] = set()
+        """Hosts that do not answer."""
+        self.calls = 0
+        self.kill_at = 0
+        """Which command or copy from now on (count() counts them) is the driver's last; 0: none."""
+
+    def root(self, host: str) -> Path:
+        """What on a host is the home."""
+        path = self.home.parent / host
+        path.mkdir(exist_ok=True)
+        return path
+
+    def on(self, host: str, path: object) -> Path:
+        """Where this machine has what HOST calls PATH."""
+        return self.root(host) / Path(str(path)).relative_to(self.home)
+
+    def count(self) -> None:
+        """One more command or copy."""
+        self.calls += 1
+        if self.calls == self.kill_at:
+            raise Killed
 
     def context(self, timeout: float = 30.0) -> Running:
         """A context for one more command."""
         around = Surroundings(self.home, {}, time.monotonic, Token.wait, self.messages.append, Journal())
-        return Running(around, Command(self.op, 1, 1, 1, "lane", "x", "x", ("vm", 7), timeout), self.token)
+        return _Reaching(self, around, Command(self.op, 1, 1, 1, "lane", "x", "x", ("vm", 7), timeout), self.token)
 
     def run(self, op: int = 0) -> dict[str, Any]:
         """What the runner puts under `_`: the next operation, or OP again."""
@@ -46,7 +163,7 @@ class Ground:
 
     def vm_args(self, vm: dict[str, Any], op: int = 0) -> dict[str, Any]:
         """Arguments of a tm action."""
-        return {"host": {"id": 0, "name": "localhost"}, "vm": vm, "datastore": {"id": 0}, "_": self.run(op)}
+        return {"host": {"id": 0, "name": self.host}, "vm": vm, "datastore": {"id": 0}, "_": self.run(op)}
 
     def datastore(self, **attrs: str) -> dict[str, Any]:
         """Datastore 1."""
