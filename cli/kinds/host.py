@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import sections
-from cli.cells import kilobytes, leaf, number, share, size, value
+from cli.cells import kilobytes, leaf, number, share
 from cli.command import command, ids_argument
 from cli.errors import CliError
 from cli.ids import each, id_of, read_info
@@ -28,10 +27,15 @@ def _state(body: Body, view: View) -> str:
 
 
 def _create(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, name: str, im: str, vm: str, cluster: str | None) -> None:
-        """Register a host."""
+    def run(session: Session, kind: Kind, name: str, im: str, vm: str, cluster: str | None, no_check: bool) -> None:
+        """Register a host, and check whether it can be used."""
         cid = -1 if cluster is None else id_of(session, kind_of("cluster"), cluster)
-        session.say(f"ID: {session.number('one.host.allocate', name, im, vm, cid)}")
+        oid = session.number("one.host.allocate", name, im, vm, cid)
+        session.say(f"ID: {oid}")
+        if not no_check:
+            from cli.host import check
+
+            check.report(session, oid)
 
     return command(
         kind,
@@ -41,6 +45,7 @@ def _create(kind: Kind) -> click.Command:
         click.Option(["-i", "--im"], metavar="DRIVER", required=True, help="Information driver: kvm, dummy."),
         click.Option(["-v", "--vm"], metavar="DRIVER", required=True, help="Virtualization driver: kvm, dummy."),
         click.Option(["-c", "--cluster"], metavar="CLUSTER", help="Id or name of its cluster."),
+        click.Option(["--no-check"], is_flag=True, help="Do not check the host afterwards."),
     )
 
 
@@ -71,91 +76,19 @@ def _flush(kind: Kind) -> click.Command:
     return command(kind, "flush", run, ids_argument(kind))
 
 
-def _forceupdate(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, ids: str) -> int:
-        """Have hosts monitored now: sets the status that they have once more."""
-
-        def refresh(oid: int) -> None:
-            state = int(number(read_info(session, kind, oid), "STATE"))
-            if state == HostState.OFFLINE:
-                raise CliError(f"HOST {oid} is offline")
-            session.call("one.host.status", oid, DISABLE if state == HostState.DISABLED else ENABLE)
-
-        return each(session, kind, ids, refresh, "monitoring")
-
-    return command(kind, "forceupdate", run, ids_argument(kind))
-
-
-def _show(session: Session, kind: Kind, body: Body) -> list[str]:
-    view, part = View(), "HOST_SHARE"
-    memory = [
-        (label, size(number(body, f"{part}/{leaf_}"), view))
-        for label, leaf_ in (("TOTAL MEM", "TOTAL_MEM"), ("MAX MEM", "MAX_MEM"), ("ALLOCATED MEM", "MEM_USAGE"))
-    ]
-    cpu = [
-        (label, value(body, f"{part}/{leaf_}", "0"))
-        for label, leaf_ in (("TOTAL CPU", "TOTAL_CPU"), ("MAX CPU", "MAX_CPU"), ("ALLOCATED CPU", "CPU_USAGE"))
-    ]
-    return [
-        sections.title(f"HOST {value(body, 'ID')} INFORMATION"),
-        *sections.fields(
-            [
-                ("ID", value(body, "ID")),
-                ("NAME", value(body, "NAME")),
-                ("CLUSTER", value(body, "CLUSTER")),
-                ("STATE", HostState(int(number(body, "STATE"))).name),
-                ("IM_MAD", value(body, "IM_MAD")),
-                ("VM_MAD", value(body, "VM_MAD")),
-                *_failure(body),
-            ]
-        ),
-        *sections.section(
-            "HOST SHARES", sections.fields([("RUNNING VMS", value(body, f"{part}/RUNNING_VMS", "0")), *memory, *cpu])
-        ),
-        *sections.section("MONITORING", sections.fields(_usage(body))),
-        *sections.section("LOCAL SYSTEM DATASTORES", _datastores(body)),
-        *sections.template("MONITORING INFORMATION", body, hide=("ERROR",)),
-        *sections.section("VIRTUAL MACHINES", sections.ids(body, "VMS/ID")),
-    ]
-
-
-def _failure(body: Body) -> list[tuple[str, str]]:
-    error = value(body, "TEMPLATE/ERROR")
-    return [("ERROR", error)] if error else []
-
-
-def _usage(body: Body) -> list[tuple[str, str]]:
-    capacity = body.find("MONITORING/CAPACITY")
-    if capacity is None:
-        return []
-    return [
-        ("USED CPU", value(capacity, "USED_CPU", "0")),
-        ("USED MEM", size(number(capacity, "USED_MEMORY"), View())),
-        ("FREE CPU", value(capacity, "FREE_CPU", "0")),
-        ("FREE MEM", size(number(capacity, "FREE_MEMORY"), View())),
-    ]
-
-
-def _datastores(body: Body) -> list[str]:
-    rows = [
-        [value(d, "ID"), *(size(number(d, f"{name}_MB") * 1024, View()) for name in ("TOTAL", "USED", "FREE"))]
-        for d in body.findall("HOST_SHARE/DATASTORES/DS")
-    ]
-    return sections.grid([("ID", 4, False), ("TOTAL", 8, False), ("USED", 8, False), ("FREE", 8, False)], rows)
-
-
 KIND = Kind(
     program="onehost",
     title="hosts",
     tag="HOST",
     method="host",
     pool="hostpool",
-    show=_show,
+    show=later("cli.host.show:show"),
     columns=(
         Column("ID", "Id of the host", 4, leaf("ID")),
         Column("NAME", "Its name", 15, leaf("NAME"), left=True, wide=True),
         Column("CLUSTER", "Its cluster", 9, leaf("CLUSTER"), left=True),
         Column("TVM", "VMs on it", 3, leaf("HOST_SHARE/RUNNING_VMS", "0")),
+        Column("ZVM", "Zombies on it: guests of VMs that should not run there", 3, leaf("TEMPLATE/TOTAL_ZOMBIES", "0")),
         Column("TCPU", "CPU, percent of a core", 4, leaf("HOST_SHARE/TOTAL_CPU", "0")),
         Column("FCPU", "CPU that is idle", 4, leaf("MONITORING/CAPACITY/FREE_CPU")),
         Column("ACPU", "CPU that may be given to VMs", 4, leaf("HOST_SHARE/MAX_CPU", "0")),
@@ -172,7 +105,10 @@ KIND = Kind(
     commands={
         **shared("list", "show", "top", "delete", "rename", "update"),
         "create": _create,
-        "forceupdate": _forceupdate,
+        "check": later("cli.host.check:check"),
+        "reconcile": later("cli.host.orphans:reconcile"),
+        "sync": later("cli.host.several:sync"),
+        "forceupdate": later("cli.host.several:forceupdate"),
         "flush": _flush,
         "enable": _status("enable", ENABLE, "enabled", "Let hosts be used."),
         "disable": _status("disable", DISABLE, "disabled", "Place no VMs on hosts; they are still monitored."),

@@ -22,7 +22,8 @@ _BITS = "chgrp chown chmod list show update top"
 CONTRACT = {
     "vm": f"{_BITS} create hold release terminate undeploy poweroff reboot deploy stop suspend resume recover "
     "resched unresched rename lock unlock log wait monitoring",
-    "host": "create delete enable disable offline update list show top flush rename forceupdate monitoring",
+    "host": "create delete enable disable offline update list show top flush rename forceupdate monitoring sync check "
+    "reconcile",
     "vnet": f"{_BITS} create delete addar rmar free hold release updatear rename lock unlock",
     "image": f"{_BITS} create clone delete persistent nonpersistent enable disable rename lock unlock",
     "template": f"{_BITS} create clone delete instantiate rename lock unlock",
@@ -106,8 +107,8 @@ def test_list_asks_the_kinds_pool(one: Runner, cloud: Cloud, name: str) -> None:
 
 
 CALLS = [
-    ("host", "create node1 -i kvm -v kvm", "one.host.allocate", ("node1", "kvm", "kvm", -1)),
-    ("host", "create node1 --im kvm --vm kvm -c 100", "one.host.allocate", ("node1", "kvm", "kvm", 100)),
+    ("host", "create node1 -i kvm -v kvm --no-check", "one.host.allocate", ("node1", "kvm", "kvm", -1)),
+    ("host", "create node1 --im kvm --vm kvm -c 100 --no-check", "one.host.allocate", ("node1", "kvm", "kvm", 100)),
     ("host", "enable 3", "one.host.status", (3, 0)),
     ("host", "disable 3", "one.host.status", (3, 1)),
     ("host", "offline 3", "one.host.status", (3, 2)),
@@ -185,19 +186,3 @@ def test_templates_come_from_files_too(one: Runner, cloud: Cloud, tmp_path: obje
         assert one(name, "create", file).out == "ID: 5\n"
         assert cloud.made(method) == [('NAME="x"\n', -1)]
     assert one("image", "create", file, "--name", "y", "-d", "1").code == 255
-
-
-def test_flush_disables_and_marks_every_vm(one: Runner, cloud: Cloud) -> None:
-    cloud.answers.update({"one.host.status": 3, "one.vm.action": 1})
-    cloud.answers["one.host.info"] = "<HOST><ID>3</ID><VMS><ID>1</ID><ID>5</ID></VMS></HOST>"
-    assert one("host", "flush", "3").code == 0
-    assert cloud.made("one.host.status") == [(3, 1)]
-    assert cloud.made("one.vm.action") == [("resched", 1), ("resched", 5)]
-
-
-def test_forceupdate_keeps_the_status(one: Runner, cloud: Cloud) -> None:
-    cloud.answers["one.host.status"] = 3
-    for state, code in ((2, 0), (4, 0), (8, 255)):
-        cloud.answers["one.host.info"] = f"<HOST><ID>3</ID><STATE>{state}</STATE></HOST>"
-        assert one("host", "forceupdate", "3").code == code
-    assert cloud.made("one.host.status") == [(3, 0), (3, 1)]

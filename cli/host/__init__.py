@@ -1,0 +1,1 @@
+"""What only `onehost` has: its show, and looking after what is on hosts."""

@@ -1,0 +1,255 @@
+"""What only `onehost` has: show with what is left on a host, reconcile, check, sync, forceupdate, flush."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import cli.host.orphans
+from onecore.wire.client import ClientError
+
+if TYPE_CHECKING:
+    from cli_fake import Cloud, Runner
+
+pytest_plugins = ["cli_fake"]
+GOLDEN = Path(__file__).parents[1] / "golden/cli"
+ORPHANS: dict[str, Any] = {
+    "host": 3,
+    "asked": True,
+    "error": "",
+    "time": 1789999993,
+    "wild": [{"name": "win", "id": -1, "generation": 0, "state": "running", "why": "not of this cloud"}],
+    "zombies": [
+        {"name": "one-12", "id": 12, "generation": 2, "state": "running", "why": "VM 12 is DONE", "keep": ""},
+        {
+            "name": "one-13",
+            "id": 13,
+            "generation": 1,
+            "state": "running",
+            "why": "VM 13 is UNKNOWN on host 4",
+            "keep": "the VM is UNKNOWN",
+        },
+    ],
+    "files": [
+        {"ds": 100, "vm": 9, "path": "/ds/100/9", "size_mb": 2048, "why": "VM 9 is DONE", "keep": ""},
+    ],
+    "taps": [{"name": "one-9-0", "vm": 9, "why": "VM 9 is DONE", "keep": ""}],
+}
+
+
+def _plan(result: str, error: str = "") -> str:
+    names = {"wild": "wild", "zombies": "zombie", "files": "file", "taps": "tap"}
+    return json.dumps(
+        {
+            "items": [
+                {
+                    "kind": names[key],
+                    **one,
+                    "result": "kept" if one.get("keep") or key == "wild" else result,
+                    "error": error,
+                }
+                for key in names
+                for one in ORPHANS[key]
+            ]
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.fixture
+def host(cloud: Cloud) -> Cloud:
+    """A cloud with host 3."""
+    cloud.answers["one.host.info"] = (GOLDEN / "host-body.xml").read_text()
+    cloud.answers["onecore.host.orphans"] = json.dumps(ORPHANS)
+    return cloud
+
+
+def test_show_is_the_golden_one(one: Runner, host: Cloud) -> None:
+    outcome = one("host", "show", "3")
+    assert outcome.out == (GOLDEN / "host-show.txt").read_text()
+    assert host.made("onecore.host.orphans") == [(3, 8)], "it does not wait for long"
+
+
+def test_show_of_a_host_that_does_not_answer(one: Runner, host: Cloud) -> None:
+    told = {**ORPHANS, "asked": False, "error": "no answer within 8 s", "files": [], "taps": []}
+    host.answers["onecore.host.orphans"] = json.dumps(told)
+    out = one("host", "show", "3").out
+    assert "one-12" in out and "win " in out
+    assert out.endswith("What else is on the host is not known: as of 09/21 14:13:13; no answer within 8 s\n")
+
+
+@pytest.mark.parametrize("code", [0x0200, 0x1000])
+def test_show_without_the_right_to_ask(one: Runner, host: Cloud, code: int) -> None:
+    host.answers["onecore.host.orphans"] = ClientError("refused", code)
+    outcome = one("host", "show", "3")
+    assert (outcome.code, outcome.err) == (0, "") and "ZOMBIES" not in outcome.out
+
+
+def test_an_offline_host_is_not_asked(one: Runner, host: Cloud) -> None:
+    host.answers["one.host.info"] = "<HOST><ID>3</ID><STATE>8</STATE></HOST>"
+    assert one("host", "show", "3").code == 0
+    assert not host.made("onecore.host.orphans")
+    host.answers["one.host.info"] = (GOLDEN / "host-body.xml").read_text()
+    assert one("host", "show", "3", "-x").code == 0
+    assert not host.made("onecore.host.orphans"), "nor for other forms"
+
+
+def test_the_error_of_a_host(one: Runner, host: Cloud) -> None:
+    text = "there is no im driver 'kvn'; known: dummy, kvm"
+    host.answers["one.host.info"] = (
+        f"<HOST><ID>3</ID><STATE>3</STATE><TEMPLATE><ERROR>{text}</ERROR></TEMPLATE></HOST>"
+    )
+    out = one("host", "show", "3").out
+    assert f"ERROR               : {text}\n" in out and "LAST HEARD          : -\n" in out
+
+
+def test_zombies_are_a_column(one: Runner, host: Cloud) -> None:
+    host.answers["one.hostpool.info"] = f"<HOST_POOL>{(GOLDEN / 'host-body.xml').read_text()}</HOST_POOL>"
+    assert one("host", "list", "-l", "ID,ZVM", "--csv").out == "ID,ZVM\n3,2\n"
+
+
+# -- reconcile
+
+
+def test_a_dry_run_is_one(one: Runner, host: Cloud) -> None:
+    host.answers["onecore.host.reconcile"] = _plan("would be removed")
+    outcome = one("host", "reconcile", "3", "--dry-run")
+    assert outcome.code == 0 and host.made("onecore.host.reconcile") == [(3, True)]
+    assert outcome.out == (GOLDEN / "host-reconcile.txt").read_text()
+
+
+def test_reconcile_tells_first_and_then_does(one: Runner, host: Cloud) -> None:
+    host.answers["onecore.host.reconcile"] = lambda _, dry: _plan("would be removed" if dry else "removed")
+    outcome = one("host", "reconcile", "3")
+    assert outcome.code == 0 and host.made("onecore.host.reconcile") == [(3, True), (3, False)]
+    assert outcome.out.index("would be removed") < outcome.out.index(" removed  ")
+
+
+@pytest.mark.parametrize(("answer", "calls"), [("y\n", 2), ("n\n", 1), ("", 1)])
+def test_on_a_terminal_it_asks(
+    one: Runner, host: Cloud, monkeypatch: pytest.MonkeyPatch, answer: str, calls: int
+) -> None:
+    import io
+
+    entered = io.StringIO(answer)
+    entered.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", entered)
+    monkeypatch.setattr(cli.host.orphans, "on_terminal", lambda: True)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: entered.readline().rstrip("\n") or _end())
+    host.answers["onecore.host.reconcile"] = lambda _, dry: _plan("would be removed" if dry else "removed")
+    one("host", "reconcile", "3")
+    assert len(host.made("onecore.host.reconcile")) == calls
+    host.calls.clear()
+    assert one("host", "reconcile", "3", "--yes").code == 0
+    assert len(host.made("onecore.host.reconcile")) == 2, "told to, it does not ask"
+
+
+def _end() -> str:
+    raise EOFError
+
+
+def test_nothing_to_reconcile(one: Runner, host: Cloud) -> None:
+    host.answers["onecore.host.reconcile"] = '{"items": []}'
+    assert one("host", "reconcile", "3").out == "Nothing is there that should not be.\n"
+    assert host.made("onecore.host.reconcile") == [(3, True)]
+
+
+def test_a_removal_that_fails(one: Runner, host: Cloud) -> None:
+    host.answers["onecore.host.reconcile"] = lambda _, dry: _plan("would be removed") if dry else _plan("failed", "no!")
+    outcome = one("host", "reconcile", "3")
+    assert outcome.code == 255 and "failed: no!" in outcome.out
+
+
+# -- check
+
+CHECKS = [
+    {"name": "ssh", "ok": True, "found": "answers in 3 ms, user root", "fix": ""},
+    {"name": "clock", "ok": False, "found": "5.2 s ahead", "fix": "start an NTP service"},
+    {"name": "versions", "ok": True, "found": "libvirt 9, elsewhere 10", "fix": "bring them to one version"},
+]
+
+
+def _checks(*which: int) -> str:
+    return json.dumps({"checks": [CHECKS[i] for i in which]})
+
+
+def test_check(one: Runner, host: Cloud) -> None:
+    host.answers["onecore.host.check"] = _checks(0, 1, 2)
+    outcome = one("host", "check", "3")
+    assert outcome.code == 255
+    assert outcome.out == (GOLDEN / "host-check.txt").read_text()
+    host.answers["onecore.host.check"] = _checks(0, 2)
+    assert one("host", "check", "3").code == 0
+
+
+def test_create_checks(one: Runner, host: Cloud) -> None:
+    host.answers.update({"one.host.allocate": 3, "onecore.host.check": _checks(0, 1, 2)})
+    outcome = one("host", "create", "node3", "-i", "kvm", "-v", "kvm")
+    assert (outcome.code, outcome.out) == (0, "ID: 3\n")
+    assert outcome.err.splitlines()[1:] == ["clock: 5.2 s ahead; fix: start an NTP service"]
+    host.answers["onecore.host.check"] = _checks(0)
+    assert one("host", "create", "node3", "-i", "kvm", "-v", "kvm").err == ""
+    host.answers["onecore.host.check"] = ClientError("gone", 0)
+    outcome = one("host", "create", "node3", "-i", "kvm", "-v", "kvm")
+    assert outcome.code == 0 and outcome.err == "host 3 is registered, but was not checked: gone\n"
+
+
+# -- several hosts
+
+
+def _pool(cloud: Cloud) -> None:
+    hosts = ((1, 2, 0), (2, 8, 0), (3, 3, 100))
+    cloud.answers["one.hostpool.info"] = "<HOST_POOL>" + "".join(
+        f"<HOST><ID>{oid}</ID><NAME>n{oid}</NAME><STATE>{state}</STATE><CLUSTER_ID>{cid}</CLUSTER_ID></HOST>"
+        for oid, state, cid in hosts
+    )
+    cloud.answers["one.hostpool.info"] += "</HOST_POOL>"
+
+
+@pytest.mark.parametrize(
+    ("line", "hosts"), [("", [1, 3]), ("2,n3", [2, 3]), ("-c 100", [3]), ("-c 7", []), ("--force 1", [1])]
+)
+def test_sync(one: Runner, cloud: Cloud, line: str, hosts: list[int]) -> None:
+    _pool(cloud)
+    cloud.answers["onecore.host.sync"] = 3
+    outcome = one("host", "sync", *line.split())
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert cloud.made("onecore.host.sync") == [(oid,) for oid in hosts]
+
+
+def test_hosts_or_a_cluster(one: Runner, cloud: Cloud) -> None:
+    assert one("host", "sync", "1", "-c", "0").code == 255
+    assert cloud.calls == []
+
+
+def test_forceupdate_keeps_the_status(one: Runner, cloud: Cloud) -> None:
+    cloud.answers["one.host.status"] = 3
+    for state, code in ((2, 0), (4, 0), (8, 255)):
+        cloud.answers["one.host.info"] = f"<HOST><ID>3</ID><STATE>{state}</STATE></HOST>"
+        assert one("host", "forceupdate", "3").code == code
+    assert cloud.made("one.host.status") == [(3, 0), (3, 1)]
+
+
+def test_forceupdate_of_all(one: Runner, cloud: Cloud) -> None:
+    _pool(cloud)
+    cloud.answers.update({"one.host.status": 3, "one.host.info": "<HOST><ID>3</ID><STATE>2</STATE></HOST>"})
+    assert one("host", "forceupdate").code == 0
+    assert cloud.made("one.host.status") == [(1, 0), (3, 0)]
+
+
+def test_flush_disables_and_marks_every_vm(one: Runner, cloud: Cloud) -> None:
+    cloud.answers.update({"one.host.status": 3, "one.vm.action": 1})
+    cloud.answers["one.host.info"] = "<HOST><ID>3</ID><VMS><ID>1</ID><ID>5</ID></VMS></HOST>"
+    assert one("host", "flush", "3").code == 0
+    assert cloud.made("one.host.status") == [(3, 1)]
+    assert cloud.made("one.vm.action") == [("resched", 1), ("resched", 5)]
