@@ -38,6 +38,8 @@ class Ground:
     """ds: image N with `path` of an existing file of 1 MB or more, no `source`."""
     on_disk: bool = True
     """Whether prolog makes `dir` and register makes a file at `source`."""
+    on_host: Callable[[str], Path] = Path
+    """Where this machine has what the host calls by a path."""
     vanish: Callable[[Doc, Doc], None] | None = None
     """vm: end the guest of (host, vm) behind the driver's back."""
     begin: Callable[[Doc, Doc], None] | None = None

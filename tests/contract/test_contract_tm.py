@@ -16,9 +16,19 @@ def move(bench: Bench) -> Doc:
     return {"host": bench.ground.host(), "vm": bench.ground.vm(1), "datastore": bench.ground.datastore()}
 
 
+def directory(bench: Bench, move: Doc) -> Path:
+    """Where this machine has the VM's directory on its host."""
+    return bench.ground.on_host(move["vm"]["dir"])
+
+
 def there(bench: Bench, move: Doc) -> bool | None:
-    """Whether the VM's directory is there; None for a driver that makes none."""
-    return Path(move["vm"]["dir"]).is_dir() if bench.ground.on_disk else None
+    """Whether the VM's directory is on its host; None for a driver that makes none."""
+    return directory(bench, move).is_dir() if bench.ground.on_disk else None
+
+
+def anywhere(bench: Bench, move: Doc) -> bool:
+    """Whether the VM's directory is on its host or on the front-end."""
+    return directory(bench, move).exists() or Path(move["vm"]["dir"]).exists()
 
 
 def test_prolog_makes_the_directory_with_every_disk(bench: Bench, move: Doc) -> None:
@@ -26,21 +36,21 @@ def test_prolog_makes_the_directory_with_every_disk(bench: Bench, move: Doc) -> 
     assert there(bench, move) is not False
     if bench.ground.on_disk:
         names = {f"disk.{disk['DISK_ID']}" for disk in move["vm"]["disks"]}
-        assert names <= {path.name for path in Path(move["vm"]["dir"]).iterdir()}
+        assert names <= {path.name for path in directory(bench, move).iterdir()}
 
 
 def test_prolog_twice_is_like_once(bench: Bench, move: Doc) -> None:
     bench.ok("prolog", **move)
-    before = sorted(Path(move["vm"]["dir"]).glob("*"))
+    before = sorted(directory(bench, move).glob("*"))
     bench.ok("prolog", **move)
-    assert sorted(Path(move["vm"]["dir"]).glob("*")) == before
+    assert sorted(directory(bench, move).glob("*")) == before
 
 
 @pytest.mark.parametrize("ending", ["epilog", "delete"])
 def test_the_end_leaves_no_directory_and_twice_is_fine(bench: Bench, move: Doc, ending: str) -> None:
     bench.ok("prolog", **move)
     bench.ok(ending, **move)
-    assert not there(bench, move)
+    assert not anywhere(bench, move)
     bench.ok(ending, **move)
 
 
@@ -57,8 +67,40 @@ def test_images_outlive_their_vms(bench: Bench, move: Doc) -> None:
 
 def test_a_stopped_vm_comes_back(bench: Bench, move: Doc) -> None:
     bench.ok("prolog", **move)
-    bench.ok("epilog_stop", **move)
-    bench.ok("prolog_resume", **move)
+    before = {path.name: path.read_bytes() for path in directory(bench, move).glob("*")}
+    for _ in range(2):
+        bench.ok("epilog_stop", **move)
+    for _ in range(2):
+        bench.ok("prolog_resume", **move)
     assert there(bench, move) is not False
+    assert {path.name: path.read_bytes() for path in directory(bench, move).glob("*")} == before
     bench.ok("epilog", **move)
+    assert not anywhere(bench, move)
+
+
+@pytest.mark.parametrize("ending", ["epilog", "delete"])
+def test_a_stopped_vm_ends_without_a_host(bench: Bench, move: Doc, ending: str) -> None:
+    bench.ok("prolog", **move)
+    bench.ok("epilog_stop", **move)
+    away = {**move, "vm": {**move["vm"], "away": True}}
+    bench.ok(ending, **away)
+    assert not anywhere(bench, move)
+    bench.ok(ending, **away)
+
+
+def test_what_is_left_over_on_a_host_goes(bench: Bench, move: Doc) -> None:
+    bench.ok("prolog", **move)
+    bench.ok("delete", **{**move, "vm": {**move["vm"], "disks": []}}, left_over=True)
     assert not there(bench, move)
+
+
+def test_an_image_keeps_what_a_vm_wrote_on_it(bench: Bench, move: Doc) -> None:
+    """Every disk that is saved, through a stop and a start."""
+    bench.ok("prolog", **move)
+    saved = [disk for disk in move["vm"]["disks"] if disk.get("SAVE") == "YES"]
+    for disk in saved:
+        with (directory(bench, move) / f"disk.{disk['DISK_ID']}").open("r+b") as file:
+            file.write(b"written")
+    for action in ("epilog_stop", "prolog_resume", "epilog"):
+        bench.ok(action, **move)
+    assert all(Path(disk["SOURCE"]).read_bytes().startswith(b"written") for disk in saved)
