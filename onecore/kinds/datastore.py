@@ -25,7 +25,7 @@ from onecore.pool.record import Object, Record
 from onecore.pool.store import Groups
 from onecore.wire import xmlbody
 from onecore.wire.messages import Command, Doc, Result
-from onecore.wire.states import DatastoreType
+from onecore.wire.states import DatastoreType, VmState
 from onecore.wire.template import Tree
 from onecore.wire.xmlrpc import escape_bytes
 
@@ -39,7 +39,7 @@ TM_CONF: dict[str, dict[str, str]] = {
     "dummy": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
     "ssh": {"CLONE_TARGET": "SYSTEM", "LN_TARGET": "SYSTEM", "SHARED": "NO"},
 }
-"""What a transfer driver's datastores are like."""
+"""What a transfer driver's datastores are like: where clones and persistent disks take space, who sees the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,27 @@ def _updated(req: Request, ds: Datastore, old: Tree, new: Tree) -> Datastore:
     for key, name in (("TM_MAD", "tm_mad"), ("DS_MAD", "ds_mad")):
         given = new.get(key)
         if given and given != getattr(ds, name):
-            if core_images(req.core, ds.oid):
-                raise BadArgument(f"{key} cannot change while datastore {ds.oid} holds images", ds.oid)
+            _check_unused(req.core, ds, key)
             fields[name] = given
     for name, value in TM_CONF.get(fields.get("tm_mad", ds.tm_mad), {}).items():
         new.set(name, value)
-    changed = replace(ds, **fields)  # type: ignore[arg-type]
-    req.tx.after(lambda: monitor(req.core, changed))
-    return changed
+    req.tx.after(lambda: _monitor_again(req.core, ds.oid))
+    return replace(ds, **fields)  # type: ignore[arg-type]
+
+
+def _check_unused(core: Core, ds: Datastore, key: str) -> None:
+    """What a driver made another cannot be trusted with."""
+    if core_images(core, ds.oid):
+        raise BadArgument(f"{key} cannot change while datastore {ds.oid} holds images", ds.oid)
+    if vms := _vms_on(core, ds):
+        raise BadArgument(f"{key} cannot change while VMs {', '.join(map(str, vms[:10]))} are on datastore {ds.oid}",
+                          ds.oid)
+
+
+def _vms_on(core: Core, ds: Datastore) -> list[int]:
+    """Ids of the VMs whose disks are, or are to be, in a system datastore."""
+    vms: Any = core.store.all(KINDS["vm"].record)
+    return sorted(vm.oid for vm in vms if vm.ds_id == ds.oid and vm.state != VmState.DONE)
 
 
 def core_images(core: Core, oid: int) -> set[int]:
@@ -164,7 +177,7 @@ def delete(req: Request, ds: Datastore) -> int:
                           f"{', '.join(map(str, sorted(images)[:10]))}.", ds.oid)
     if ds.oid <= 2:
         raise BadArgument(f"datastore {ds.oid} ({ds.name}) is part of the cloud and cannot be deleted", ds.oid)
-    using = [vm.oid for vm in req.core.store.all(KINDS["vm"].record) if vm.ds_id == ds.oid]  # type: ignore[attr-defined]
+    using = _vms_on(req.core, ds)
     if using:
         raise BadArgument(f"Cannot delete datastore {ds.oid}: VMs {', '.join(map(str, using[:10]))} are on it.", ds.oid)
     verbs.remove(req.tx, DATASTORE, ds)
@@ -185,15 +198,27 @@ def driver(ds: Datastore) -> str:
     return ds.ds_mad if ds.ds_mad not in ("", "-") else "dummy" if ds.tm_mad == "dummy" else "fs"
 
 
+def _is_of_hosts(ds: Datastore) -> bool:
+    """Whether each host has storage of its own under the name of this system datastore."""
+    return ds.type == DatastoreType.SYSTEM and tree_of(ds.template).get("SHARED", "YES").upper() == "NO"
+
+
 def monitor(core: Core, ds: Datastore) -> None:
-    """Ask how much room there is."""
+    """Ask how much room there is; of hosts' own storage each tells with its samples."""
+    if _is_of_hosts(ds):
+        core.kinds["datastore.room"].pop(ds.oid, None)
+        return
+
     def then(result: Result) -> None:
+        now_is = core.store.get(Datastore, ds.oid)
+        if now_is is None or _is_of_hosts(now_is):
+            return
         if result.ok:
             found = core.kinds["datastore.room"]
             now = tuple(int(result.data[key]) for key in ("total_mb", "free_mb", "used_mb"))
             first = ds.oid not in found
             found[ds.oid] = now
-            if first and core.store.get(Datastore, ds.oid):  # the match-maker waits for the first figure
+            if first:  # the match-maker waits for the first figure
                 with core.store.tx() as tx:
                     tx.log("datastore", ds.oid, "update", keys=["FREE_MB"])
         else:
@@ -201,6 +226,12 @@ def monitor(core: Core, ds: Datastore) -> None:
     core.dispatcher.ask("tm", Command(
         0, 0, core.epoch, 0, f"ask:{ds.oid}", driver(ds), "monitor", ("datastore", ds.oid),
                                       60.0, args={"datastore": document(core, ds)}), then)
+
+
+def _monitor_again(core: Core, oid: int) -> None:
+    ds = core.store.get(Datastore, oid)
+    if ds is not None:
+        monitor(core, ds)
 
 
 def monitor_all(core: Core) -> None:

@@ -41,8 +41,8 @@ def _vm(directory: Path, tm_mad: str, number: int) -> Doc:
              {"DISK_ID": "4", "TYPE": "fs", "SIZE": "4", "FORMAT": "qcow2", "FS": "ext4"}]
     return {"id": number, "name": f"vm{number}", "generation": 1, "deploy_id": "", "uuid": "",
             "dir": str(directory / "home/datastores/0" / str(number)), "tm_mad": tm_mad, "away": False,
-            "cpu": 0.5, "vcpu": 1, "memory_mb": 128, "attrs": {}, "disks": disks, "nics": [], "user": {}, "context": {}, "context_disk": None,
-            "context_files": []}
+            "cpu": 0.5, "vcpu": 1, "memory_mb": 128, "attrs": {}, "disks": disks, "nics": [],
+            "user": {}, "context": {}, "context_disk": None, "context_files": []}
 
 
 @contextmanager
