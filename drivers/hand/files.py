@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from itertools import islice
 
 from drivers.hand.failure import Failure, os_failures
 
 MOST = 64 * 1024 * 1024
 """Bytes of the largest file that is read at once."""
+_CHUNK = 64 * 1024
+"""The kernel's files in /proc/sys refuse a read for much more."""
 
 
 def write(path: str, data: bytes, mode: int) -> None:
@@ -25,7 +28,7 @@ def write(path: str, data: bytes, mode: int) -> None:
 def read(path: str) -> bytes:
     """The file's content; a Failure when it is larger than MOST."""
     with os_failures(path), open(path, "rb") as file:
-        data = file.read(MOST + 1)
+        data = b"".join(islice(iter(lambda: file.read(_CHUNK), b""), MOST // _CHUNK + 1))
     if len(data) > MOST:
         raise Failure(f"{path}: larger than {MOST >> 20} MB")
     return data
