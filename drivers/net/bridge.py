@@ -16,6 +16,7 @@ from onecore.wire.messages import Doc
 
 ALIAS = "onecore"
 USERS = "/run/onecore/bridges"
+_LOOK = 0.2
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}\Z")
 
 
@@ -106,10 +107,14 @@ def _in_use(executor: Executor, name: str, phydev: str) -> bool:
 
 @contextmanager
 def _alone(ctx: Context, host: Doc, name: str) -> Iterator[None]:
-    """One action at a time on one bridge of one host."""
+    """One action at a time on one bridge of one host; waits at most as long as the command has."""
     lock: threading.Lock = ctx.keep(f"bridge/{host.get('id')}/{name}", threading.Lock)
-    with lock:
+    while not lock.acquire(timeout=_LOOK):
+        ctx.check()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 ACTIONS: dict[str, Action] = {"pre": pre, "post": post, "clean": clean}

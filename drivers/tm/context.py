@@ -29,10 +29,13 @@ def write_context(ctx: Context, executor: Executor, vm: Doc) -> None:
     path = disk_path(vm, disk)
     stage = f"{vm_dir(vm)}/context.tmp"
     script = context_script(vm["context"]).encode()
-    steps = disc_steps(iso_maker(executor), stage, vm.get("context_files", []), path)
+    files = checked(vm.get("context_files", []))
+    steps = disc_steps(iso_maker(executor), stage, path)
     what = f"context of VM {vm['id']}"
     perform(ctx, executor, [Step(what, ("rm", "-rf", "--", stage)), Step(what, ("mkdir", "--mode=0700", "--", stage))])
     executor.write(f"{stage}/context.sh", script)
+    for file in files:
+        _bring(ctx, executor, file, stage)
     perform(ctx, executor, steps)
 
 
@@ -51,20 +54,32 @@ def quote(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def disc_steps(maker: str, stage: str, files: list[dict[str, str]], path: str) -> list[Step]:
-    """Steps that add FILES to what is in STAGE and make the disc PATH of it; raises Permanent for a bad file name."""
+def checked(files: list[dict[str, str]]) -> list[dict[str, str]]:
+    """FILES, if each has a name that can stand on the disc; else Permanent."""
     names = [file["name"] for file in files]
     for name in names:
         if not _FILE.match(name) or name == "context.sh" or names.count(name) > 1:
             raise Permanent(f"CONTEXT: {name!r} cannot be the name of a file on the context CD")
+    return files
+
+
+def disc_steps(maker: str, stage: str, path: str) -> list[Step]:
+    """Steps that make the disc PATH of what is in STAGE, and remove that."""
     what, made = "context CD", f"{path}.tmp"
-    copies = [Step(f"context file {file['name']}", ("cp", "-L", "--", file["source"], f"{stage}/{file['name']}"))
-              for file in files]
     iso = (maker, "-quiet", "-V", "CONTEXT", "-J", "-R", "-o", made, stage)
-    return [*copies, Step(what, ("chmod", "-R", "u+rwX,go+rX", "--", stage)),
+    return [Step(what, ("chmod", "-R", "u+rwX,go+rX", "--", stage)),
             Step(what, ("find", stage, "-exec", "touch", "--date=@0", "--", "{}", "+")),
             Step(what, iso, grows=made), Step(what, ("chmod", "600", "--", made)), Step(what, ("sync", "--", made)),
             Step(what, ("mv", "-T", "--", made, path)), Step(what, ("rm", "-rf", "--", stage))]
+
+
+def _bring(ctx: Context, executor: Executor, file: dict[str, str], stage: str) -> None:
+    """A context file from this machine, the front-end, into STAGE on the host."""
+    what = f"context file {file['name']}"
+    try:
+        executor.put(file["source"], f"{stage}/{file['name']}", lambda done, total: ctx.progress(what, done, total))
+    except Permanent as error:
+        raise Permanent(f"{what}: {error}") from error
 
 
 def iso_maker(executor: Executor) -> str:

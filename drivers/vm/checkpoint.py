@@ -6,9 +6,9 @@ from typing import Any
 import libvirt
 
 from drivers.base import Context, Executor, Permanent
-from drivers.vm.connection import call
 from drivers.vm.domain.saved import renewed
 from drivers.vm.guest import Guest
+from drivers.vm.work import ask
 from onecore.wire.messages import Doc
 
 _JOB_TOTAL, _JOB_DONE = 3, 4
@@ -19,34 +19,36 @@ def path(vm: Doc) -> str:
     return f"{vm['dir']}/checkpoint"
 
 
-def save(ctx: Context, executor: Executor, vm: Doc, guest: Guest) -> None:
+def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
     """Write the guest's state and end it; left early or failed, the guest runs on."""
-    part = _part(vm)
+    part = _part(args["vm"])
     executor.run(["rm", "-f", "--", part])
-    call(ctx, f"saving VM {vm['id']}", lambda _: guest.domain.save(part),
-         on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
-    _complete(executor, vm)
+    ask(ctx, args, "saving", lambda _: guest.domain.save(part),
+        on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
+    _complete(executor, args["vm"])
 
 
-def is_complete(ctx: Context, executor: Executor, vm: Doc) -> bool:
+def is_complete(ctx: Context, executor: Executor, args: Doc) -> bool:
     """Whether there is a whole checkpoint; one that only lacks its name, from a driver that ended, gets it."""
+    vm = args["vm"]
     if executor.exists(path(vm)):
         return True
     if not executor.exists(_part(vm)):
         return False
     try:
-        _read_xml(ctx, vm, _part(vm))
+        _read_xml(ctx, args, _part(vm))
     except Permanent:
         return False
     _complete(executor, vm)
     return True
 
 
-def xml(ctx: Context, executor: Executor, vm: Doc) -> str:
+def xml(ctx: Context, executor: Executor, args: Doc) -> str:
     """The domain document to restore the checkpoint with; Permanent when there is no whole checkpoint."""
-    if not is_complete(ctx, executor, vm):
+    vm = args["vm"]
+    if not is_complete(ctx, executor, args):
         raise Permanent(f"VM {vm['id']} has no checkpoint in {path(vm)}")
-    return renewed(_read_xml(ctx, vm, path(vm)), vm)
+    return renewed(_read_xml(ctx, args, path(vm)), vm)
 
 
 def remove(executor: Executor, vm: Doc) -> None:
@@ -63,10 +65,10 @@ def _complete(executor: Executor, vm: Doc) -> None:
     executor.run(["mv", "-T", "--", _part(vm), path(vm)])
 
 
-def _read_xml(ctx: Context, vm: Doc, file: str) -> str:
+def _read_xml(ctx: Context, args: Doc, file: str) -> str:
     """libvirt marks a file as whole at the end of a save, and refuses to read another."""
-    return call(ctx, f"reading the checkpoint of VM {vm['id']}",
-                lambda connection: str(connection.saveImageGetXMLDesc(file, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)))
+    return ask(ctx, args, "reading the checkpoint of",
+               lambda connection: str(connection.saveImageGetXMLDesc(file, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)))
 
 
 class _Teller:

@@ -1,200 +1,97 @@
-"""Connections to libvirt: one a URI, kept, made anew when dead; no call on one can hold its caller for ever.
-
-libvirt's calls cannot be interrupted and a stopped libvirtd never answers, so each runs in a thread of its own that is
-left behind, with its connection, when the time is up or the command is cancelled.
-"""
+"""Calls to a host's libvirt for a command: none can hold it beyond its time, and a silent libvirt fails it at once."""
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import libvirt
 
 from drivers.base import Context, DriverError, Temporary
+from drivers.vm.call import Call
 from drivers.vm.errors import in_words, is_lost
+from drivers.vm.line import Line
+from drivers.vm.link import Link
+from drivers.vm.links import links
+from onecore.wire.messages import Doc
 
-DEFAULT_URI = "qemu:///system"
-OPEN_SECONDS = 10.0
-"""How long a connection may take to be made."""
-ANSWER_SECONDS = 10.0
-"""How long a question may take that libvirt can answer at once."""
+DOUBT_SECONDS = 3.0
+"""After so long without an answer libvirt is asked whether it says anything at all."""
 _POLL = 0.1
-_KEEPALIVE = (5, 3)
 _TICK = 2.0
 _STOPS = 4
 
 T = TypeVar("T")
+Doing = Callable[[Any], object]
 
 
-class Call(Generic[T]):
-    """A function on its way in a thread of its own."""
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function = function
-        self._done = threading.Event()
-        self._result: T | None = None
-        self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="libvirt-call", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self._result = self._function()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._done.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most SECONDS; true when the function ended."""
-        return self._done.wait(seconds)
-
-    def result(self) -> T:
-        """What the function gave; raises what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._result  # type: ignore[return-value]
-
-
-@cache
-def start_event_loop() -> threading.Thread:
-    """libvirt's event loop, in a thread: keepalive and callbacks of all connections live on it.
-
-    There is one a process, and it has to run before the first connection is made: libvirt holds it in a global.
-    """
-    libvirt.virEventRegisterDefaultImpl()
-    libvirt.registerErrorHandler(lambda *_: None, None)
-    thread = threading.Thread(target=_run_events, name="libvirt-events", daemon=True)
-    thread.start()
-    return thread
-
-
-def _run_events() -> None:
-    while True:
-        try:
-            libvirt.virEventRunDefaultImpl()
-        except libvirt.libvirtError:
-            time.sleep(_POLL)
-
-
-def answer(question: Callable[[], T]) -> T:
-    """What libvirt answers; Temporary when it takes longer than ANSWER_SECONDS."""
-    asked = Call(question)
-    if not asked.wait(ANSWER_SECONDS):
-        raise Temporary("libvirt does not answer")
-    return asked.result()
-
-
-class Connections:
-    """The process's connections by URI."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[str, Any] = {}
-
-    def get(self, uri: str) -> Any:
-        """A live connection to URI; Temporary when there is none to be had within OPEN_SECONDS."""
-        with self._lock:
-            known = self._open.get(uri)
-        if known is not None and known.isAlive():
-            return known
-        made = open_connection(uri)
-        with self._lock:
-            self._open[uri] = made
-        return made
-
-    def drop(self, uri: str, connection: Any) -> None:
-        """Forget CONNECTION, which does not answer; it is not closed, that could hang too."""
-        with self._lock:
-            if self._open.get(uri) is connection:
-                del self._open[uri]
-
-    def close(self) -> None:
-        """Close what answers."""
-        with self._lock:
-            known = list(self._open.values())
-            self._open.clear()
-        for connection in known:
-            Call(connection.close).wait(1.0)
-
-
-def open_connection(uri: str) -> Any:
-    """A new connection with keepalive; Temporary when it cannot be made in time."""
-    start_event_loop()
-    made = Call(lambda: _keep_alive(libvirt.open(uri)))
-    if not made.wait(OPEN_SECONDS):
-        raise Temporary(f"libvirt at {uri} does not answer")
-    try:
-        return made.result()
-    except libvirt.libvirtError as error:
-        raise Temporary(f"libvirt at {uri}: {error.get_error_message() or error}") from None
-
-
-def _keep_alive(connection: Any) -> Any:
-    try:
-        connection.setKeepAlive(*_KEEPALIVE)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
-            raise
-    return connection
-
-
-def connections(ctx: Context) -> Connections:
-    """This process's connections."""
-    return ctx.keep("libvirt", Connections)
-
-
-def uri_of(ctx: Context) -> str:
-    """The URI that the settings name for KVM hosts."""
-    return str(settings(ctx).get("uri") or DEFAULT_URI)
-
-
-def settings(ctx: Context) -> dict[str, Any]:
-    """The section `kvm` of the driver settings."""
-    found = ctx.settings.get("kvm")
-    return dict(found) if found else {}
-
-
-def call(ctx: Context, doing: str, function: Callable[[Any], T], on_stop: Callable[[Any], object] | None = None,
-         tick: Callable[[Any], object] | None = None) -> T:
-    """Run FUNCTION(connection) until it ends, the command's time is up, or it is cancelled.
+def call(ctx: Context, host: Doc, doing: str, function: Callable[[Any], T], on_stop: Doing | None = None,
+         tick: Doing | None = None) -> T:
+    """Run FUNCTION(connection) until it ends, the command's time is up, it is cancelled, or libvirt is silent.
 
     DOING names it in errors; libvirt's become Temporary or Permanent.  ON_STOP(connection) ends the work in libvirtd
     when it is left early; TICK(connection) is called every few seconds of a long one.
     """
-    uri, pool = uri_of(ctx), connections(ctx)
-    connection = pool.get(uri)
-    under_way = Call(lambda: function(connection))
+    link = links(ctx).commands(ctx, host)
+    line = link.line(ctx.check)
     try:
-        _wait(ctx, under_way, lambda: Call(lambda: tick(connection)).wait(1.0) if tick else None)
-    except DriverError:
-        if not _stopped(under_way, lambda: Call(lambda: on_stop(connection)).wait(1.0) if on_stop else None):
-            pool.drop(uri, connection)
-        raise
-    try:
+        under_way = Call(lambda: function(line.libvirt))
+        _see_through(ctx, link, line, under_way, on_stop, tick)
         return under_way.result()
     except libvirt.libvirtError as error:
+        if line.why:
+            raise Temporary(f"{doing}: {line.why}") from error
         if is_lost(error):
-            pool.drop(uri, connection)
+            link.give_up(line)
         raise in_words(error, doing) from error
+    finally:
+        line.leave()
 
 
-def _wait(ctx: Context, under_way: Call[T], tick: Callable[[], object]) -> None:
-    ticked = ctx.now()
+def _see_through(ctx: Context, link: Link, line: Line, under_way: Call[T], on_stop: Doing | None,
+                 tick: Doing | None) -> None:
+    """Wait for the call's end; left early, it is stopped, or its line given up."""
+    try:
+        _wait(ctx, under_way, lambda: link.doubt(line), _Ticks(line, tick))
+    except DriverError:
+        if not _stopped(line, under_way, on_stop):
+            link.give_up(line)
+        raise
+
+
+def _wait(ctx: Context, under_way: Call[T], doubt: Callable[[], object], ticks: Callable[[], object]) -> None:
+    doubted = ticked = ctx.now()
     while not under_way.wait(_POLL):
         ctx.check()
-        if ctx.now() - ticked >= _TICK:
-            ticked = ctx.now()
-            tick()
+        now = ctx.now()
+        if now - doubted >= DOUBT_SECONDS:
+            doubted = now
+            doubt()
+        if now - ticked >= _TICK:
+            ticked = now
+            ticks()
 
 
-def _stopped(under_way: Call[T], stop: Callable[[], object]) -> bool:
+class _Ticks:
+    """Calls TICK in the background, one at a time."""
+
+    def __init__(self, line: Line, tick: Doing | None) -> None:
+        self._line, self._tick = line, tick
+        self._last: Call[object] | None = None
+
+    def __call__(self) -> None:
+        tick, connection = self._tick, self._line.libvirt
+        if tick is not None and (self._last is None or self._last.wait(0)):
+            self._last = Call(lambda: tick(connection))
+
+
+def _stopped(line: Line, under_way: Call[T], on_stop: Doing | None) -> bool:
     """Stop the work until it ends, and once more for what it may have made at the last moment; false: it goes on."""
+    if on_stop is None:
+        return under_way.wait(1.0)
     for _ in range(_STOPS):
-        stop()
+        if not Call(lambda: on_stop(line.libvirt)).wait(1.0):
+            return under_way.wait(0)
         if under_way.wait(1.0):
-            stop()
+            Call(lambda: on_stop(line.libvirt)).wait(1.0)
             return True
     return False

@@ -1,26 +1,26 @@
 """What guests do by themselves, told within a second: libvirt's lifecycle events of each watched host become News.
 
 A transient domain's metadata is gone when its last event comes, so a watch remembers the generation of each domain.
+A watched host costs a connection and, while nothing happens there, no thread.
 """
 from __future__ import annotations
 
-import queue
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
-from drivers.base import Context, Temporary
-from drivers.vm.connection import Call, answer, open_connection, uri_of
+from drivers.base import Context, DriverError
+from drivers.vm.call import answer
 from drivers.vm.domain import domain_name
 from drivers.vm.guest import Guest, guest_of, guests
+from drivers.vm.line import Line
+from drivers.vm.links import links
 from drivers.vm.roster import Emit, Roster, meaning
+from drivers.vm.strand import Strand
 from onecore.wire.messages import Doc
-
-RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,74 +34,73 @@ class Event:
 
 
 class HostWatch:
-    """The watch of one host: a thread that holds a connection of its own and makes it anew when it breaks."""
+    """The watch of one host: what it has seen there, kept from one connection to the next."""
 
-    def __init__(self, hid: int, uri: str, emit: Emit, log: Callable[[str, str], None]) -> None:
-        self._uri, self._log = uri, log
-        self._away = False
-        self._roster = Roster(hid, emit)
+    def __init__(self, host: Doc, emit: Emit, log: Callable[[str, str], None], found: Callable[[], object]) -> None:
+        self._name, self._log, self._found = str(host.get("name") or "localhost"), log, found
+        self._away = self._closed = False
+        self._roster = Roster(host["id"], emit)
         self._expected: dict[str, tuple[int, int]] = {}
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._closed = threading.Event()
-        threading.Thread(target=self._run, name=f"watch-{hid}", daemon=True).start()
+        self._strand: Strand | None = None
 
     def expect(self, name: str, vm: int, generation: int) -> None:
         """We start this domain now: whose it is, should it end before its metadata can be read."""
         self._expected[name] = (vm, generation)
 
+    def told(self, error: DriverError | None) -> None:
+        """How an attempt to connect went; only what changes is logged."""
+        if (error is not None) == self._away or self._closed:
+            return
+        self._away = error is not None
+        if error is not None:
+            self._log("warning", f"the watch of {self._name} waits for libvirt: {error}")
+        else:
+            self._log("info", f"the watch of {self._name} has libvirt back")
+
+    def opened(self, line: Line) -> None:
+        """Listen on a new LINE, then tell all that runs; what happens meanwhile comes after that."""
+        def failed(error: Exception) -> None:
+            line.cut(f"{self._name}: {error}")
+
+        strand, connection = Strand(failed), line.libvirt
+        line.at_end(strand.close)
+        self._subscribe(line, strand)
+        rows = answer(lambda: [_row(guest) for guest in guests(connection)])
+        if self._strand is not None:
+            self._strand.close()
+        self._strand = strand
+        strand.start(lambda: self._roster.stock(rows))
+        self._found()
+
     def close(self) -> None:
         """No more news."""
-        self._closed.set()
-        self._events.put(None)
+        self._closed = True
+        if self._strand is not None:
+            self._strand.close()
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._session()
-            except (Temporary, libvirt.libvirtError) as error:
-                self._lost(str(error))
-            except Exception:
-                self._lost(traceback.format_exc())
-            self._closed.wait(RETRY_SECONDS)
-
-    def _lost(self, why: str) -> None:
-        """Said once, not at every attempt."""
-        if not self._away and not self._closed.is_set():
-            self._log("warning", f"the watch of {self._uri} waits for libvirt: {why}")
-        self._away = True
-
-    def _session(self) -> None:
-        connection = open_connection(self._uri)
-        self._events = queue.SimpleQueue()
-        try:
-            self._subscribe(connection)
-            self._away = False
-            self._roster.stock(answer(lambda: [_row(guest) for guest in guests(connection)]))
-            while not self._closed.is_set() and connection.isAlive():
-                self._next(connection)
-        finally:
-            Call(connection.close).wait(1.0)
-
-    def _subscribe(self, connection: Any) -> None:
-        events = self._events
+    def _subscribe(self, line: Line, strand: Strand) -> None:
+        connection = line.libvirt
 
         def on_event(_: Any, domain: Any, event: int, detail: int, __: Any) -> None:
-            events.put(Event(domain.name(), domain.ID(), event, detail))
+            seen = Event(domain.name(), domain.ID(), event, detail)
+            strand.put(lambda: self._take(line, seen))
 
-        connection.registerCloseCallback(lambda *_: events.put(None), None)
-        answer(lambda: connection.domainEventRegisterAny(
-            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None))
+        def subscribe() -> int:
+            connection.registerCloseCallback(lambda *_: strand.close(), None)
+            line.at_end(connection.unregisterCloseCallback)
+            return int(connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None))
 
-    def _next(self, connection: Any) -> None:
-        try:
-            event = self._events.get(timeout=RETRY_SECONDS)
-        except queue.Empty:
-            return
-        found = meaning(event.event, event.detail) if event is not None else None
-        if event is None or found is None:
+        number = answer(subscribe)
+        line.at_end(lambda: connection.domainEventDeregisterAny(number))
+
+    def _take(self, line: Line, event: Event) -> None:
+        found = meaning(event.event, event.detail)
+        if found is None or self._closed:
             return
         if event.event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-            self._roster.started(event.name, self._whose(connection, event))
+            whose = self._whose(line.libvirt, event)
+            if line.alive:
+                self._roster.started(event.name, whose)
         else:
             self._roster.changed(event.name, *found)
 
@@ -137,21 +136,18 @@ class Watches:
         with self._lock:
             return self._by_host.get(hid)
 
-    def close(self) -> None:
-        """End all watches."""
-        with self._lock:
-            for watch in self._by_host.values():
-                watch.close()
 
-
-def watch(ctx: Context, host: Doc) -> None:
-    """Watch HOST from now on; a watch there was before is replaced."""
-    _watches(ctx).put(host["id"], HostWatch(host["id"], uri_of(ctx), ctx.emit, ctx.log))
+def watch(ctx: Context, host: Doc, found: Callable[[], object]) -> None:
+    """Watch HOST from now on, FOUND is called whenever it is reached; a watch there was before is replaced."""
+    made = HostWatch(host, ctx.emit, ctx.log, found)
+    _watches(ctx).put(host["id"], made)
+    links(ctx).watch(ctx, host, made.opened, made.told)
 
 
 def unwatch(ctx: Context, host: Doc) -> None:
-    """Watch HOST no more."""
+    """Watch HOST no more, and end the connections to its libvirt."""
     _watches(ctx).put(host["id"], None)
+    links(ctx).forget(host)
 
 
 def expect(ctx: Context, host: Doc, vm: Doc) -> None:

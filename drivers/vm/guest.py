@@ -17,8 +17,17 @@ _STATES = {
     libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended", libvirt.VIR_DOMAIN_SHUTOFF: "poweroff",
     libvirt.VIR_DOMAIN_CRASHED: "poweroff", libvirt.VIR_DOMAIN_NOSTATE: "running",
 }
+_STARTING = frozenset({
+    (libvirt.VIR_DOMAIN_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTDOWN_UNKNOWN),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)})
+"""State and reason of a domain while its QEMU is started, empty or from a checkpoint."""
 _ID = re.compile(r"\bid=['\"](\d+)['\"]")
 _GENERATION = re.compile(r"\bgeneration=['\"](\d+)['\"]")
+
+
+class Superseded(Permanent):
+    """The host runs a newer generation of the VM than the command is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class Guest:
     vm: int
     generation: int
     state: str
+    starting: bool = False
+    """Whether libvirt is still at it; it may fail."""
 
     @property
     def is_on(self) -> bool:
@@ -53,7 +64,10 @@ def find(connection: Any, vm: int) -> Guest | None:
 def guest_of(domain: Any) -> Guest | None:
     """DOMAIN as a Guest, None when it is not ours.  Raises libvirtError when it is gone meanwhile."""
     ours = identity(domain)
-    return Guest(domain, *ours, state=_STATES.get(domain.state()[0], "running")) if ours else None
+    if ours is None:
+        return None
+    state, reason = domain.state()
+    return Guest(domain, *ours, _STATES.get(state, "running"), (state, reason) in _STARTING)
 
 
 def identity(domain: Any) -> tuple[int, int] | None:
@@ -95,8 +109,15 @@ def end(guest: Guest) -> None:
                 raise
 
 
-def end_if_there(connection: Any, vm: int) -> None:
-    """Take the domain of VM away if there is one."""
+def end_if_there(connection: Any, vm: int, newest: int) -> None:
+    """Take the domain of VM away if there is one; Permanent when it is of a generation after NEWEST."""
     guest = find(connection, vm)
     if guest is not None:
+        not_newer(guest, newest)
         end(guest)
+
+
+def not_newer(guest: Guest, newest: int) -> None:
+    """Permanent when GUEST is of a generation after NEWEST: whoever asks was overtaken."""
+    if guest.generation > newest:
+        raise Superseded(f"superseded: VM {guest.vm} runs with generation {guest.generation}")

@@ -11,10 +11,11 @@ import re
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from drivers.base import Context, DriverError, Executor, Permanent
-from drivers.local import LocalExecutor
+from drivers.vm.settings import parse
 from onecore.wire.messages import Doc
 
 DEVICE = "/dev/kvm"
@@ -42,52 +43,70 @@ def hypervisor_as_it_runs(ctx: Context, host: Doc, now: list[str]) -> str:
 
 
 def _chosen(ctx: Context, proved: Callable[[], str | None]) -> str:
-    wanted = _wanted(ctx)
-    if wanted not in ("auto", "kvm", "qemu"):
-        raise Permanent(f"kvm.hypervisor must be auto, kvm or qemu, not {wanted!r}")
+    wanted = parse(ctx.settings).hypervisor
     return wanted if wanted != "auto" else proved() or "qemu"
-
-
-def _wanted(ctx: Context) -> str:
-    return str((ctx.settings.get("kvm") or {}).get("hypervisor") or "auto")
 
 
 def prove_in_background(ctx: Context, host: Doc) -> None:
     """Start the proof for HOST unless the setting or an earlier proof makes it needless, or one is under way."""
-    if _wanted(ctx) != "auto":
-        return
-    home, name = ctx.home, _file_name(host)
-    ctx.keep(f"hypervisor-proof/{name}", lambda: _Proof(home, host))
+    if parse(ctx.settings).hypervisor == "auto":
+        ctx.keep("hypervisor-proofs", lambda: _Proofs(ctx.home)).add(host, ctx.lasting(host))
 
 
-class _Proof:
-    """The background thread of one host's proof."""
+class _Proofs:
+    """The hosts whose proof is under way or awaited, and the one thread that takes them in turn."""
 
-    def __init__(self, home: Path, host: Doc) -> None:
-        self._home, self._host = home, host
-        threading.Thread(target=self._run, name="hypervisor-proof", daemon=True).start()
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._hosts: dict[str, tuple[Doc, Executor]] = {}
+        self._running = self._closed = False
+
+    def add(self, host: Doc, executor: Executor) -> None:
+        """Prove HOST soon; nothing to do when it was proved since it started."""
+        with self._lock:
+            self._hosts.setdefault(_file_name(host), (host, executor))
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="hypervisor-proof", daemon=True).start()
+
+    def close(self) -> None:
+        """No more proofs."""
+        self._closed = True
 
     def _run(self) -> None:
-        executor = LocalExecutor()
-        try:
-            if verdict(self._home, self._host, executor) is None:
-                record(self._home, self._host, executor, "kvm" if prove(executor) else "qemu")
-        except (DriverError, OSError):
-            return
+        while (wanted := self._next()) is not None:
+            host, executor = wanted
+            try:
+                if verdict(self._home, host, executor) is None:
+                    record(self._home, host, executor, "kvm" if prove(executor) else "qemu")
+            except (DriverError, OSError):
+                continue
+
+    def _next(self) -> tuple[Doc, Executor] | None:
+        with self._lock:
+            if self._closed or not self._hosts:
+                self._running = False
+                return None
+            return self._hosts.pop(next(iter(self._hosts)))
 
 
 def prove(executor: Executor) -> bool:
-    """Run the proof on the executor's host, PROOF_SECONDS at most: true when the guest did all it should."""
+    """Run the proof on the executor's host, PROOF_SECONDS at most: true when the guest did all it should.
+
+    Temporary when the host is lost meanwhile: that proves nothing.
+    """
     if not executor.exists(DEVICE):
         return False
     path = f"/var/tmp/onecore-proof-{secrets.token_hex(6)}"
     executor.write(path, boot_sector(), 0o600)
     try:
         return executor.run(proof_command(path), timeout=PROOF_SECONDS + 2).strip() == EXPECTED
-    except DriverError:
+    except Permanent:
         return False
     finally:
-        executor.run(["rm", "-f", "--", path])
+        with suppress(DriverError):
+            executor.run(["rm", "-f", "--", path])
 
 
 def proof_command(path: str) -> list[str]:

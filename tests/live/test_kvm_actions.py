@@ -144,8 +144,8 @@ def test_the_proof_ends_in_a_verdict_and_guests_start_meanwhile(tmp_path: Path) 
     with ground.alone(NUMBERS):
         bench = Bench(tmp_path, ground.host())
         bench.ok("deploy", ground.vm(tmp_path, ONE))
-        until(lambda: list((tmp_path / "hypervisor").glob("here*")), 15)
-        kept = json.loads(next((tmp_path / "hypervisor").glob("here*")).read_text())
+        until(lambda: list((tmp_path / "hypervisor").glob("localhost*")), 15)
+        kept = json.loads(next((tmp_path / "hypervisor").glob("localhost*")).read_text())
         assert kept["hypervisor"] in ("kvm", "qemu")
         bench.close()
 

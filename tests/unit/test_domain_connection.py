@@ -14,8 +14,11 @@ from drivers.base import Cancelled, Permanent, Temporary  # noqa: E402
 from drivers.context import Running, Surroundings  # noqa: E402
 from drivers.journal import Journal  # noqa: E402
 from drivers.token import Token  # noqa: E402
-from drivers.vm import connection  # noqa: E402
+from drivers.vm import line  # noqa: E402
+from drivers.vm.connection import call  # noqa: E402
 from onecore.wire.messages import Command  # noqa: E402
+
+HOST = {"id": 5, "name": "localhost"}
 
 
 def context(tmp_path: Path, timeout: float = 5.0, uri: str = "test:///default", token: Token | None = None) -> Running:
@@ -26,17 +29,17 @@ def context(tmp_path: Path, timeout: float = 5.0, uri: str = "test:///default", 
 
 def hang(ctx: Running, stop: threading.Event) -> None:
     """A call that goes on until it is stopped."""
-    connection.call(ctx, "hanging", lambda _: stop.wait(20), on_stop=lambda _: stop.set())
+    call(ctx, HOST, "hanging", lambda _: stop.wait(20), on_stop=lambda _: stop.set())
 
 
 def test_an_answer_comes_back(tmp_path: Path) -> None:
-    assert connection.call(context(tmp_path), "asking", lambda c: c.getHostname()) == libvirt.open(
+    assert call(context(tmp_path), HOST, "asking", lambda c: c.getHostname()) == libvirt.open(
         "test:///default").getHostname()
 
 
 def test_a_refusal_is_permanent_and_says_what_was_done(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="looking for VM 3: Domain not found"):
-        connection.call(context(tmp_path), "looking for VM 3", lambda c: c.lookupByName("nothing"))
+        call(context(tmp_path), HOST, "looking for VM 3", lambda c: c.lookupByName("nothing"))
 
 
 def test_a_call_that_hangs_is_left_at_the_deadline_and_stopped(tmp_path: Path) -> None:
@@ -55,16 +58,16 @@ def test_a_call_that_hangs_is_left_when_cancelled(tmp_path: Path) -> None:
 
 
 def test_a_libvirtd_that_never_answers_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(line, "OPEN_SECONDS", 0.5)
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(tmp_path / "sock"))
         deaf.listen()
         uri = f"qemu+unix:///system?socket={tmp_path}/sock"
         with pytest.raises(Temporary, match="does not answer"):
-            connection.call(context(tmp_path, uri=uri), "asking", lambda c: c.getHostname())
+            call(context(tmp_path, uri=uri), HOST, "asking", lambda c: c.getHostname())
 
 
 def test_no_libvirtd_is_temporary(tmp_path: Path) -> None:
     uri = f"qemu+unix:///system?socket={tmp_path}/none"
     with pytest.raises(Temporary):
-        connection.call(context(tmp_path, uri=uri), "asking", lambda c: c.getHostname())
+        call(context(tmp_path, uri=uri), HOST, "asking", lambda c: c.getHostname())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from storage_ground import Ground
 
 from drivers.base import Permanent
-from drivers.tm.context import context_script, disc_steps, quote, write_context
+from drivers.tm.context import checked, context_script, quote, write_context
 
 needs_iso_maker = pytest.mark.skipif(not any(map(shutil.which, ("genisoimage", "xorrisofs", "mkisofs"))),
                                      reason="no tool that makes ISO images is installed")
@@ -40,7 +40,7 @@ def test_names_that_a_shell_would_not_take_are_refused(name: str) -> None:
 @pytest.mark.parametrize("names", [["context.sh"], ["../x"], ["a/b"], [".hidden"], ["a", "a"], ["-o"], [""]])
 def test_file_names_that_could_do_harm_are_refused(names: list[str]) -> None:
     with pytest.raises(Permanent, match="cannot be the name of a file"):
-        disc_steps("mkisofs", "/s", [{"name": name, "source": "/x"} for name in names], "/d")
+        checked([{"name": name, "source": "/x"} for name in names])
 
 
 @needs_iso_maker

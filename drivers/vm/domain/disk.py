@@ -77,7 +77,7 @@ def _format(part: Part) -> Value:
 
     A guest can write another format's header into its raw disk; read as that format, it may name any file of the host.
     """
-    return "raw" if _is_block(part) else disk_format(dict(part.item))
+    return "raw" if _is_block(part) else disk_format(dict(part.item), str(part.vm.get("tm_mad") or "qcow2"))
 
 
 def _thread(part: Part) -> Value:
