@@ -110,7 +110,7 @@ def make_key(path: Path) -> None:
 
 def executor(hosts: Hosts, **more: Any) -> SshExecutor:
     """An executor for HOST with ten seconds a call."""
-    return SshExecutor(hosts, HOST, **{"default": 10.0, **more})
+    return SshExecutor(hosts, **{"host": HOST, "default": 10.0, **more})
 
 
 def free_port() -> int:
