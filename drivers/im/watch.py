@@ -53,7 +53,7 @@ class Watch:
             if now >= self._due:
                 self._start_soon()
         elif self._channel is not None and now - self._heard > self._limit:
-            self._end(self._run, f"nothing was heard from its probe for {self._limit:.0f} s")
+            self._end(self._run, f"nothing was heard from the probe on the host for {self._limit:.0f} s")
         return min(_TICK, self._period)
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Watch:
         if run != self._run:
             return
         if document is None:
-            return self._end(run, "its probe ended", self._worked_long())
+            return self._end(run, "the probe on the host ended", self._worked_long())
         self._heard = time.monotonic()
         sample = self._samples.heard(document)
         if not sample.error:

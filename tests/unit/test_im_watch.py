@@ -106,7 +106,7 @@ def test_silence_is_told_and_another_probe_started(ground: Ground) -> None:
     ground.passes(29)
     assert ground.errors() == [] and len(ground.channels) == 1
     ground.passes(5)
-    assert ground.errors() == ["nothing was heard from its probe for 30 s"]
+    assert ground.errors() == ["nothing was heard from the probe on the host for 30 s"]
     assert ground.channels[0].closed
     ground.passes(5)
     assert len(ground.channels) == 2
@@ -139,7 +139,7 @@ def test_probes_that_end_again_and_again_are_told_and_not_started_in_a_rush(grou
         ground.channels[-1].hear(GOOD)
         ground.channels[-1].hear(None)
         ground.passes(1)
-    assert "its probe ended" in ground.errors() and ground.tried < 20
+    assert "the probe on the host ended" in ground.errors() and ground.tried < 20
 
 
 def test_what_the_probe_cannot_find_out_is_told(ground: Ground) -> None:
