@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from sim import Sim
 
 from onecore.kinds.datastore import Datastore
@@ -120,3 +122,28 @@ class HaGround:
     def guests(self) -> dict[int, list[int]]:
         """The VMs that have a guest, by host."""
         return {n: found for n in range(1, len(self.ids) + 1) if (found := self.sim.guests(f"node{n}"))}
+
+
+MakeHa = Callable[..., HaGround]
+"""Makes a ground; the keyword arguments are HaGround's."""
+
+
+@pytest.fixture
+def make_ha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeHa]:
+    """make_ha(hosts=…, after=…) starts a simulated cloud with these settings of [ha]."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    made: list[HaGround] = []
+
+    def make(**given: Any) -> HaGround:
+        made.append(HaGround(tmp_path / f"ha{len(made)}", **given))
+        return made[-1]
+    yield make
+    for ground in made:
+        if ground.sim.loop is not None:
+            ground.sim.close()
+
+
+@pytest.fixture
+def ha(make_ha: MakeHa) -> HaGround:
+    """Three hosts, fenced by the dummy driver after 30 s in ERROR."""
+    return make_ha()

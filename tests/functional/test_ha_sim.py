@@ -1,44 +1,21 @@
 """High availability on the simulated clock: hosts go silent, are fenced or not, and come back."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from ha_ground import HaGround
-from sim import Refused
 from sim_ground import assert_sums
 
-from onecore.auth import acl
-from onecore.kinds.fixed import AclRule
 from onecore.kinds.usage import usage
 from onecore.kinds.vm.record import ACTIONS
 from onecore.kinds.vnet.record import Lease
 from onecore.wire.messages import Message, Result
 
-MakeHa = Callable[..., HaGround]
+if TYPE_CHECKING:
+    from ha_ground import HaGround, MakeHa
 
-
-@pytest.fixture
-def make_ha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeHa]:
-    monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    made: list[HaGround] = []
-
-    def make(**given: Any) -> HaGround:
-        made.append(HaGround(tmp_path / f"ha{len(made)}", **given))
-        return made[-1]
-    yield make
-    for ground in made:
-        if ground.sim.loop is not None:
-            ground.sim.close()
-
-
-@pytest.fixture
-def ha(make_ha: MakeHa) -> HaGround:
-    """Three hosts, fenced by the dummy driver after 30 s in ERROR."""
-    return make_ha()
+pytest_plugins = ["ha_ground"]
 
 
 def test_the_vms_of_a_silent_host_start_elsewhere(ha: HaGround) -> None:
@@ -62,57 +39,6 @@ def test_the_vms_of_a_silent_host_start_elsewhere(ha: HaGround) -> None:
     ha.wake(1)
     assert ha.owed() == [] and ha.error() == "" and ha.sim.state(vm) == "RUNNING"
     assert_sums(ha.sim)
-
-
-def test_a_host_that_returns_with_the_old_copy_ends_it_first(ha: HaGround) -> None:
-    """The switch lied, or somebody started the host with its guests: the copy is gone before the host is ON."""
-    vm = ha.vm()
-    ha.silence(1)
-    ha.sim.wait(vm, "PENDING", limit=60)
-    ha.sim.call("one.vm.deploy", vm, ha.ids[1])
-    ha.sim.wait(vm, "RUNNING")
-    ha.leave_copy(vm, 1)
-    ha.wake(1)
-    assert ha.guests() == {2: [vm]} and ha.sim.state(vm) == "RUNNING"
-    ha.sim.advance(60)
-    assert ha.guests() == {2: [vm]} and ha.sim.vm(vm).hid == ha.ids[1]
-
-
-def test_a_debt_that_is_not_paid_keeps_a_host_out(ha: HaGround) -> None:
-    """It says what it owes and why it did not pay; that it speaks keeps it from being fenced again."""
-    vm = ha.vm()
-    ha.silence(1)
-    ha.sim.wait(vm, "PENDING", limit=60)
-    ha.leave_copy(vm, 1)
-    ha.script({"action": "vm.cleanup", "fail": "libvirt is away"})
-    ha.speak(1)
-    ha.sim.advance(120)
-    assert ha.sim.host_state(ha.ids[0]) == "ERROR" and ha.sent("fence") == 1
-    assert ha.error() == f"owes the end of VM {vm} of generation 1; VM {vm}: libvirt is away"
-    assert ha.guests() == {1: [vm]}
-    ha.script()
-    ha.until_host(1, "MONITORED")
-    assert ha.guests() == {} and ha.owed() == []
-
-
-def test_a_host_that_owes_and_goes_silent_is_fenced_again(ha: HaGround) -> None:
-    """Counted from when it was last heard of: a VM of it may have been busy until then."""
-    vm, late = ha.vm(), ha.vm()
-    ha.silence(1)
-    ha.put(replace(ha.sim.vm(late), op=1))
-    ha.sim.wait(vm, "PENDING", limit=60)
-    ha.script({"action": "vm.cleanup", "fail": "libvirt is away"})
-    ha.speak(1)
-    ha.sim.advance(100)
-    ha.put(replace(ha.sim.vm(late), op=0))
-    ha.sim.advance(100)
-    assert ha.sim.host_state(ha.ids[0]) == "ERROR" and ha.sent("fence") == 1
-    ha.quiet.add(1)
-    ha.script(*ha.rules)
-    ha.sim.advance(15)
-    assert ha.sent("fence") == 1
-    ha.sim.wait(late, "PENDING", limit=60)
-    assert ha.sent("fence") == 2
 
 
 def test_nothing_is_restarted_when_the_fence_fails(ha: HaGround) -> None:
@@ -324,59 +250,6 @@ def test_killed_after_any_commit(ha: HaGround, after: int) -> None:
     assert ha.sim.path(vm).count("PENDING") == 2
 
 
-def test_a_debt_blocks_a_deployment_unless_it_is_forced(ha: HaGround) -> None:
-    """Force is for administrators; the debt stays, and the old copy ends when its host returns."""
-    vm = ha.vm()
-    ha.script({"action": "vm.cleanup", "host": "node1", "fail": "no route"},
-              {"action": "tm.delete", "host": "node1", "fail": "no route"})
-    ha.sim.call("one.vm.recover", vm, 4)
-    ha.sim.wait(vm, "PENDING")
-    ha.silence(1)
-    assert ha.owed() == [(ha.ids[0], vm, 1, 1, 0)]
-    with pytest.raises(Refused, match=r"may still run on host \d+ \(node1\), which owes its clean-up; an admin"):
-        ha.sim.call("one.vm.deploy", vm, ha.ids[1])
-    ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", True)
-    ha.sim.wait(vm, "RUNNING")
-    assert ha.owed() == [(ha.ids[0], vm, 1, 1, 0)] and ha.guests() == {1: [vm], 2: [vm]}
-    assert "deployed with force by user 0 although host" in ha.vm_log(vm)
-    ha.script()
-    before = ha.sent("delete")
-    ha.wake(1)
-    assert ha.guests() == {2: [vm]} and ha.owed() == []
-    assert ha.sent("delete") == before, "its directory is where the new copy's disks are"
-
-
-def test_only_administrators_force(ha: HaGround) -> None:
-    """Not everybody who may deploy the VM on that host."""
-    user = int(ha.sim.call("one.user.allocate", "ann", "secret", "", [1]))
-    vm = int(ha.sim.call("one.vm.allocate", "CPU=1\nMEMORY=64\n", False))
-    ha.put(AclRule(99, acl.INDIVIDUAL + user, acl.RESOURCES["VM"] + acl.RESOURCES["HOST"] + acl.ALL,
-                   acl.USE + acl.MANAGE + acl.ADMIN, acl.ALL))
-    with pytest.raises(Refused, match="Only administrators deploy with force") as said:
-        ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", True, secret="ann:secret")
-    assert said.value.code == 0x0200
-    ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, -1, "", False, secret="ann:secret")
-    ha.sim.wait(vm, "RUNNING")
-
-
-@pytest.mark.parametrize("terminated", [True, False])
-def test_files_that_are_owed(ha: HaGround, terminated: bool) -> None:
-    """They go when the VM is gone, also those on a host's own storage when the VM is elsewhere."""
-    vm = ha.vm(store=ha.own_store())
-    ha.script({"action": "vm.cleanup", "host": "node1", "fail": "no route"},
-              {"action": "tm.delete", "host": "node1", "fail": "no route"})
-    ha.silence(1)
-    ha.sim.call("one.vm.recover", vm, 3 if terminated else 4)
-    ha.sim.wait(vm, "DONE" if terminated else "PENDING")
-    if not terminated:
-        ha.sim.call("one.vm.deploy", vm, ha.ids[1], False, ha.stay(vm).ds_id, "", True)
-        ha.sim.wait(vm, "RUNNING")
-    ha.script()
-    before = ha.sent("delete")
-    ha.wake(1)
-    assert ha.sent("delete") == before + 1 and ha.owed() == [] and ha.guests() == ({} if terminated else {2: [vm]})
-
-
 def test_a_password_is_not_shown(ha: HaGround) -> None:
     """Bodies say `*`; an update with that leaves it, and drivers get it."""
     ha.sim.call("one.host.update", ha.ids[0], "IPMI_ADDRESS=bmc1\nIPMI_PASSWORD=geheim\n", 1)
@@ -396,3 +269,36 @@ def test_a_host_that_cannot_be_asked_is_fenced_too(ha: HaGround) -> None:
     ha.script({"action": "im.sample", "host": "node1", "fail": "libvirt is away"})
     ha.sim.wait(vm, "PENDING", limit=90)
     assert ha.error().startswith("libvirt is away; in ERROR since ")
+
+
+def test_a_host_is_not_fenced_for_a_busy_vm(ha: HaGround) -> None:
+    """One on which something is under way."""
+    vm = ha.vm()
+    ha.silence(1)
+    ha.put(replace(ha.sim.vm(vm), op=1))
+    ha.sim.advance(120)
+    assert ha.sent("fence") == 0
+
+
+def test_hosts_cut_off_together_are_noticed_first(make_ha: MakeHa) -> None:
+    """However soon a host is to be fenced: the others may speak last a whole period later."""
+    ha = make_ha(after=1)
+    vm = ha.vm()
+    ha.silence(1)
+    ha.sim.advance(12)
+    assert ha.sent("fence") == 0
+    ha.sim.wait(vm, "PENDING", limit=15)
+
+
+def test_a_vm_that_was_started_anew_meanwhile(make_ha: MakeHa) -> None:
+    """The fence was asked about another generation; the next one counts."""
+    ha = make_ha(timeout=60)
+    vm = ha.vm()
+    ha.script({"action": "im.fence", "delay": 10})
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence"), 60)
+    ha.put(replace(ha.sim.vm(vm), generation=5))
+    ha.sim.advance(12)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.owed() == []
+    ha.sim.wait(vm, "PENDING", limit=60)
+    assert ha.owed() == [(ha.ids[0], vm, 5, 0, 1)]
