@@ -1,11 +1,12 @@
 """The layers of docs/architecture.md: who may import whom, and the one home of each third-party package."""
 from __future__ import annotations
 
+import ast
 import re
 import sys
 
 import pytest
-from tree import PACKAGES, ROOT, imports, inside, module, sources
+from tree import PACKAGES, ROOT, imports, inside, module, parsed, sources
 
 LAYERS = (("wire",), ("errors", "config", "log"), ("pool",), ("auth",), ("lifecycle",), ("api",), ("kinds",),
           ("request",), ("app",), ("__main__",))
@@ -77,6 +78,19 @@ def test_third_party_packages_stay_at_home() -> None:
                 continue
             if not any(inside(module(path), home) for home in HOMES.get(name, ())):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {target}")
+    assert wrong == []
+
+
+def test_what_runs_on_a_host_needs_nothing_but_an_old_python() -> None:
+    """drivers.hand is sent to hosts: the standard library and itself, in what Python 3.9 understands."""
+    wrong = []
+    for path in sources("drivers/hand"):
+        wrong += [f"{path.relative_to(ROOT)}:{line} imports {target}" for line, target in imports(path)
+                  if target.split(".")[0] not in sys.stdlib_module_names and not inside(target, "drivers.hand")]
+        ast.parse(path.read_text(), str(path), feature_version=(3, 9))
+        wrong += [f"{path.relative_to(ROOT)}:{node.value.lineno} {node.arg}=" for node in ast.walk(parsed(path))
+                  if isinstance(node, ast.keyword) and node.arg in {"slots", "kw_only", "strict"}]
+        assert "from __future__ import annotations" in path.read_text() or not list(imports(path)), path
     assert wrong == []
 
 
