@@ -4,6 +4,7 @@ Datastore 0 (system) and 1 (images) are shared by all hosts; `local` is a system
 """
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import urllib.request
@@ -73,7 +74,9 @@ class BedCloud(Cloud):
                  hold: bool = False, **attributes: object) -> int:
         """A VM of the tiny guest (and more DISKS) for onesched to place in DATASTORE, on node HOST if given."""
         wanted = f'ID="{self.hosts[host]}"' if host else ""
-        context = {"NETWORK": "YES", "SET_HOSTNAME": "$NAME", **({"START_SCRIPT": script} if script else {})}
+        context = {"NETWORK": "YES", "SET_HOSTNAME": "$NAME"}
+        if script:
+            context["START_SCRIPT_BASE64"] = base64.b64encode(script.encode()).decode()
         return self.client.number("one.vm.allocate", template(
             {"NAME": name, "CPU": "0.1", "MEMORY": "96", "DISK": [{"IMAGE_ID": self.image}, *disks],
              "NIC": {"NETWORK_ID": self.network}, "CONTEXT": context, "GRAPHICS": {"TYPE": "NONE"},

@@ -45,68 +45,76 @@ def test_six_vms_in_one_go(cloud: BedCloud) -> None:
     cloud.assert_nothing_left(*vms)
 
 
-@pytest.mark.parametrize("storage", STORAGE)
-def test_every_action(cloud: BedCloud, storage: str) -> None:
-    """The guest's memory and disks follow it: from power off, from a checkpoint, to the other host and back."""
-    vm = cloud.start_vm(f"all-{storage}", store(cloud, storage))
-    cloud.arrives(vm, "RUNNING")
-    boot = cloud.booted(vm)
-    boot = _power_cycles(cloud, vm, boot)
-    boot = _stop_and_go_elsewhere(cloud, vm, boot)
-    _undeploy_and_go_elsewhere(cloud, vm, boot)
-    cloud.act(vm, "terminate")
-    cloud.arrives(vm, "DONE")
-    cloud.assert_nothing_left(vm)
+def test_every_action(cloud: BedCloud) -> None:
+    """A VM on each kind of storage; memory and disks follow it, also to the other host."""
+    pair = [cloud.start_vm(f"all-{storage}", store(cloud, storage)) for storage in STORAGE]
+    _arrive(cloud, pair, "RUNNING")
+    boots = [cloud.booted(vm) for vm in pair]
+    boots = _power_cycles(cloud, pair, boots)
+    _stop_and_go_elsewhere(cloud, pair, boots)
+    _undeploy_and_go_elsewhere(cloud, pair, boots)
+    _all(cloud, pair, "terminate", "DONE")
+    cloud.assert_nothing_left(*pair)
 
 
-def _power_cycles(cloud: BedCloud, vm: int, boot: str) -> str:
-    for off in ("poweroff", "poweroff-hard"):
-        cloud.act(vm, off)
-        cloud.arrives(vm, "POWEROFF")
-        assert not pings(cloud.address(vm))
-        cloud.act(vm, "resume")
-        cloud.arrives(vm, "RUNNING")
-        boot = cloud.booted(vm, boot)
-    for again in ("reboot", "reboot-hard"):
-        cloud.act(vm, again)
-        boot = cloud.booted(vm, boot)
-        cloud.arrives(vm, "RUNNING")
-    cloud.act(vm, "suspend")
-    cloud.arrives(vm, "SUSPENDED")
-    cloud.act(vm, "resume")
-    cloud.arrives(vm, "RUNNING")
-    assert cloud.booted(vm) == boot
-    return boot
+def _arrive(cloud: BedCloud, pair: list[int], state: str) -> None:
+    for vm in pair:
+        cloud.arrives(vm, state)
 
 
-def _stop_and_go_elsewhere(cloud: BedCloud, vm: int, boot: str) -> str:
-    """The same boot goes on, on the other host."""
-    for way in ("stop", "suspended"):
-        if way == "suspended":
-            cloud.act(vm, "suspend")
-            cloud.arrives(vm, "SUSPENDED")
-        where = other(cloud, vm)
-        cloud.act(vm, "stop")
-        cloud.arrives(vm, "STOPPED")
-        assert cloud.guests() == []
-        _move(cloud, vm, where)
-        assert cloud.booted(vm) == boot
-    return boot
-
-
-def _undeploy_and_go_elsewhere(cloud: BedCloud, vm: int, boot: str) -> None:
-    for action in ("undeploy", "undeploy-hard"):
-        where = other(cloud, vm)
+def _all(cloud: BedCloud, pair: list[int], action: str, state: str) -> None:
+    """The same action on both, and where it leads."""
+    for vm in pair:
         cloud.act(vm, action)
-        cloud.arrives(vm, "UNDEPLOYED")
-        _move(cloud, vm, where)
-        boot = cloud.booted(vm, boot)
+    _arrive(cloud, pair, state)
 
 
-def _move(cloud: BedCloud, vm: int, host: int) -> None:
-    cloud.client.call("one.vm.deploy", vm, host, False, -1)
-    cloud.arrives(vm, "RUNNING")
-    assert cloud.hosts[cloud.node_of(vm).name] == host
+def _reboot(cloud: BedCloud, pair: list[int], boots: list[str]) -> list[str]:
+    return [cloud.booted(vm, boot) for vm, boot in zip(pair, boots, strict=True)]
+
+
+def _power_cycles(cloud: BedCloud, pair: list[int], boots: list[str]) -> list[str]:
+    for off in ("poweroff", "poweroff-hard"):
+        _all(cloud, pair, off, "POWEROFF")
+        assert not any(pings(cloud.address(vm)) for vm in pair)
+        _all(cloud, pair, "resume", "RUNNING")
+        boots = _reboot(cloud, pair, boots)
+    for again in ("reboot", "reboot-hard"):
+        for vm in pair:
+            cloud.act(vm, again)
+        boots = _reboot(cloud, pair, boots)
+        _arrive(cloud, pair, "RUNNING")
+    _all(cloud, pair, "suspend", "SUSPENDED")
+    _all(cloud, pair, "resume", "RUNNING")
+    assert [cloud.booted(vm) for vm in pair] == boots
+    return boots
+
+
+def _stop_and_go_elsewhere(cloud: BedCloud, pair: list[int], boots: list[str]) -> None:
+    """The same boot goes on, on the other host: stopped while it ran, and after it was suspended."""
+    for suspended in (False, True):
+        if suspended:
+            _all(cloud, pair, "suspend", "SUSPENDED")
+        where = [other(cloud, vm) for vm in pair]
+        _all(cloud, pair, "stop", "STOPPED")
+        assert cloud.guests() == []
+        _move(cloud, pair, where)
+        assert [cloud.booted(vm) for vm in pair] == boots
+
+
+def _undeploy_and_go_elsewhere(cloud: BedCloud, pair: list[int], boots: list[str]) -> None:
+    for action in ("undeploy", "undeploy-hard"):
+        where = [other(cloud, vm) for vm in pair]
+        _all(cloud, pair, action, "UNDEPLOYED")
+        _move(cloud, pair, where)
+        boots = _reboot(cloud, pair, boots)
+
+
+def _move(cloud: BedCloud, pair: list[int], hosts: list[int]) -> None:
+    for vm, host in zip(pair, hosts, strict=True):
+        cloud.client.call("one.vm.deploy", vm, host, False, -1)
+    _arrive(cloud, pair, "RUNNING")
+    assert [cloud.hosts[cloud.node_of(vm).name] for vm in pair] == hosts
 
 
 @pytest.mark.parametrize("storage", STORAGE)
