@@ -19,7 +19,7 @@ HOMES = {
     "lxml": ("onecore.wire", "drivers.vm.domain"),
     "uvicorn": ("onecore.request", "onecore.__main__"), "uvloop": ("onecore.__main__",),
     "apscheduler": ("onecore.lifecycle.clock",), "paramiko": ("drivers.ssh",),
-    "libvirt": ("drivers.vm", "drivers.im"), "libvirt_qemu": ("drivers.vm", "drivers.im"),
+    "libvirt": ("drivers.vm",), "libvirt_qemu": ("drivers.vm",),
     "numpy": ("scheduler",),
     "click": ("cli",), "rich": ("cli",), "yaml": ("cli",),
 }
