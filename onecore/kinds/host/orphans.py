@@ -85,7 +85,8 @@ class Judge:
     def _zombie(self, vid: int, generation: int) -> tuple[str, str] | None:
         vm = self.vm(vid)
         if vm is None:
-            return None if self._just_ended(vid) else (f"VM {vid} is DONE", self._newer(vid, generation))
+            keep = self._owed(vid) or self._newer(vid, generation)
+            return None if self._just_ended(vid) else (f"VM {vid} is DONE", keep)
         if self._changed(vm) or (vm.hid == self.host.oid and (vm.op or vm.generation == generation)):
             return None
         if vm.hid == self.host.oid:

@@ -114,10 +114,10 @@ def check_silence(core: Core) -> None:
         if host.state == HostState.OFFLINE:
             continue
         quiet = now - kept.heard.setdefault(host.oid, now)
-        if host.state == HostState.ERROR:  # an action that failed meanwhile may have left a VM in RUNNING
+        if host.state == HostState.ERROR or host.error:  # an action that failed meanwhile may have left a VM in RUNNING
             with core.store.tx(Actor(method="monitor")) as tx:
                 lose_vms(tx, core, host)
-        elif quiet > limit:
+        if quiet > limit:
             ail(core, host, SILENT.format(quiet))
         silent = now - kept.spoke.get(host.oid, now) > limit and not _asked(core).get((host.oid, "im"))
         if silent or (host.oid in kept.told and kept.told[host.oid] != datastores(host)):  # it may be half open
