@@ -340,7 +340,7 @@ class Sim:
     def guests(self, host: str) -> list[int]:
         """The VMs that have a guest on a dummy host."""
         directory = self.home / "dummy" / host
-        return sorted(int(p.name) for p in directory.iterdir()) if directory.is_dir() else []
+        return sorted(int(p.name) for p in directory.iterdir() if p.name.isdecimal()) if directory.is_dir() else []
 
     # -- what goes wrong
 
