@@ -54,6 +54,8 @@ class Datastore:
     partners: frozenset[int]
     """COMPATIBLE_SYS_DS: the system datastores that images from here may go to; none named is all."""
     attributes: Leaves = field(repr=False)
+    copies: bool = False
+    """LN_TARGET is SYSTEM: persistent disks are copied here too, as hosts do not see their images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Demand:
     """Datastores that its images come from."""
     store: int = -1
     """The only system datastore that will do, because its disks are there; -1: any."""
+    saved: int = 0
+    """MB of persistent disks, which lie in a system datastore only where they are copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,8 @@ def datastore(body: Body) -> Datastore:
         _whole(body, "STATE") == 0, frozenset(int(e.text or -1) for e in body.findall("CLUSTERS/ID")),
         (body.findtext("TEMPLATE/SHARED") or "").upper() == "YES",
         number(body.findtext("FREE_MB") or "") if known else float("nan"),
-        _id_set(body.findtext("TEMPLATE/COMPATIBLE_SYS_DS") or ""), leaves(body, _DATASTORE_SKIP))
+        _id_set(body.findtext("TEMPLATE/COMPATIBLE_SYS_DS") or ""), leaves(body, _DATASTORE_SKIP),
+        (body.findtext("TEMPLATE/LN_TARGET") or "").upper() == "SYSTEM")
 
 
 def cluster(body: Body) -> Cluster:
@@ -173,28 +178,31 @@ def vm(body: Body) -> Vm:
 def _demand(body: Body, waits: bool, store: int) -> Demand:
     cpu = round(number(body.findtext("TEMPLATE/CPU") or "", 0.0) * 100)
     memory = _whole(body, "TEMPLATE/MEMORY") * 1024
+    disk, saved = _disk_mb(body)
     if not waits:
-        return Demand(cpu, memory, _disk_mb(body))
+        return Demand(cpu, memory, disk, saved=saved)
 
     def text(name: str) -> str:
         return body.findtext(f"USER_TEMPLATE/{name}") or body.findtext(f"TEMPLATE/{name}") or ""
 
     return Demand(
-        cpu, memory, _disk_mb(body), body.findtext("TEMPLATE/AUTOMATIC_REQUIREMENTS") or "", text("SCHED_REQUIREMENTS"),
+        cpu, memory, disk, body.findtext("TEMPLATE/AUTOMATIC_REQUIREMENTS") or "", text("SCHED_REQUIREMENTS"),
         text("SCHED_RANK"), body.findtext("TEMPLATE/AUTOMATIC_DS_REQUIREMENTS") or "", text("SCHED_DS_REQUIREMENTS"),
-        text("SCHED_DS_RANK"), frozenset(_whole(disk, "DATASTORE_ID") for disk in body.findall("TEMPLATE/DISK")
-                                         if disk.find("DATASTORE_ID") is not None), store)
+        text("SCHED_DS_RANK"), frozenset(_whole(one, "DATASTORE_ID") for one in body.findall("TEMPLATE/DISK")
+                                         if one.find("DATASTORE_ID") is not None), store, saved)
 
 
-def _disk_mb(body: Body) -> int:
-    """MB of the VM's disks that will lie in its system datastore: volatile ones, and copies that are made there."""
-    return sum(_whole(disk, "SIZE") for disk in body.findall("TEMPLATE/DISK") if _lies_in_system(disk))
+def _disk_mb(body: Body) -> tuple[int, int]:
+    """MB of the VM's disks that will lie in any system datastore, and MB of those that lie only in one that copies."""
+    disks = [(_whole(disk, "SIZE"), _place(disk)) for disk in body.findall("TEMPLATE/DISK")]
+    always, copied = (sum(size for size, place in disks if place == wanted) for wanted in ("always", "copied"))
+    return always, copied
 
 
-def _lies_in_system(disk: Body) -> bool:
+def _place(disk: Body) -> str:
+    """Where a disk takes room: in a system datastore always, only in one where it is copied, or never."""
     if not (disk.findtext("IMAGE_ID") or disk.findtext("IMAGE")):
-        return True
-    copied = (disk.findtext("CLONE") or "YES").upper() == "YES"
-    if copied:
-        return (disk.findtext("CLONE_TARGET") or "SYSTEM").upper() == "SYSTEM"
-    return (disk.findtext("LN_TARGET") or "NONE").upper() == "SYSTEM"
+        return "always"
+    if (disk.findtext("CLONE") or "YES").upper() == "YES":
+        return "always" if (disk.findtext("CLONE_TARGET") or "SYSTEM").upper() == "SYSTEM" else "never"
+    return "always" if (disk.findtext("LN_TARGET") or "NONE").upper() == "SYSTEM" else "copied"

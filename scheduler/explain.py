@@ -12,7 +12,7 @@ from scheduler.evaluate import holds
 from scheduler.filters import LIVE, Stages, Terms, compatible, stages
 from scheduler.plan import Reason, Refusal
 from scheduler.requirements import Expression, demands, names, to_text
-from scheduler.view import View
+from scheduler.view import View, needed
 
 OPENING = "Cannot place VM: "
 LONGEST = 160
@@ -130,9 +130,9 @@ def _storage(view: View, demand: Demand, terms: Terms, stores: Bools, left: Bool
         usable = np.where(stores & view.fixed.reach & out[:, None], view.space, -np.inf)
         row, column = np.unravel_index(int(usable.argmax()), usable.shape)
         place = f"{view.fixed.stores[int(column)].name} on {view.fixed.hosts[int(row)].name}"
-        most = figure(max(0.0, float(usable.max())))
+        most, need = figure(max(0.0, float(usable.max()))), int(needed(view.fixed, demand)[column])
         yield Reason.SPACE, count, _have(
-            count, f"not enough space in a system datastore (need {demand.disk} MB, most free {most} MB in {place})")
+            count, f"not enough space in a system datastore (need {need} MB, most free {most} MB in {place})")
     out = left & ~near
     if out.any():
         count = int(out.sum())

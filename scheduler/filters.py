@@ -10,7 +10,7 @@ from scheduler.bodies import Demand
 from scheduler.columns import ALL, Bools, Live, Rows
 from scheduler.evaluate import holds
 from scheduler.requirements import Expression, ExpressionError, names, parse_rank, parse_requirement
-from scheduler.view import Fixed, View
+from scheduler.view import Fixed, View, needed
 
 LIVE = frozenset(("CPU_USAGE", "MEM_USAGE", "RUNNING_VMS", "FREE_CPU", "FREE_MEMORY", "CURRENT_VMS"))
 """Host attributes that a placement changes."""
@@ -85,11 +85,17 @@ def usable_stores(fixed: Fixed, demand: Demand, terms: Terms) -> Bools:
 def stages(view: View, demand: Demand, terms: Terms, stores: Bools, rows: Rows = ALL) -> Stages:
     """The filters for the hosts in ROWS; STORES are the datastores that usable_stores found."""
     fixed = view.fixed
-    roomy = view.space[rows] >= (demand.disk or -np.inf)
+    roomy = has_room(view, demand, rows)
     return Stages(
         fixed.state[rows] == HostState.MONITORED, _met(view.hosts, fixed, terms.automatic, rows),
         _met(view.hosts, fixed, terms.requirements, rows), view.free_cpu[rows] >= demand.cpu,
         view.free_memory[rows] >= demand.memory, np.any(stores & fixed.reach[rows] & roomy, axis=1))
+
+
+def has_room(view: View, demand: Demand, rows: Rows) -> Bools:
+    """[host, store]: is there room for the VM's disks?  A VM that needs none finds it anywhere."""
+    need = needed(view.fixed, demand)
+    return np.asarray(view.space[rows] >= np.where(need > 0, need, -np.inf), dtype=np.bool_)
 
 
 def _met(hosts: Live, fixed: Fixed, tree: Expression, rows: Rows) -> Bools:

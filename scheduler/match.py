@@ -13,10 +13,10 @@ from scheduler.bodies import Demand
 from scheduler.columns import ALL, Bools, Floats, Ints, Rows
 from scheduler.evaluate import ranks
 from scheduler.explain import bad_expression, refusal
-from scheduler.filters import BadExpression, Terms, stages, terms, usable_stores
+from scheduler.filters import BadExpression, Terms, has_room, stages, terms, usable_stores
 from scheduler.plan import Placement, Plan, Refusal, Waiting
 from scheduler.ranks import Policy
-from scheduler.view import View, take_space
+from scheduler.view import View, needed, take_space
 
 NEVER = -np.inf
 AVOIDED = 2.0 ** 60
@@ -41,8 +41,9 @@ class Board:
         view.idle_memory[row] -= demand.memory
         view.vms[row] = view.vms[row] | {vm.id}
         self.touched.append(row)
-        if demand.disk:
-            take_space(view.fixed, view.space, row, column, demand.disk)
+        megabytes = int(needed(view.fixed, demand)[column])
+        if megabytes:
+            take_space(view.fixed, view.space, row, column, megabytes)
             self.shared_space += int(view.fixed.common[column])
 
 
@@ -72,7 +73,8 @@ class Bids:
     def store(self, row: int) -> int:
         """The column of the best datastore for the host in ROW, which has one."""
         view = self.board.view
-        columns = np.flatnonzero(self.stores & view.fixed.reach[row] & (view.space[row] >= (self.demand.disk or NEVER)))
+        roomy = has_room(view, self.demand, np.array([row]))[0]
+        columns = np.flatnonzero(self.stores & view.fixed.reach[row] & roomy)
         if len(columns) == 1:
             return int(columns[0])
         tree = self.policy.store if self.terms.store_rank is None else self.terms.store_rank

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.bodies import Cluster, Datastore, Host, Use
+from scheduler.bodies import Cluster, Datastore, Demand, Host, Use
 from scheduler.columns import Bools, Floats, Ints, Leaves, Live, Table
 from scheduler.evaluate import holds
 from scheduler.requirements import Expression
@@ -29,6 +29,8 @@ class Fixed:
         self.host_table = Table([_with_priority(host, clusters) for host in self.hosts])
         self.store_table = Table([ds.attributes for ds in self.stores])
         self.enabled = np.array([ds.enabled for ds in self.stores], dtype=np.bool_)
+        self.shared = np.array([ds.shared for ds in self.stores], dtype=np.bool_)
+        self.copies = np.array([ds.copies for ds in self.stores], dtype=np.bool_)
         self.reach = self._reach()
         self.space, self.common = self._space()
         self._masks: dict[tuple[int, Expression], Bools] = {}
@@ -119,12 +121,18 @@ def view_of(fixed: Fixed, use: Mapping[int, Use]) -> View:
             idle_memory[row] -= vm.demand.memory
             column = columns.get(vm.datastore)
             if column is not None:
-                take_space(fixed, space, row, column, vm.demand.disk)
+                take_space(fixed, space, row, column, int(needed(fixed, vm.demand)[column]))
     vms = [u.vms for u in uses]
     live = Live(fixed.host_table, {
         "CPU_USAGE": used_cpu, "MEM_USAGE": used_memory, "RUNNING_VMS": running, "FREE_CPU": idle_cpu,
         "FREE_MEMORY": idle_memory}, {"CURRENT_VMS": vms})
     return View(fixed, used_cpu, used_memory, running, idle_cpu, idle_memory, space, vms, live)
+
+
+def needed(fixed: Fixed, demand: Demand) -> Ints:
+    """MB that the VM's disks will take, by store: nothing of a shared one where they are already."""
+    found = np.where(fixed.copies, demand.disk + demand.saved, demand.disk)
+    return np.where(fixed.shared & (fixed.store_ids == demand.store), 0, found)
 
 
 def take_space(fixed: Fixed, space: Floats, row: int, column: int, megabytes: int) -> None:

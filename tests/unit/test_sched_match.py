@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -172,6 +173,24 @@ def test_space_of_each_host_is_its_own() -> None:
     assert sorted(hosts_of(run(hosts, [demand(disk=600)] * 3))) == [1, 2]
     assert hosts_of(run(hosts, [demand(disk=800)])) == [1]
     assert hosts_of(run([host(1)], [demand(disk=10**9)])) == [1], "space that nobody knows is not in the way"
+
+
+def test_persistent_disks_count_where_they_are_copied() -> None:
+    hosts = [host(1, stores={0: 1000.0, 5: 1000.0})]
+    stores = [store(0), replace(store(5), copies=True)]
+    plan = run(hosts, [demand(disk=600, saved=600)], stores)
+    assert [p.store for p in plan.placements] == [0]
+    plan = run(hosts, [demand(saved=600)] * 2, [stores[1]])
+    assert len(plan.placements) == 1
+    assert "need 600 MB, most free 400 MB in ds5 on node1" in text(plan)
+
+
+def test_disks_that_are_there_already_need_no_room() -> None:
+    full = [replace(store(5, 10, shared=True), copies=False)]
+    assert hosts_of(run([host(1)], [demand(disk=600, store=5)], full)) == [1]
+    assert run([host(1)], [demand(disk=600)], full).refusals
+    own = [store(5)]
+    assert run([host(1, stores={5: 10.0})], [demand(disk=600, store=5)], own).refusals, "they come with the VM"
 
 
 def test_clusters_compatibility_and_disks_that_stay() -> None:

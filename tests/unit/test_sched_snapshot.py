@@ -178,6 +178,7 @@ def test_a_vm_body() -> None:
         '("CLUSTERS/ID" @> 0)',
         sources=frozenset((1,)),
         store=101,
+        saved=1000,
     )
     assert not found.holds
 
