@@ -1,6 +1,7 @@
 """How long a call on a host may take, and how what fails there is told to the user."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,13 @@ class Bounds:
         if left <= 0:
             raise Temporary("the command's time is up")
         return left if timeout is None else min(timeout, left)
+
+    def counted(self) -> Bounds:
+        """These bounds with the time of one long call running from now on."""
+        if self._left is not None or self._default is None:
+            return self
+        end = time.monotonic() + self._default
+        return Bounds(self.token, lambda: end - time.monotonic())
 
     def renewed(self, timeout: float | None) -> float:
         """Seconds that progress, told from another thread, gave a call meanwhile; none when it had its own TIMEOUT."""

@@ -109,14 +109,14 @@ class LocalExecutor:
         return found
 
     def _copy(self, source: int, target: str, tell: Tell) -> None:
-        size, digest = os.fstat(source).st_size, copy.Digest()
+        size, digest, bounds = os.fstat(source).st_size, copy.Digest(), self._bounds.counted()
         progress = copy.Occasionally(lambda at: tell(at, size))
         with os_failures(target):
             file = copy.Target(target)
             try:
                 for at, data in copy.blocks(source, size):
                     self._check()
-                    self._bounds.seconds()
+                    bounds.seconds()
                     file.put(at, data)
                     digest.add(at, data)
                     progress(at + len(data))

@@ -59,6 +59,9 @@ class _Hand:
         self._changed = threading.Condition()
         self._pings: list[int] = []
         self._pinged = threading.Condition()
+        self._actions = {"run": self._run, "write": self._write, "read": self._read, "exists": self._exists,
+                         "check": self._check, "claim": self._claim, "take": self._take, "release": self._release,
+                         "end": self._end}
         threading.Thread(target=self._pong, daemon=True).start()
 
     def listen(self) -> None:
@@ -122,7 +125,7 @@ class _Hand:
         try:
             if token.cancelled:
                 raise Failure("cancelled", temporary=True)
-            value, rest = getattr(self, f"_do_{document['do']}")(document, data, token)
+            value, rest = self._actions[document["do"]](document, data, token)
         except Failure as failure:
             return {"error": str(failure), "temporary": failure.temporary}, b""
         except Exception as error:
@@ -130,46 +133,46 @@ class _Hand:
             return {"error": f"internal error in the hand: {type(error).__name__}: {error}", "temporary": False}, b""
         return {"ok": value}, rest
 
-    def _do_run(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _run(self, document: Doc, data: bytes, token: Token) -> Reply:
         marks = self._checked(document)
         environment = {MARK: marks[-1]} if marks else {}
         done = commands.run(document["argv"], data, environment, token)
         self._checked(document)
         return {"err": done.err, "code": done.code}, done.out
 
-    def _do_write(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _write(self, document: Doc, data: bytes, token: Token) -> Reply:
         self._checked(document)
         files.write(document["path"], data, document["mode"])
         return None, b""
 
-    def _do_read(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _read(self, document: Doc, data: bytes, token: Token) -> Reply:
         self._checked(document)
         return None, files.read(document["path"])
 
-    def _do_exists(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _exists(self, document: Doc, data: bytes, token: Token) -> Reply:
         self._checked(document)
         return files.exists(document["path"]), b""
 
-    def _do_check(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _check(self, document: Doc, data: bytes, token: Token) -> Reply:
         return [[str(self._fences[mark].path), mark] for mark in self._checked(document)], b""
 
-    def _do_claim(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _claim(self, document: Doc, data: bytes, token: Token) -> Reply:
         fence = Fence(document["dir"], document["order"])
         with self._changed:
             self._fences[fence.mark] = fence
         return fence.mark, b""
 
-    def _do_take(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _take(self, document: Doc, data: bytes, token: Token) -> Reply:
         return self._fence(document["mark"]).take(), b""
 
-    def _do_release(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _release(self, document: Doc, data: bytes, token: Token) -> Reply:
         fence = self._fence(document["mark"])
         with self._changed:
             del self._fences[fence.mark]
         fence.release()
         return None, b""
 
-    def _do_end(self, document: Doc, data: bytes, token: Token) -> Reply:
+    def _end(self, document: Doc, data: bytes, token: Token) -> Reply:
         end_all([document["mark"]])
         return None, b""
 

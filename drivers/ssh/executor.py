@@ -96,13 +96,14 @@ class SshExecutor:
             raise connection.error()
         return path
 
-    def _connection(self, timeout: float | None = None) -> Connection:
+    def _connection(self) -> Connection:
+        """The host's connection; the time to make one is the command's, not that of a call's own timeout."""
         self._bounds.check()
-        return self._lane.connection(self._bounds, timeout)
+        return self._lane.connection(self._bounds)
 
     def _ask(self, document: Doc, data: bytes, timeout: float | None, what: str) -> tuple[Any, bytes]:
         """The hand's answer; what takes too long is ended there before Temporary is raised here."""
-        connection = self._connection(timeout)
+        connection = self._connection()
         seconds = self._bounds.seconds(timeout)
         marks = {"fences": list(self._marks)} if self._marks else {}
         question = connection.hand.ask({**document, **marks}, data)
@@ -131,7 +132,7 @@ class SshExecutor:
         mark = self._marks[-1] if self._marks else secrets.token_hex(8)
         try:
             with connection.channel(program, {"path": path, "fences": fences}, mark) as channel:
-                yield transfer.Pipe(self._lane.target.name, channel, self._bounds, connection)
+                yield transfer.Pipe(self._lane.target.name, channel, self._bounds.counted(), connection)
         except BaseException:
             _tell(connection, {"do": "end", "mark": mark})
             raise

@@ -44,14 +44,14 @@ class Lane:
         self._attempt: Attempt | None = None
         self._closed = False
 
-    def connection(self, bounds: Bounds, timeout: float | None = None) -> Connection:
+    def connection(self, bounds: Bounds) -> Connection:
         """A connection that stands; Temporary or Permanent when there is none to be had soon, Cancelled."""
         with self._lock:
             if self._connection is not None and self._connection.alive and self._attempt is None:
                 self._connection.used = self._now()
                 return self._connection
             attempt = self._attempt or self._begin()
-        waited = self._wait(attempt, bounds, timeout)
+        waited = self._wait(attempt, bounds)
         if attempt.error is not None:
             raise attempt.error
         if attempt.connection is None:
@@ -116,9 +116,9 @@ class Lane:
             self._log("warning", str(attempt.error))
         attempt.ended.set()
 
-    def _wait(self, attempt: Attempt, bounds: Bounds, timeout: float | None) -> float:
-        """The seconds until the attempt ended, or the call's time, or the patience for each of its stages, was over."""
-        seconds = bounds.seconds(timeout)
+    def _wait(self, attempt: Attempt, bounds: Bounds) -> float:
+        """Seconds until the attempt ended, or the command's time, or the patience for each of its stages, was over."""
+        seconds = bounds.seconds()
         began = self._now()
         while not attempt.ended.wait(_LOOK):
             bounds.check()

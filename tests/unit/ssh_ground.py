@@ -94,7 +94,8 @@ class Sshd:
 
     def section(self, **settings: Any) -> dict[str, Any]:
         """The settings `[drivers.ssh]` that lead here."""
-        return {"port": self.port, "user": getpass.getuser(), "trust_first_use": True, "connect_timeout": 3, **settings}
+        usual = {"port": self.port, "user": getpass.getuser(), "trust_first_use": True, "connect_timeout": 10}
+        return {**usual, **settings}
 
 
 def missing() -> str:
