@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sim import Refused
+from xsd import validate
 
 from onecore.lifecycle.outbox import Owed
 
@@ -200,6 +201,23 @@ def test_samples_write_no_rows(cloud2: HostGround) -> None:
     cloud2.script(wild={"node1": ["stranger"]})
     sim.advance(25)
     assert cloud2.told("TOTAL_WILDS") == "1" and sim.core.store.given == given
+
+
+def test_bodies_in_every_state(cloud2: HostGround) -> None:
+    """With all that is seen besides, they are what the schema describes."""
+    sim, host = cloud2.sim, cloud2.ids[0]
+    cloud2.own_store()
+    cloud2.guest(1, 4711)
+    cloud2.script(SICK, wild={"node1": ["<a&b>"]})
+    cloud2.until_state("ERROR")
+    validate("host", sim.call("one.host.info", host))
+    cloud2.script(wild={"node1": ["<a&b>"]})
+    cloud2.until_state("MONITORED")
+    assert cloud2.told("WILDS") == "<a&b>, one-4711"
+    for status in (0, 1, 2):
+        sim.call("one.host.status", host, status)
+        validate("host", sim.call("one.host.info", host))
+        validate("host_pool", sim.call("one.hostpool.info"))
 
 
 # -- watches

@@ -53,7 +53,8 @@ def plan(ground: HostGround, *vms: int) -> Plan:
     pool: Any = xmlbody.read(sim.call("one.vmpool.infoextended", -2, -1, -1, -1)).findall("VM")
     for vm in map(bodies.vm, pool):
         snapshot.put_vm(vm)
-    return match(snapshot.view(), [Waiting(vm, snapshot.vms[vm].demand) for vm in vms], policy("striping", "", "striping"))
+    waiting = [Waiting(vm, snapshot.vms[vm].demand) for vm in vms]
+    return match(snapshot.view(), waiting, policy("striping", "", "striping"))
 
 
 def test_the_hosts_own_figures_decide(cloud2: HostGround) -> None:
@@ -95,7 +96,7 @@ def test_what_was_placed_since_the_sample_counts(cloud2: HostGround) -> None:
     with pytest.raises(Refused, match="400 MB free"):
         sim.call("one.vm.deploy", second, cloud2.ids[0], True, store)
     sim.advance(12)
-    sim.call("one.vm.deploy", second, cloud2.ids[0], True, store)  # by now the sample tells, and a dummy's disk grows not
+    sim.call("one.vm.deploy", second, cloud2.ids[0], True, store)  # the sample tells; dummies take nothing
 
 
 def test_without_enforce_nobody_asks(cloud2: HostGround) -> None:
