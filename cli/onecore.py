@@ -1,4 +1,4 @@
-"""`onecore`: the daemons of this machine (up, down, status, doctor) and shell completion for all programs."""
+"""`onecore`: the daemons of this machine, their backup and restore, and shell completion for all programs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def _home_option() -> click.Option:
         metavar="DIR",
         help="Home directory; else /var/lib/onecore for root, ~/.local/share/onecore for others.",
     )
+
+
+def _config_option() -> click.Option:
+    return click.Option(["--config"], metavar="FILE", help="Configuration of oned, else DIR/oned.conf.")
 
 
 def _home(given: Path | None) -> Home:
@@ -65,6 +69,36 @@ def _doctor(home: Path | None, dummy: bool) -> int:
     from cli.local.doctor import doctor
 
     return doctor(_home(home), dummy)
+
+
+def _backup(home: Path | None, file: str, config: str | None, force: bool, series: bool) -> int:
+    """Write a backup of the manager to FILE (-: standard output), while oned runs or not.
+
+    It holds the database, credentials, keys and configuration; neither images nor disks of VMs.
+    """
+    return _upkeep("backup", home, file, config, (force, "--force"), (series, "--series"))
+
+
+def _restore(home: Path | None, file: str, config: str | None, force: bool) -> int:
+    """Put a backup (-: standard input) in place of what the home holds; oned must not run.
+
+    Nothing ends guests or removes files until `onecore reconcile --accept`.
+    """
+    return _upkeep("restore", home, file, config, (force, "--force"))
+
+
+def _upkeep(verb: str, home: Path | None, file: str, config: str | None, *flags: tuple[bool, str]) -> int:
+    from cli.local.upkeep import upkeep
+
+    options = [*(["--config", config] if config else []), *(flag for given, flag in flags if given)]
+    return upkeep(verb, _home(home), [*options, "--", file])
+
+
+def _reconcile(home: Path | None, json: bool, **given: bool) -> int:
+    """Compare a restored cloud with what its hosts run; with --accept, let it act again."""
+    from cli.local.reconcile import reconcile
+
+    return reconcile(_home(home) if home else None, json, **given)
 
 
 def _completion(shell: str) -> None:
@@ -112,6 +146,32 @@ def program_of_onecore() -> Program:
                 _doctor,
                 _home_option(),
                 click.Option(["--dummy"], is_flag=True, help="Only what the dummy drivers need."),
+            ),
+            "backup": lambda: _command(
+                "backup",
+                _backup,
+                click.Argument(["file"]),
+                _home_option(),
+                _config_option(),
+                click.Option(["--force"], is_flag=True, help="Replace a file that is there."),
+                click.Option(["--series"], is_flag=True, help="The monitoring series too."),
+            ),
+            "restore": lambda: _command(
+                "restore",
+                _restore,
+                click.Argument(["file"]),
+                _home_option(),
+                _config_option(),
+                click.Option(["--force"], is_flag=True, help="Even if there is a database; it is kept aside."),
+            ),
+            "reconcile": lambda: _command(
+                "reconcile",
+                _reconcile,
+                _home_option(),
+                click.Option(["-j", "--json"], is_flag=True, help="As JSON."),
+                click.Option(["--accept"], is_flag=True, help="Let the cloud end guests and remove files again."),
+                click.Option(["--take-over"], is_flag=True, help="VMs found on other hosts are there from now on."),
+                click.Option(["--force"], is_flag=True, help="Whatever was not compared, or runs elsewhere."),
             ),
             "completion": lambda: _command(
                 "completion", _completion, click.Argument(["shell"], type=click.Choice(SHELLS))

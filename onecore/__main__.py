@@ -1,4 +1,4 @@
-"""oned: read the configuration, build, serve until a signal."""
+"""oned: read the configuration, build, serve until a signal.  Also `oned backup` and `oned restore` of its home."""
 from __future__ import annotations
 
 import argparse
@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,30 @@ from onecore.config import Config, ConfigError, load
 from onecore.lifecycle.clock import RealClock
 from onecore.lifecycle.pipes import PipeTransport
 from onecore.log import Log
+from onecore.pool import backup as saving
+from onecore.pool.backup import BackupError, Manifest
 from onecore.pool.database import Database, DatabaseError
+from onecore.pool.restore import READY
 from onecore.pool.writer import ThreadWriter
 from onecore.request import listen
 from onecore.request.dispatch import Dispatch
 from onecore.request.server import Application
 
+COUNTS = {"VMs": "SELECT count(*) FROM vm_pool WHERE state <> 6", "hosts": "SELECT count(*) FROM host_pool"}
+"""What a backup says of itself (6: DONE)."""
 
-def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="oned", description="The core daemon of onecore.")
+
+def _parser(name: str, about: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=name, description=about)
     parser.add_argument("--home", type=Path, default=default_home(),
                         help="database, logs, images, keys (default: %(default)s)")
     parser.add_argument("--config", type=Path, help="configuration (default: HOME/oned.conf when it is there)")
+    return parser
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = _parser("oned", "The core daemon of onecore.")
     parser.add_argument("--listen", help="address to listen on")
     parser.add_argument("--port", type=int, help="TCP port of /RPC2")
     parser.add_argument("--version", action="version", version=onecore.__version__)
@@ -44,11 +56,16 @@ def default_home() -> Path:
     return Path("/var/lib/onecore") if os.geteuid() == 0 else Path.home() / ".local/share/onecore"
 
 
-def configure(args: argparse.Namespace) -> Config:
-    """Configuration of the file with the command line on top."""
-    path = args.config or (args.home / "oned.conf" if (args.home / "oned.conf").is_file() else None)
-    server = {k: v for k, v in (("listen", args.listen), ("port", args.port)) if v is not None}
-    return load(path, {"server": server} if server else {})
+def configure(args: argparse.Namespace, server: bool = True) -> Config:
+    """Configuration of the file, with the command line's SERVER settings on top."""
+    given = {k: v for k, v in (("listen", args.listen), ("port", args.port)) if v is not None} if server else {}
+    return load(_configuration(args), {"server": given} if given else {})
+
+
+def _configuration(args: argparse.Namespace) -> Path | None:
+    """The file that holds it."""
+    own: Path = args.home / "oned.conf"
+    return args.config or (own if own.is_file() else None)
 
 
 class Daemon:
@@ -207,10 +224,74 @@ def _warn_plaintext(config: Config, log: Log) -> None:
                     "set tls_cert and tls_key")
 
 
+def backup(argv: list[str]) -> int:
+    """`oned backup FILE`: may run beside the oned of that home."""
+    parser = _parser("onecore backup", "Back the manager up: its database and the small files of its home.")
+    parser.add_argument("file", help="what to write; - for standard output")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("--series", action="store_true", help="the monitoring series too")
+    args = parser.parse_args(argv)
+    os.nice(10)
+    if (args.home / READY).exists():
+        raise BackupError(f"a restore of {args.home} was cut off; start oned, which completes it")
+    database = app.database_of(configure(args, server=False), args.home)
+    try:
+        if args.file == "-":
+            done = saving.write(database, sys.stdout.buffer, args.home, COUNTS, args.series)
+            sys.stdout.buffer.flush()
+        else:
+            done = saving.save(database, Path(args.file), COUNTS, args.force, args.series)
+            print(f"size {Path(args.file).stat().st_size / 1e6:.1f} MB", end=", ")
+    finally:
+        database.close()
+    print(_told(done), file=sys.stderr if args.file == "-" else sys.stdout)
+    return 0
+
+
+def restore(argv: list[str]) -> int:
+    """`oned restore FILE`: in place of what the home holds; oned must not run."""
+    parser = _parser("onecore restore", "Put a backup in place; the cloud is held until `onecore reconcile --accept`.")
+    parser.add_argument("file", help="what to read; - for standard input")
+    parser.add_argument("--force", action="store_true", help="even if there is a database; it is kept aside")
+    args = parser.parse_args(argv)
+
+    def url(backed_up: Path) -> str:
+        theirs = backed_up / "oned.conf"
+        return load(_configuration(args) or (theirs if theirs.is_file() else None)).database.url
+    with sys.stdin.buffer if args.file == "-" else open(args.file, "rb") as stream:
+        done = app.restore_backup(args.home, stream, url, args.force)
+    print(f"restored into {args.home}: {_told(done.manifest)}; epoch {done.epoch}")
+    for note in (*([f"what was there is in {done.aside}"] if done.aside else []), *done.notes):
+        print(note)
+    print("the cloud is held: start oned, look at `onecore reconcile`, then `onecore reconcile --accept`")
+    return 0
+
+
+def _told(manifest: Manifest) -> str:
+    counts = ", ".join(f"{number} {what}" for what, number in manifest.counts.items())
+    when = time.strftime("%F %T UTC", time.gmtime(manifest.time))
+    return f"{counts}, sequence {manifest.sequence}, of {when}"
+
+
+UPKEEP = {"backup": backup, "restore": restore}
+
+
 def main(argv: list[str] | None = None) -> Any:
     """The entry point."""
-    args = arguments(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in UPKEEP:
+        try:
+            return UPKEEP[argv[0]](argv[1:])
+        except (BackupError, ConfigError, DatabaseError, OSError) as error:
+            print(f"onecore {argv[0]}: {error}", file=sys.stderr)
+            return 1
+    return serve(arguments(argv))
+
+
+def serve(args: argparse.Namespace) -> Any:
+    """Run the daemon; its exit code."""
     try:
+        app.finish_restore(args.home)
         config = app.check(configure(args))
         listen.check_tls(config.server)
         (args.home / "log").mkdir(parents=True, exist_ok=True)

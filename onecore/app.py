@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from onecore.auth.password import Passwords
 from onecore.auth.sessions import Sessions
 from onecore.config import Config, ConfigError
-from onecore.kinds import KINDS, retention, usage
+from onecore.kinds import KINDS, reconcile, retention, usage
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
 from onecore.kinds.fixed import AclRule
@@ -21,6 +21,7 @@ from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
+from onecore.kinds.restore import Gaps, held, off
 from onecore.kinds.vm import commands, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
@@ -35,13 +36,14 @@ from onecore.lifecycle.dispatcher import Dispatcher, Transport
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
 from onecore.pool.changelog import ChangeLog
-from onecore.pool.database import Database, DatabaseError
+from onecore.pool.database import Database, DatabaseError, lock_home
 from onecore.pool.migrations import migrate
 from onecore.pool.record import Record
+from onecore.pool.restore import READY, Gap, Hold, Restored, finish, restore
 from onecore.pool.series import Series
 from onecore.pool.store import Counter, Groups, Store, Tx
 from onecore.pool.writer import Writer
-from onecore.wire.messages import Result
+from onecore.wire.messages import News, Result, Sample
 
 RELOADS = 10
 """How often loading again is tried after a failed commit before the process gives up."""
@@ -53,7 +55,7 @@ class TakenOver(DatabaseError):
 
 def record_classes() -> list[type[Record]]:
     """Every record class of every kind."""
-    found: list[type[Record]] = [Counter, Outbox, AclRule]
+    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap]
     for kind in KINDS.values():
         found += [kind.record, *kind.classes]
     return list(dict.fromkeys(found))
@@ -68,9 +70,30 @@ def check(config: Config) -> Config:
     return config
 
 
+GAPS = {**dict.fromkeys((*KINDS, "acl"), 100), "vm": 1000}
+"""How many ids a restored cloud leaves out, by kind: they may have been given after the backup."""
+
+
+def database_of(config: Config, home: Path) -> Database:
+    """The database of a home, not locked."""
+    return Database(home, config.database.url, record_classes())
+
+
+def restore_backup(home: Path, stream: IO[bytes], url_of: Callable[[Path], str], force: bool) -> Restored:
+    """Put a backup in place of what HOME holds; URL_OF(its files) says where the database shall be."""
+    return restore(home, stream, record_classes(), url_of, GAPS, force)
+
+
+def finish_restore(home: Path) -> None:
+    """Complete a restore that was cut off, before anything of the home is read; raises DatabaseError."""
+    if (home / READY).is_dir():
+        with lock_home(home):
+            finish(home, record_classes())
+
+
 def open_database(config: Config, home: Path) -> tuple[Database, str]:
     """Lock the home, bring the schema up to date; returns what was done.  Raises DatabaseError."""
-    database = Database(home, config.database.url, record_classes())
+    database = database_of(config, home)
     database.lock()
     return database, migrate(database)
 
@@ -104,10 +127,12 @@ def _index(core: Core) -> None:
     rules, bodies = _Rules(), Bodies()
     bodies.follow(core.store)
     core.store.index(AclRule, rules)
+    gaps = Gaps()
+    core.store.index(Gap, gaps)
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
                        "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
-                       "cloud": ""})
+                       "cloud": "", "vm.gaps": gaps})
 
 
 class _Rules:
@@ -131,13 +156,28 @@ def _wire(core: Core) -> None:
                           "image": lambda box: image_work.compose(core, box)}
     dispatcher.take = {"vm": lambda tx, box, result: _vm_result(tx, core, box, result),
                        "image": lambda tx, box, result: image_work.take(tx, core, box, result)}
-    dispatcher.on_sample = lambda sample: watch.take(core, sample)
-    dispatcher.on_news = lambda told: None if ha.expects(core, told) else news.take_news(core, told)
+    dispatcher.hold = lambda command, kind, oid: off(core, command, kind, oid)
+    dispatcher.on_sample = lambda sample: _sample(core, sample)
+    dispatcher.on_news = lambda told: None if ha.expects(core, told) or _doubted(core, told) else news.take_news(
+        core, told)
     dispatcher.on_up.append(lambda family: watch.driver_up(core, family))
     dispatcher.on_up.append(lambda family: monitor_all(core) if family == "tm" else None)
     core.kinds["vm.observe"] = lambda tx, oid, event: news.observe(tx, core, oid, event)
-    core.kinds["vm.roster"] = lambda host, sample: news.take_roster(core, host, sample)
+    core.kinds["vm.roster"] = lambda host, sample: news.take_roster(
+        core, host, reconcile.alive_only(sample) if held(core) else sample)
     core.kinds["vm.images_changed"] = lambda tx, image: news.images_changed(tx, core, image)
+
+
+def _sample(core: Core, sample: Sample) -> None:
+    reconcile.look(core, sample)
+    watch.take(core, sample)
+    if held(core):  # starts wait for all hosts to be compared
+        core.dispatcher.release()
+
+
+def _doubted(core: Core, told: News) -> bool:
+    """Whether NEWS would change a held cloud's records: that a guest is gone shows in `onecore reconcile` instead."""
+    return held(core) and told.state != "running"
 
 
 def _vm_result(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
@@ -159,6 +199,7 @@ def load(core: Core) -> None:
         store.load(core.database.load(cls))
     store.given = store.durable = core.database.meta("seq")
     core.changelog.load(store.durable)
+    core.changelog.first_kept = max(core.changelog.first_kept, core.database.meta("log_from"))
     core.kinds["cloud"] = str(core.database.meta("cloud"))
 
 

@@ -76,7 +76,7 @@ def spawn(home: Home, daemon: Daemon, module: str, arguments: Sequence[str], det
             stderr=out,
             start_new_session=True,
             cwd="/",
-            env=_environment(),
+            env=environment(),
         )
     finally:
         if out:
@@ -85,7 +85,7 @@ def spawn(home: Home, daemon: Daemon, module: str, arguments: Sequence[str], det
     return child
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, with the place this package was found in, so that a daemon finds it from any directory."""
     from pathlib import Path
 

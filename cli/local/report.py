@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cli.cells import lasted, size
 from cli.errors import FAILED, CliError
 from cli.kind import View
-from cli.local import launch
+from cli.local import keys, launch
 from cli.local.home import Daemon, Home
 
 if TYPE_CHECKING:
     from onecore.wire.client import Client
 
-_KNOWN = ("home", "pid", "started", "uptime", "sizes")
+_KNOWN = ("held", "home", "pid", "started", "uptime", "sizes")
 """What the answer says that is told from elsewhere."""
 _FILES = (("database", "onecore.db*"), ("monitor series", "monitor.db*"), ("logs", "log/**/*"))
 
@@ -42,7 +42,14 @@ def status(home: Home, as_json: bool = False) -> int:
     if as_json:
         print(
             json.dumps(
-                {"home": str(home.path), "endpoint": endpoint, "pids": pids, "files": sizes(home), "oned": answer}
+                {
+                    "home": str(home.path),
+                    "endpoint": endpoint,
+                    "public_key": keys.public(home),
+                    "pids": pids,
+                    "files": sizes(home),
+                    "oned": answer,
+                }
             )
         )
     else:
@@ -55,6 +62,10 @@ def _lines(home: Home, endpoint: str, answer: Mapping[str, Any] | None) -> Itera
         yield f"{daemon.name:<20}: {_state(daemon, answer if daemon.name == 'oned' else {})}"
     yield f"{'home':<20}: {home.path}"
     yield f"{'endpoint':<20}: {endpoint}"
+    if line := keys.public(home):
+        yield f"{'public key for hosts':<20}: {line}"
+    if answer and answer.get("held"):
+        yield f"{'HELD':<20}: {answer['held']}"
     for name, amount in sizes(home).items():
         yield f"{name:<20}: {size(amount / 1024, View())}"
     told = {key: value for key, value in (answer or {}).items() if key not in _KNOWN}

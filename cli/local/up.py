@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from cli.errors import CliError
-from cli.local import demo, launch
+from cli.local import demo, keys, launch
 from cli.local.home import Home
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
     elif launch.port_taken(endpoint):
         raise CliError(_taken(home, endpoint))
     children = []
+    _key(home)
     if not running:
         children.append(launch.start_oned(home, endpoint, port, not foreground))
         _tell(f"oned {launch.version(home, endpoint)} runs (pid {children[0].pid}), home {home.path}")
@@ -45,6 +46,16 @@ def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
         demo.register(launch.client(home, endpoint, 30.0), dummy, _tell)
     print(exports(home, endpoint), flush=True)
     return attend(children) if foreground and children else 0
+
+
+def _key(home: Home) -> None:
+    """See that there is an SSH key for hosts; a machine without ssh-keygen does without."""
+    try:
+        made = keys.ensure(home)
+    except CliError as error:
+        return _tell(str(error))
+    if made:
+        _tell(f"SSH key made; for ~/.ssh/authorized_keys of root on hosts: {keys.public(home)}")
 
 
 def exports(home: Home, endpoint: str) -> str:

@@ -10,6 +10,7 @@ from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, Forbidden
 from onecore.kinds.datastore import TM_CONF
 from onecore.kinds.kind import KINDS, allowed, lookup
+from onecore.kinds.restore import told
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Event
 from onecore.wire import xmlbody
@@ -109,5 +110,6 @@ def status(req: Request) -> str:
         "sequence": {"given": core.store.given, "durable": core.store.durable},
         "counts": {name: len(core.store.tables[kind.record])
                    for name, kind in KINDS.items() if name in core.kinds and lookup(core, name)},
-        "owed": len(core.store.all(Owed)), "under_way": under_way, "drivers": core.kinds["drivers"](),
+        "held": told(core), "owed": len(core.store.all(Owed)), "under_way": under_way,
+        "drivers": core.kinds["drivers"](),
         "sizes": {"database": core.database.size(), "series": core.series.size()}, "last_event": core.changelog.last})

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -44,24 +44,14 @@ class Database:
             sa.event.listen(self.engine, "connect", _pragmas)
         self.metadata = schema.metadata(self.classes)
         self.paramstyle = self.engine.dialect.paramstyle
-        self._lock: Any = None
+        self._lock: IO[str] | None = None
         self._writer: sa.Connection | None = None
 
     def lock(self) -> None:
         """Take the home and the database; raises DatabaseError when another oned has one of them."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.home / "oned.lock", "a+")  # noqa: SIM115 (held for the life of the process)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            raise DatabaseError(f"another oned (pid {holder}) runs on {self.home}") from None
+        self._lock = lock_home(self.home)
         if self.sqlite:
             private(self.path)
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
         self._writer = self._connect()
 
     def unlock(self) -> None:
@@ -164,6 +154,23 @@ class Database:
         """Close all connections and give the lock back."""
         self.engine.dispose()
         self.unlock()
+
+
+def lock_home(home: Path) -> IO[str]:
+    """Take a home for this process until the file that is returned is closed; DatabaseError when another has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = open(home / "oned.lock", "a+")  # noqa: SIM115 (held for the life of the process)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        with lock:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+        raise DatabaseError(f"another oned (pid {holder}) runs on {home}") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
 
 
 def private(path: Path) -> Path:

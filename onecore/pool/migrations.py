@@ -16,7 +16,13 @@ def _fenced(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE owed ADD COLUMN fenced BIGINT NOT NULL DEFAULT 0")
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced}
+def _restored(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE hold (oid BIGINT NOT NULL PRIMARY KEY, since BIGINT, taken BIGINT)")
+    connection.exec_driver_sql('CREATE TABLE gap (kind TEXT NOT NULL, "first" BIGINT NOT NULL, "last" BIGINT, '
+                               'PRIMARY KEY (kind, "first"))')
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored}
 """From schema number N to N + 1."""
 
 

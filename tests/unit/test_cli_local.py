@@ -84,7 +84,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         package.mkdir(parents=True)
         (package / "__main__.py").write_text(text)
         (package / "__init__.py").touch()
-    monkeypatch.setattr(launch, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "fake")})
+    monkeypatch.setattr(launch, "environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "fake")})
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_down_gives_up_and_down_now_kills(
 def test_in_the_foreground_a_signal_ends_both(home: Home, tmp_path: Path) -> None:
     script = (
         "import os, sys; from cli.local import launch; from cli.onecore import main\n"
-        f"launch._environment = lambda: {{**os.environ, 'PYTHONPATH': {str(tmp_path / 'fake')!r}}}\n"
+        f"launch.environment = lambda: {{**os.environ, 'PYTHONPATH': {str(tmp_path / 'fake')!r}}}\n"
         "raise SystemExit(main(sys.argv[1:]))"
     )
     arguments = ["up", "--home", str(home.path), "--port", port(), "--foreground"]

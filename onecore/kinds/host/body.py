@@ -6,13 +6,14 @@ from typing import Any
 from onecore.kinds.host.record import Findings, Host, capacity, samples
 from onecore.kinds.host.secrets import shown
 from onecore.kinds.kind import KINDS, lookup
+from onecore.kinds.restore import told
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
 from onecore.wire import xmlbody
 from onecore.wire.messages import Sample
 from onecore.wire.xmlrpc import escape_bytes
 
-SEEN = ("ERROR", "CLOCK_SKEW", "TOTAL_WILDS", "WILDS", "TOTAL_ZOMBIES", "ZOMBIES")
+SEEN = ("ERROR", "HELD", "CLOCK_SKEW", "TOTAL_WILDS", "WILDS", "TOTAL_ZOMBIES", "ZOMBIES")
 """What TEMPLATE shows and no row holds."""
 _MOST_NAMES = 100
 
@@ -21,7 +22,7 @@ def body(core: Core, host: Host) -> list[bytes]:
     """The host's fragments, kept as long as what they were made of stands."""
     kept = lookup(core, "host").bodies
     made_of = (host, samples(core).hosts.get(host.oid), core.store.get(KINDS["cluster"].record, host.cid),
-               usage(core).sums.version(host.oid), samples(core).found.get(host.oid))
+               usage(core).sums.version(host.oid), samples(core).found.get(host.oid), told(core))
     found = kept.get(host.oid)
     if found is None or found[0] != made_of:
         found = kept[host.oid] = (made_of, [b"".join(_body(core, host))])
@@ -50,6 +51,8 @@ def _body(core: Core, host: Host) -> list[bytes]:
 def _seen(core: Core, host: Host, sample: Sample | None) -> str:
     """What is wrong now: the elements of SEEN that have something to say."""
     parts = [xmlbody.text("ERROR", host.error)] if host.error else []
+    if told(core):
+        parts.append(xmlbody.text("HELD", told(core)))
     if sample is not None and sample.host.get("clock_skew") is not None:
         parts.append(f"<CLOCK_SKEW>{float(sample.host['clock_skew']):.2f}</CLOCK_SKEW>")
     found = samples(core).found.get(host.oid) or Findings()

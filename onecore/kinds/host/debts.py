@@ -7,6 +7,7 @@ from typing import Any
 from onecore.kinds.host.commands import command, is_shared
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
+from onecore.kinds.restore import held
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Actor
@@ -30,7 +31,9 @@ def describe(core: Core, host: Host) -> list[str]:
 
 
 def pay(core: Core, host: Host) -> None:
-    """Have what a host owes cleaned up; each debt is struck off when its driver confirms."""
+    """Have what a host owes cleaned up; each debt is struck off when its driver confirms.  Not in a held cloud."""
+    if held(core):
+        return
     paying: set[Any] = core.kinds.setdefault("host.paying", set())
     for owed in debts(core, host.oid):
         vm: Any = core.store.get(KINDS["vm"].record, owed.vid)

@@ -15,6 +15,7 @@ from onecore.kinds.host.commands import command, is_shared
 from onecore.kinds.host.debts import debts
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import tree_of
+from onecore.kinds.restore import held
 from onecore.kinds.usage import usage
 from onecore.kinds.vm.commands import document
 from onecore.kinds.vm.fire import fire, state_of
@@ -47,7 +48,7 @@ class Episode:
 
 def check(core: Core) -> None:
     """Fence the hosts that have been in ERROR for too long; for a timer."""
-    if not core.config.ha.after or core.store.refuses:
+    if not core.config.ha.after or core.store.refuses or held(core):
         return
     now = core.clock.monotonic()
     limit = max(core.config.ha.after, core.config.monitoring.host_period + EVERY)

@@ -8,6 +8,7 @@ from onecore.errors import BadArgument
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image.record import IMAGE, Image, clones_under_way
 from onecore.kinds.kind import KINDS, tree_of
+from onecore.kinds.restore import refuse
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Outbox
@@ -37,6 +38,7 @@ def fire(tx: Tx, image: Image, event: str, **fields: Any) -> Image:
 
 def send(tx: Tx, core: Core, image: Image, action: str) -> Image:
     """Put a datastore action of the image into the outbox."""
+    refuse(core, "image", image.oid, action, f"tm.{action}")
     op = core.dispatcher.new_op()
     tx.put(Outbox(op, "image", image.oid, f"tm.{action}", 1, core.now(), tx.actor.rid))
     tx.after(lambda: core.dispatcher.send(op))

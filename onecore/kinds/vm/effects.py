@@ -146,6 +146,16 @@ def leave_host(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return replace(vm, hid=-1, cid=-1)
 
 
+def found(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It runs on a host, whatever the records say: that is where it is, with that generation."""
+    vm = replace(vm, generation=info["generation"])
+    if vm.hid == info["host"].oid:
+        vm = stays_again(tx, core, vm, info)
+    else:
+        vm = place(tx, core, stay_ends(tx, core, vm, info), info)
+    return runs(tx, core, vm, info)
+
+
 def came_stopped(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """It will resume from a checkpoint."""
     return replace(vm, came="stopped")

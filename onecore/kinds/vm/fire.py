@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.restore import refuse
 from onecore.kinds.vm.effects import ENDS_A_STAY, note_asker
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import STATE_OF, VM, S
@@ -26,6 +27,8 @@ def fire(tx: Tx, core: Core, vm: Vm, event: str, **info: Any) -> Vm:
         return vm
     old = vm
     answer = event.endswith((".ok", ".fail"))
+    if not answer:
+        refuse(core, "vm", vm.oid, event.replace("_", "-"), line.send, line.target is S.DONE)
     if not answer and not line.keeps_op:
         vm = replace(vm, op_kind=_op_kind(vm, event))
     if line.target is not None:
