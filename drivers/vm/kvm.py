@@ -9,6 +9,7 @@ from collections.abc import Callable
 from drivers.base import Action, Context, DriverError, Permanent
 from drivers.fence import fenced, fenced_for_debt
 from drivers.net import around
+from drivers.net.taps import untap
 from drivers.tm.context import write_context
 from drivers.vm import checkpoint, events
 from drivers.vm.domain import domain_name, domain_xml
@@ -140,4 +141,5 @@ def _clean_up(ctx: Context, args: Doc) -> None:
 ACTIONS: dict[str, Action] = {
     "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
     "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
+    "untap": untap,
 }
