@@ -12,9 +12,9 @@ from drivers.registry import BUILT_IN, find, known, resolve
 @pytest.mark.parametrize("family", ["vm", "tm", "ds", "im", "net", "fence"])
 def test_every_family_has_a_dummy_with_the_actions_of_the_contract(family: str) -> None:
     expected = {
-        "vm": "deploy shutdown destroy reboot reset save restore state cleanup watch unwatch",
+        "vm": "deploy shutdown destroy reboot reset save restore state cleanup untap watch unwatch",
         "tm": "prolog epilog epilog_stop prolog_resume delete", "ds": "register mkfs clone remove stat monitor",
-        "im": "watch unwatch probe", "net": "pre post clean", "fence": "fence"}
+        "im": "watch unwatch probe survey check", "net": "pre post clean", "fence": "fence"}
     assert set(expected[family].split()) == set(find(family, "dummy"))
 
 
