@@ -16,6 +16,7 @@ from onecore.kinds.host.orphans import Case, Orphan
 from onecore.kinds.host.record import Host
 from onecore.kinds.host.survey import ask, line, surveyed
 from onecore.kinds.kind import KINDS, tree_of
+from onecore.kinds.restore import told
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor
@@ -52,10 +53,8 @@ async def _alone(req: Request, host: Host, dry_run: bool) -> dict[str, Any]:
 
 
 def _check_held(core: Core, host: Host, dry_run: bool) -> None:
-    held = core.kinds.get("held")
-    if held and not dry_run:
-        raise WrongState("this cloud was restored from a backup: nothing is removed until `onecore reconcile --accept`",
-                         host.oid)
+    if told(core) and not dry_run:
+        raise WrongState(f"this cloud was {told(core)}", host.oid)
 
 
 @method("onecore.host.reconcile", right="ADMIN", on="host", prepare=_reconcile)
