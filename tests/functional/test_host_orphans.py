@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sim import Refused
 
-from onecore.kinds.host.orphans import Judge, Past
+from onecore.kinds.host.orphans import Judge, Past, findings
+from onecore.kinds.host.record import Findings
 from onecore.kinds.vm.commands import uuid_of
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import STATE_OF, S
 from onecore.lifecycle.outbox import Owed
+from onecore.wire.messages import Sample
 
 if TYPE_CHECKING:
     from host_ground import HostGround
@@ -363,6 +365,11 @@ def test_domains_of_other_clouds(cloud2: HostGround) -> None:
     assert judge.domain(own) is None
     found = judge.domain({**own, "uuid": OTHER})
     assert found is not None and found.kind == "wild" and "of another cloud" in found.why
+    sample = Sample(cloud2.ids[0], core.now() + 60, vms=[{**own, "uuid": OTHER, "state": "suspended"}])
+    assert findings(core, cloud2.host(1), sample).wild == (f"one-{vm}",)
+    assert findings(core, cloud2.host(1), replace(sample, vms=[own])) == Findings()
+    cloud2.sim._inside(lambda: core.kinds["vm.roster"](cloud2.host(1), sample))
+    assert cloud2.sim.state(vm) == "POWEROFF", "what is there under its name is not the VM"
 
 
 def test_vms_of_which_there_is_no_record(cloud2: HostGround) -> None:

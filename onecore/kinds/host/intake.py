@@ -10,6 +10,7 @@ from onecore.kinds.host.debts import debts, pay
 from onecore.kinds.host.moves import ail, heal
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import KINDS, inner_xml, tree_of
+from onecore.kinds.vm.commands import is_ours
 from onecore.lifecycle.core import Core
 from onecore.pool.series import HOST_FIELDS, VM_FIELDS
 from onecore.pool.store import Actor, Tx
@@ -54,17 +55,17 @@ def _keep(core: Core, host: Host, sample: Sample) -> bool:
     kept.pending.append(sample)
     kept.found[host.oid] = orphans.findings(core, host, sample)
     for doc in sample.vms:
-        if _is_there(core, doc.get("id", -1), host.oid):
+        if _is_there(core, doc, host.oid):
             kept.vms[doc["id"]] = (sample.time, doc)
             core.kinds["vm.bodies"].changed(doc["id"])
     _check_clock(core, host, float(sample.host.get("clock_skew") or 0))
     return {ds["id"] for ds in sample.datastores} != {ds["id"] for ds in (before.datastores if before else ())}
 
 
-def _is_there(core: Core, vid: int, hid: int) -> bool:
-    """Whether a domain is the VM itself, not something that is left of it elsewhere."""
-    vm: Any = core.store.get(KINDS["vm"].record, vid)
-    return vm is not None and vm.hid == hid
+def _is_there(core: Core, doc: Doc, hid: int) -> bool:
+    """Whether a domain is the VM itself, not something that is left of it elsewhere, or of another cloud."""
+    vm: Any = core.store.get(KINDS["vm"].record, doc.get("id", -1))
+    return vm is not None and vm.hid == hid and is_ours(core, doc)
 
 
 def _check_clock(core: Core, host: Host, skew: float) -> None:
@@ -93,7 +94,7 @@ async def write_series(core: Core) -> None:
     pending, samples(core).pending = samples(core).pending, []
     hosts = [(s.hid, s.time, [float(s.host.get(f) or 0) for f in HOST_FIELDS]) for s in pending]
     vms = [(d["id"], s.time, [float(d.get(f) or 0) for f in VM_FIELDS])
-           for s in pending for d in s.vms if _is_there(core, d.get("id", -1), s.hid)]
+           for s in pending for d in s.vms if _is_there(core, d, s.hid)]
     if hosts:
         await asyncio.to_thread(core.series.add, "host", hosts)
     if vms:

@@ -14,7 +14,7 @@ from typing import Any
 from onecore.kinds.host.commands import is_shared
 from onecore.kinds.host.record import Findings, Host, samples
 from onecore.kinds.kind import KINDS, lookup
-from onecore.kinds.vm.commands import uuid_of
+from onecore.kinds.vm.commands import is_ours
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
@@ -75,7 +75,7 @@ class Judge:
             return Orphan(kind, name, why, keep, vid, generation, state)
         if vid < 0:
             return found("wild", "not of this cloud")
-        if doc.get("uuid") and doc["uuid"] != uuid_of(self.core, vid):
+        if not is_ours(self.core, doc):
             return found("wild", f"of another cloud, which has a VM {vid} too")
         if self.unknown(vid):
             return found("wild", f"this cloud has never heard of a VM {vid}")
@@ -196,8 +196,15 @@ def _runs(core: Core, vm: Vm) -> bool:
 def findings(core: Core, host: Host, sample: Sample) -> Findings:
     """The wild domains and zombies that a sample shows."""
     judge = Judge(core, host, sample.time)
-    found = [orphan for doc in sample.vms if (orphan := judge.domain(doc))]
+    found = [orphan for doc in sample.vms if not _belongs(core, host, doc) and (orphan := judge.domain(doc))]
     return Findings(_names(found, "wild"), _names(found, "zombie"))
+
+
+def _belongs(core: Core, host: Host, doc: Doc) -> bool:
+    """Whether a domain is where it should be, as nearly all are."""
+    vm = core.store.get(Vm, doc.get("id", -1))
+    return (vm is not None and vm.hid == host.oid and vm.generation == doc.get("generation")
+            and is_ours(core, doc))
 
 
 def _names(found: Iterable[Orphan], kind: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import lru_cache
 from typing import Any
 
 from onecore.kinds.datastore import Datastore, base_path
@@ -50,7 +51,17 @@ def compose(core: Core, box: Outbox) -> Command | None:
 
 def uuid_of(core: Core, oid: int) -> str:
     """The UUID of a VM's domain: another cloud's VM with the same id has another."""
-    return str(uuid.uuid5(_NAMESPACE, f"{core.kinds['cloud']}/{oid}"))
+    return _uuid(str(core.kinds["cloud"]), oid)
+
+
+@lru_cache(1 << 16)
+def _uuid(cloud: str, oid: int) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{cloud}/{oid}"))
+
+
+def is_ours(core: Core, domain: Doc) -> bool:
+    """Whether a domain that a host shows under a VM's id is of this cloud, as far as its UUID, if told, says."""
+    return not domain.get("uuid") or domain["uuid"] == uuid_of(core, int(domain["id"]))
 
 
 def document(core: Core, vm: Vm) -> Doc:

@@ -5,6 +5,7 @@ from onecore.errors import WrongState
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.usage import usage
+from onecore.kinds.vm.commands import is_ours
 from onecore.kinds.vm.fire import fire
 from onecore.kinds.vm.record import Vm, ids
 from onecore.lifecycle.core import Core
@@ -47,7 +48,7 @@ def take_news(core: Core, news: News) -> None:
 
 def take_roster(core: Core, host: Host, sample: Sample) -> None:
     """Compare a host's list of domains with what should run there."""
-    there = {doc["id"]: doc for doc in sample.vms if doc.get("id", -1) >= 0}
+    there = {doc["id"]: doc for doc in sample.vms if doc.get("id", -1) >= 0 and is_ours(core, doc)}
     for oid in sorted(usage(core).by_host.of(host.oid)):
         vm = core.store.get(Vm, oid)
         if vm is None or vm.op or (vm.changed <= core.now() and sample.time - vm.changed < SETTLE):
