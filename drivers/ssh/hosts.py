@@ -1,10 +1,8 @@
 """All hosts that this process reaches over SSH: a lane each, and the one thread that looks after them."""
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from drivers.ssh.connect import connect
 from drivers.ssh.connection import Connection
 from drivers.ssh.hand import PROGRAM
 from drivers.ssh.lane import Lane, Log
+from drivers.ssh.place import Place
 from drivers.ssh.settings import Target, parse, target
 from onecore.wire.messages import Doc
 
@@ -31,7 +30,7 @@ class Hosts:
         self._lock = threading.Lock()
         self._lanes: dict[Target, Lane] = {}
         self._paths: dict[tuple[Target, tuple[str, ...]], str] = {}
-        self._directory = ""
+        self._place: Place | None = None
         self._closed = threading.Event()
 
     def lane(self, host: Doc) -> Lane:
@@ -45,22 +44,21 @@ class Hosts:
             return self._lanes[goal]
 
     def relay_path(self, goal: Target, sockets: Sequence[str]) -> str:
-        """Where this process's socket for SOCKETS of a host lies: in a private directory, short enough for one."""
+        """Where this process's socket for SOCKETS of a host lies."""
         with self._lock:
-            if not self._directory:
-                self._directory = tempfile.mkdtemp(prefix="onecore-")
+            self._place = self._place or Place()
             key = (goal, tuple(sockets))
-            return self._paths.setdefault(key, os.path.join(self._directory, f"{len(self._paths)}.sock"))
+            return self._paths.setdefault(key, str(self._place.path / f"{len(self._paths)}.sock"))
 
     def close(self) -> None:
         """End all connections."""
         self._closed.set()
         with self._lock:
-            lanes, directory = list(self._lanes.values()), self._directory
+            lanes, place, self._place = list(self._lanes.values()), self._place, None
         for lane in lanes:
             lane.close()
-        if directory:
-            shutil.rmtree(directory, ignore_errors=True)
+        if place is not None:
+            place.close()
 
     def _make(self, lane: Lane) -> Connection:
         """A connection with its hand at work; called in a thread of its own."""
@@ -82,4 +80,7 @@ class Hosts:
             with self._lock:
                 lanes = list(self._lanes.values())
             for lane in lanes:
-                lane.beat(self._now())
+                try:
+                    lane.beat(self._now())
+                except Exception:
+                    traceback.print_exc()

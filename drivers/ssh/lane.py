@@ -13,6 +13,7 @@ from drivers.ssh.settings import Target
 
 _LOOK = 0.2
 _IDLE = 900.0
+_UNUSED = "not used any more"
 Make = Callable[["Lane"], Connection]
 Log = Callable[[str, str], None]
 """log(level, text)."""
@@ -74,14 +75,14 @@ class Lane:
         if connection is not None and connection.alive:
             connection.beat(now)
             if connection.idle and now - connection.used > _IDLE:
-                connection.fail("not used any more")
+                connection.fail(_UNUSED)
         elif connection is not None:
             connection.fail("the connection was lost")
 
     def lost(self, why: str) -> None:
         """The connection ended."""
         if self._attempt is None and not self._closed:
-            self._log("warning", f"{self.target}: the connection ended: {why}")
+            self._log("info" if why == _UNUSED else "warning", f"{self.target}: the connection ended: {why}")
 
     def close(self) -> None:
         """End the connection, and make no other."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from drivers.base import Executor, Program, Temporary
 from drivers.hand.serve import MODULES
 from drivers.local import LocalExecutor
 from drivers.ssh.hosts import Hosts
+from drivers.ssh.place import Place
 from onecore.wire.messages import Doc
 
 HAND = Program("drivers.hand.serve:serve", MODULES)
@@ -243,6 +246,21 @@ def test_a_cut_connection_ends_relays_and_a_new_one_has_the_same_path(
     hosts.close()
     soon(lambda: not os.path.exists(os.path.dirname(path)))
     echo.close()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    script = "import os; from drivers.ssh.place import Place; p = Place(); print(p.path, flush=True); os._exit(9)"
+    left = Path(subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)},
+                               capture_output=True, text=True).stdout.strip())
+    assert left.parent == tmp_path and left.exists()
+    (tmp_path / "onecore-relay-new").mkdir()
+    one, other = Place(), Place()
+    assert not left.exists() and one.path.exists() and other.path.exists()
+    one.close()
+    other.close()
+    assert os.listdir(tmp_path) == ["onecore-relay-new"]
 
 
 def test_no_socket_on_this_machine_is_told(tmp_path: Path) -> None:
