@@ -212,8 +212,8 @@ def unpack(stream: IO[bytes], into: Path | None = None) -> Manifest:
         with tarfile.open(fileobj=stream, mode="r|") as tar:
             manifest, left = None, dict[str, str]()
             for member in tar:
-                file = tar.extractfile(member)
-                if file is None or not member.isreg():
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is None:
                     raise BackupError(f"it holds {member.name!r}, which is no file")
                 if manifest is None:
                     manifest = _first(member, file)

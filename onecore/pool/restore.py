@@ -5,6 +5,7 @@ is what counts, and whoever takes the home next (`finish`) completes what is not
 """
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -114,8 +115,8 @@ def _restore(home: Path, staging: Path, manifest: Manifest, classes: Sequence[ty
         there = _there(target)
         if there and not force:
             raise BackupError(f"{home} has a database already; --force keeps it aside and puts the backup in its place")
-        past = _past(target, notes) if there else Past()
-        plan = Plan(secrets.randbits(62), url, time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime()))
+        past = _past(target, staging / "old", notes) if there else Past()
+        plan = Plan(secrets.randbits(62), url, _free(home))
         epoch = _prepare(staging, classes, manifest, past, gaps, plan)
     finally:
         target.close()
@@ -133,6 +134,12 @@ def _restore(home: Path, staging: Path, manifest: Manifest, classes: Sequence[ty
     return Restored(manifest, epoch, str(home / aside) if aside else "", tuple(notes))
 
 
+def _free(home: Path) -> str:
+    """A name in HOME for what is kept aside."""
+    name = time.strftime("before-restore-%Y%m%d-%H%M%S", time.gmtime())
+    return next(each for n in itertools.count() if not (home / (each := f"{name}-{n}" if n else name)).exists())
+
+
 def _there(database: Database) -> bool:
     """Whether there is a database.  On PostgreSQL it is also made sure that it can be used, and nobody else does."""
     if database.sqlite:
@@ -141,7 +148,23 @@ def _there(database: Database) -> bool:
     return version(database) is not None
 
 
-def _past(database: Database, notes: list[str]) -> Past:
+def _past(database: Database, copy: Path, notes: list[str]) -> Past:
+    """What the old database gave out; of SQLite's files a COPY is read, as looking at damaged ones changes them."""
+    if not database.sqlite:
+        return _given(database, notes)
+    copy.mkdir(mode=0o700)
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        if (database.home / name).exists():
+            shutil.copy(database.home / name, copy)
+    copied = Database(copy, "sqlite", database.classes)
+    try:
+        return _given(copied, notes)
+    finally:
+        copied.close()
+        shutil.rmtree(copy)
+
+
+def _given(database: Database, notes: list[str]) -> Past:
     try:
         last = {str(kind): int(number) for kind, number in database.rows("SELECT kind, last FROM counter")}
         return Past(database.meta("epoch"), database.meta("seq"), last)
@@ -194,15 +217,16 @@ def _leave_out(connection: sa.Connection, database: Database, kind: str, number:
 
 def _number_anew(connection: sa.Connection, metadata: sa.MetaData, epoch: int) -> None:
     """Give operations under way new ids: those that they had may name files that were completed since the backup."""
-    old = [int(op) for op, in connection.execute(sa.text("SELECT op FROM outbox ORDER BY op"))]
+    tables = [table for table in metadata.sorted_tables if "op" in table.c]
+    old = sorted({int(op) for table in tables
+                  for op, in connection.execute(sa.select(table.c.op).where(table.c.op > 0))})
     connection.exec_driver_sql("CREATE TEMP TABLE moved (old BIGINT PRIMARY KEY, new BIGINT)")
     if old:
         connection.execute(sa.text("INSERT INTO moved VALUES (:old, :new)"),
                            [{"old": op, "new": epoch * OPS + n} for n, op in enumerate(old, 1)])
-    for table in metadata.sorted_tables:
-        if "op" in table.c:
-            connection.exec_driver_sql(f'UPDATE "{table.name}" SET op = (SELECT new FROM moved WHERE old = op) '
-                                       "WHERE op IN (SELECT old FROM moved)")
+    for table in tables:
+        connection.exec_driver_sql(f'UPDATE "{table.name}" SET op = (SELECT new FROM moved WHERE old = op) '
+                                   "WHERE op IN (SELECT old FROM moved)")
     connection.exec_driver_sql("DROP TABLE moved")
 
 
