@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from drivers.base import DriverError
 
-_LONGEST = 30.0
+_LONGEST = 10.0
 
 
 class Breaker:
-    """Knows when the next connection may be tried: 1, 2, 4 … 30 s after the last that failed."""
+    """Knows when the next connection may be tried: 1, 2, 4 … 10 s after the last that failed."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

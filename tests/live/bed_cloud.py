@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from cloud_process import ROOT, Cloud, Settings, merged, template, until
 GUEST = Path(os.environ.get("ONECORE_GUEST") or ROOT / "build/guest")
 SHARED = 0
 """The id of the system datastore that all hosts share."""
+KEEP_LOGS = os.environ.get("ONECORE_KEEP_LOGS", "")
+"""A directory for the logs of the last cloud, which go with its bed otherwise."""
 BOOT_SECONDS = 90.0
 _SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {"system_tm": "qcow2"},
@@ -186,3 +189,5 @@ def bed_cloud(nodes: int = 2, settings: Settings | None = None, tm_mad: str = ""
             yield cloud
         finally:
             cloud.stop()
+            if KEEP_LOGS:
+                shutil.copytree(cloud.home / "log", KEEP_LOGS, dirs_exist_ok=True)
