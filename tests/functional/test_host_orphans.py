@@ -176,14 +176,51 @@ def test_what_is_asked_of_drivers(cloud2: HostGround) -> None:
 
 
 def test_a_removal_that_fails(cloud2: HostGround) -> None:
-    """It is told, the others are done all the same."""
-    gone = laid(cloud2)
+    """It is told; files and taps of a guest that could not be ended stay, those of other VMs go."""
+    gone, other = laid(cloud2), cloud2.vm()
+    cloud2.end(other)
+    cloud2.lay(1, f"taps/one-{other}-0")
     cloud2.script({"action": "vm.cleanup", "fail": "libvirt is away"})
     found = cloud2.ask("reconcile", False)
-    assert results(found)[f"one-{gone}"] == "failed" and results(found)[f"one-{gone}-0"] == "removed"
+    became = results(found)
+    assert became[f"one-{gone}"] == "failed" and became[f"one-{other}-0"] == "removed"
+    assert became[f"{cloud2.sim.home}/datastores/0/{gone}"] == became[f"one-{gone}-0"] == "kept"
     assert [one["error"] for one in found["items"] if one["result"] == "failed"] == ["libvirt is away"]
+    assert not cloud2.sent("delete") and cloud2.lies(1, f"dirs/0-{gone}")
     assert "could not be removed: libvirt is away" in cloud2.log()
     assert not any("zombie" in old for _, old, *_ in cloud2.rows())
+
+
+def test_a_guest_goes_before_its_files(cloud2: HostGround) -> None:
+    """One after the other: fences order what is done for one VM, and a guest keeps what it uses."""
+    gone = laid(cloud2)
+    cloud2.script({"action": "vm.cleanup", "delay": 3})
+    sim = cloud2.sim
+    pending = sim.begin("onecore.host.reconcile", cloud2.ids[0], False)
+    sim.advance(2)
+    assert cloud2.sent("cleanup") and not cloud2.sent("delete") and not cloud2.sent("untap")
+    sim.until(lambda: pending.answered)
+    assert cloud2.sent("cleanup")[0].op > cloud2.sent("delete")[0].op, "both count down: the later is ordered later"
+    assert not cloud2.lies(1, f"dirs/0-{gone}")
+
+
+def test_files_that_a_guest_may_use(cloud2: HostGround) -> None:
+    """Another cloud's guest with the same id on this host; on shared storage also a guest that another host has."""
+    sim, gone = cloud2.sim, cloud2.vm()
+    cloud2.end(gone)
+    core, doc = sim.core, {"ds": 0, "vm": gone, "path": "/p", "size_mb": 1}
+
+    def kept(*domains: dict[str, Any]) -> str:
+        judge = Judge(core, cloud2.host(1), core.now(), domains=domains)
+        found, tap = judge.directory(doc), judge.tap(f"one-{gone}-0")
+        assert found is not None and tap is not None and bool(tap.keep) <= bool(found.keep)
+        return found.keep
+    guest = {"name": f"one-{gone}", "id": gone, "generation": 1, "state": "running"}
+    assert kept() == "" and kept(guest) == "", "its own guest is ended first"
+    assert kept({**guest, "uuid": OTHER}) == kept({**guest, "id": -1}) == f"a guest one-{gone} is on this host"
+    cloud2.guest(2, gone)
+    sim.advance(15)
+    assert kept() == f"host {cloud2.ids[1]} still has a guest of it"
 
 
 def test_a_host_that_does_not_tell_keeps_all(cloud2: HostGround) -> None:

@@ -63,8 +63,9 @@ UNREAD = Past({}, complete=False)
 class Judge:
     """Tells what is what on HOST, asked at Unix time MOMENT."""
 
-    def __init__(self, core: Core, host: Host, moment: int, past: Past = UNREAD) -> None:
+    def __init__(self, core: Core, host: Host, moment: int, past: Past = UNREAD, domains: Iterable[Doc] = ()) -> None:
         self.core, self.host, self.moment, self.past = core, host, moment, past
+        self._domains = list(domains)
 
     def domain(self, doc: Doc) -> Orphan | None:
         """A domain of a sample or survey; None when it is where it should be, or too much is going on to tell."""
@@ -107,10 +108,11 @@ class Judge:
         if datastore is None:
             return found(f"datastore {ds} is gone", "nobody knows how its files are removed")
         if vm is None:
-            return None if self._just_ended(vid) else found(f"VM {vid} is DONE", self._owed(vid))
+            keep = self._owed(vid) or self._guest(vid) or self._runs_elsewhere(vid, is_shared(datastore))
+            return None if self._just_ended(vid) else found(f"VM {vid} is DONE", keep)
         if is_shared(datastore) or vm.hid == self.host.oid or self._changed(vm):
             return None
-        keep = self._owed(vid) or self._doubt(vm)
+        keep = self._owed(vid) or self._doubt(vm) or self._guest(vid)
         if vm.hid < 0:
             keep = keep or f"VM {vid} may start from it again"
         return found(f"VM {vid} {self._where(vm)}", keep)
@@ -126,10 +128,27 @@ class Judge:
             why = f"this cloud has never heard of a VM {vid}"
             return Orphan("tap", name, why, why, vid)
         if vm is None:
-            return None if self._just_ended(vid) else Orphan("tap", name, f"VM {vid} is DONE", "", vid)
+            return None if self._just_ended(vid) else Orphan("tap", name, f"VM {vid} is DONE", self._guest(vid), vid)
         if self._changed(vm) or (vm.hid == self.host.oid and (vm.op or vm.state == VmState.ACTIVE)):
             return None
-        return Orphan("tap", name, f"VM {vid} {self._where(vm)}", "an operation is under way" if vm.op else "", vid)
+        keep = "an operation is under way" if vm.op else self._guest(vid)
+        return Orphan("tap", name, f"VM {vid} {self._where(vm)}", keep, vid)
+
+    def _guest(self, vid: int) -> str:
+        """Why a guest on this host may need what is there of a VM: it is none that reconcile ends first."""
+        for doc in self._domains:
+            if doc.get("id") == vid or doc.get("name") == f"one-{vid}":
+                found = self.domain(doc)
+                if found is None or found.kind == "wild" or found.keep:
+                    return f"a guest {doc.get('name')} is on this host"
+        return ""
+
+    def _runs_elsewhere(self, vid: int, shared: bool) -> str:
+        """Why a guest on another host may need files that it sees too."""
+        for hid, sample in samples(self.core).hosts.items() if shared else ():
+            if hid != self.host.oid and any(doc.get("id") == vid for doc in sample.vms):
+                return f"host {hid} still has a guest of it"
+        return ""
 
     def vm(self, vid: int) -> Vm | None:
         """The VM, unless it is DONE."""

@@ -64,18 +64,31 @@ def reconcile(req: Request, host: Host, dry_run: bool = True) -> str:
 
 
 async def _all(req: Request, host: Host, found: list[Case], dry_run: bool) -> list[dict[str, Any]]:
+    """What became of each: VMs side by side, and of a VM its guest first, then its files and taps."""
     gate, end = asyncio.Semaphore(AT_ONCE), req.core.clock.monotonic() + IN_ALL
+    orphans = [(case, orphan) for case in found if (orphan := case())]
+    results: dict[int, tuple[str, str]] = {}
 
-    async def one(case: Case, orphan: Orphan) -> dict[str, Any]:
-        if orphan.keep or orphan.kind == "wild":
-            result, error = "kept", ""
-        elif dry_run:
-            result, error = "would be removed", ""
-        else:
-            async with gate:
-                result, error = await _remove(req, host, case, orphan, end)
-        return {"kind": orphan.kind, **line(orphan), "result": result, "error": error}
-    return list(await asyncio.gather(*(one(case, orphan) for case in found if (orphan := case()))))
+    async def one_vm(numbers: list[int]) -> None:
+        async with gate:
+            for number in numbers:
+                failed = any(results[before][0] == "failed" for before in numbers if before < number)
+                case, orphan = orphans[number]
+                results[number] = (("kept", "what comes before it could not be removed") if failed
+                                   else await _one(req, host, case, orphan, dry_run, end))
+    by_vm: dict[int, list[int]] = {}
+    for number, (_, orphan) in enumerate(orphans):
+        by_vm.setdefault(orphan.vm if orphan.vm >= 0 else -2 - number, []).append(number)
+    await asyncio.gather(*map(one_vm, by_vm.values()))
+    return [{"kind": orphan.kind, **line(orphan), "result": results[number][0], "error": results[number][1]}
+            for number, (_, orphan) in enumerate(orphans)]
+
+
+async def _one(req: Request, host: Host, case: Case, orphan: Orphan, dry_run: bool, end: float) -> tuple[str, str]:
+    """(result, error)."""
+    if orphan.keep or orphan.kind == "wild":
+        return "kept", ""
+    return ("would be removed", "") if dry_run else await _remove(req, host, case, orphan, end)
 
 
 async def _remove(req: Request, host: Host, case: Case, orphan: Orphan, end: float) -> tuple[str, str]:

@@ -65,7 +65,7 @@ async def _past(core: Core, found: Doc) -> Past:
 
 def surveyed(core: Core, host: Host, survey: Survey) -> list[Case]:
     """What SURVEY shows, each with its verdict to be made."""
-    return cases(Judge(core, host, survey.time, survey.past), survey.found)
+    return cases(Judge(core, host, survey.time, survey.past, survey.found.get("domains", ())), survey.found)
 
 
 async def _asked(req: Request, host: Host, timeout: int = SURVEY) -> Survey:
