@@ -20,6 +20,7 @@ SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
 AT_ONCE = 16
 """Background attempts at the same time; those that failed least come first."""
 _BEAT, _BEAT_BUSY = 1.0, 0.1
+_CLOSE_SECONDS = 2.0
 Told = Callable[[DriverError | None], None]
 Opened = Callable[[Line], None]
 
@@ -51,16 +52,46 @@ class Way:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._alone = threading.Lock()
-        self.commands = Link(place.name, self.open)
-        self.watch: Link | None = None
+        self.commands = Link(place.name, self._open)
+        self._watch: Link | None = None
+        self._uses: tuple[Opened, Told] | None = None
 
-    def open(self) -> Line:
-        """A new line."""
-        return open_line(self.place.name, self.place.uri(), self._alone)
-
+    @property
     def links(self) -> list[Link]:
         """Those there are."""
-        return [self.commands, *([self.watch] if self.watch else [])]
+        return [self.commands, *([self._watch] if self._watch else [])]
+
+    def watch(self, opened: Opened, told: Told) -> None:
+        """Have a line always: OPENED makes use of each new one, TOLD hears how each attempt went."""
+        def make() -> Line:
+            line = self._open()
+            try:
+                opened(line)
+            except BaseException:
+                line.cut("it could not be watched")
+                raise
+            return line
+
+        old, self._watch = self._watch, Link(self.place.name, make, always=True, told=told)
+        self._uses = opened, told
+        if old is not None:
+            old.end()
+
+    def move(self, place: Place) -> Way:
+        """What takes its place when the host is reached in another way."""
+        moved = Way(place)
+        if self._uses is not None:
+            moved.watch(*self._uses)
+        self.end()
+        return moved
+
+    def end(self) -> None:
+        """End its links; commands at work go on."""
+        for link in self.links:
+            link.end()
+
+    def _open(self) -> Line:
+        return open_line(self.place.name, self.place.uri(), self._alone)
 
 
 class Links:
@@ -78,54 +109,36 @@ class Links:
         return self._way(ctx, host).commands
 
     def watch(self, ctx: Context, host: Doc, opened: Opened, told: Told) -> None:
-        """Keep a line to HOST from now on: OPENED makes use of each new one, TOLD hears how each attempt went."""
-        way = self._way(ctx, host)
-
-        def make() -> Line:
-            line = way.open()
-            try:
-                opened(line)
-            except BaseException:
-                line.cut("it could not be watched")
-                raise
-            return line
-
-        old, way.watch = way.watch, Link(way.place.name, make, always=True, told=told)
-        if old is not None:
-            old.end()
+        """Keep a line to HOST from now on; see Way.watch()."""
+        self._way(ctx, host).watch(opened, told)
         self._wake.set()
 
     def forget(self, host: Doc) -> None:
         """End what there is of HOST; commands at work there go on."""
         with self._lock:
             way = self._ways.pop(_key(host), None)
-        for link in way.links() if way else ():
-            link.end()
+        if way is not None:
+            way.end()
 
     def close(self) -> None:
         """End all."""
         with self._lock:
             self._closed = True
-            links = [link for way in self._ways.values() for link in way.links()]
+            links = [link for way in self._ways.values() for link in way.links]
             self._ways.clear()
         self._wake.set()
-        ending = [Call(link.close) for link in links]
-        for each in ending:
-            each.wait(1.0)
+        Call(lambda: _close_all(links)).wait(_CLOSE_SECONDS)
 
     def _way(self, ctx: Context, host: Doc) -> Way:
         place = Place(ctx, host)
         with self._lock:
-            known = self._ways.get(_key(host))
-            if known is not None and known.place.what == place.what:
-                return known
-            made = self._ways[_key(host)] = Way(place)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="libvirt-links", daemon=True)
                 self._thread.start()
-        for link in known.links() if known else ():
-            link.end()
-        return made
+            known = self._ways.get(_key(host))
+            if known is None or known.place.what != place.what:
+                self._ways[_key(host)] = known.move(place) if known else Way(place)
+            return self._ways[_key(host)]
 
     def _run(self) -> None:
         jobs: list[Call[None]] = []
@@ -134,7 +147,7 @@ class Links:
             self._wake.clear()
             jobs = [job for job in jobs if not job.wait(0)]
             with self._lock:
-                links = [link for way in self._ways.values() for link in way.links()]
+                links = [link for way in self._ways.values() for link in way.links]
             for link in sorted(links, key=lambda each: each.failures):
                 if len(jobs) >= AT_ONCE:
                     break
@@ -145,6 +158,11 @@ class Links:
 def links(ctx: Context) -> Links:
     """This process's."""
     return ctx.keep("libvirt", Links)
+
+
+def _close_all(links: list[Link]) -> None:
+    for link in links:
+        link.close()
 
 
 def _key(host: Doc) -> int:

@@ -1,4 +1,4 @@
-"""The KVM drivers under the contract suite, on this machine's own libvirt and QEMU."""
+"""The KVM drivers under the contract suite: on this machine's own libvirt and QEMU, and on a host over SSH."""
 from __future__ import annotations
 
 import sys
@@ -11,13 +11,35 @@ from rig import Ground, Rig
 
 sys.path.append(str(Path(__file__).parents[1] / "live"))
 import kvm_ground as kvm
+import kvm_remote as remote
+
+_SETTINGS = {"hypervisor": "qemu"}
+
+
+class RemoteRig(Rig):
+    """The same driver, its host far away."""
+
+    @property
+    def name(self) -> str:
+        """How the suite shows it."""
+        return f"{super().name}-remote"
 
 
 @contextmanager
 def _opened(directory: Path) -> Iterator[Ground]:
     with kvm.alone(range(1, 10)):
         yield Ground(home=directory, host=kvm.host, vm=lambda number: kvm.vm(directory, number),
-                     settings={"kvm": {"hypervisor": "qemu"}}, vanish=lambda _, vm: kvm.kill(vm["id"]), patience=3.0)
+                     settings={"kvm": _SETTINGS}, vanish=lambda _, vm: kvm.kill(vm["id"]), patience=3.0)
 
 
-RIGS = [Rig(family, "kvm", _opened, marks=(pytest.mark.live,)) for family in ("vm", "im")]
+@contextmanager
+def _far(directory: Path) -> Iterator[Ground]:
+    with remote.bed(nodes=1) as bed:
+        node = bed.nodes[0]
+        yield Ground(home=directory, host=lambda: remote.host(node), vm=lambda number: remote.vm(bed, number),
+                     settings={"kvm": _SETTINGS, "ssh": remote.ssh(bed)},
+                     vanish=lambda _, vm: remote.kill(node, vm["id"]), patience=5.0)
+
+
+RIGS = [kind(family, "kvm", opened, marks=(pytest.mark.live,)) for kind, opened in ((Rig, _opened), (RemoteRig, _far))
+        for family in ("vm", "im")]

@@ -10,16 +10,16 @@ from drivers.context import Surroundings
 from drivers.execute import execute
 from drivers.journal import Journal
 from drivers.token import Token
-from onecore.wire.messages import Command, Doc, Message, News, Result
+from onecore.wire.messages import Command, Doc, Log, Message, News, Result
 
 
 class Bench:
     """One driver process's worth of actions on one home."""
 
-    def __init__(self, home: Path, host: Doc, **settings: Any) -> None:
+    def __init__(self, home: Path, host: Doc, ssh: Doc | None = None, **settings: Any) -> None:
         self.host, self.messages = host, list[Message]()
-        self._around = Surroundings(home, {"kvm": settings}, time.monotonic, Token.wait, self.messages.append,
-                                    Journal())
+        self._around = Surroundings(home, {"kvm": settings, "ssh": ssh}, time.monotonic, Token.wait,
+                                    self.messages.append, Journal())
         self._op = 0
 
     def do(self, action: str, vm: Doc | None = None, *, family: str = "vm", driver: str = "kvm", timeout: float = 60.0,
@@ -37,9 +37,14 @@ class Bench:
         assert result.ok, result.error
         return result.data
 
-    def states(self, number: int) -> list[tuple[int, str]]:
-        """Generation and state of the news about a VM, in order."""
-        return [(m.generation, m.state) for m in self.messages if isinstance(m, News) and m.vm == number]
+    def states(self, number: int, hid: int | None = None) -> list[tuple[int, str]]:
+        """Generation and state of the news about a VM (from host HID), in order."""
+        return [(m.generation, m.state) for m in self.messages
+                if isinstance(m, News) and m.vm == number and hid in (None, m.hid)]
+
+    def log(self, level: str) -> list[str]:
+        """What was logged at a level."""
+        return [m.text for m in self.messages if isinstance(m, Log) and m.level == level]
 
     def close(self) -> None:
         """End its watches and connections."""

@@ -53,7 +53,12 @@ def pid_of(number: int) -> int:
 
 def kill(number: int) -> None:
     """End the guest behind everybody's back."""
-    os.kill(pid_of(number), signal.SIGKILL)
+    end_process(pid_of(number))
+
+
+def end_process(pid: int) -> None:
+    """Kill a QEMU."""
+    os.kill(pid, signal.SIGKILL)
 
 
 def domains(numbers: range) -> list[str]:

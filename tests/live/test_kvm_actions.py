@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -64,11 +66,54 @@ def test_a_domain_of_an_older_generation_is_replaced(bench: Bench, vm: Any) -> N
 
 def test_a_newer_generation_is_left_alone(bench: Bench, vm: Any, tmp_path: Path) -> None:
     bench.ok("deploy", {**vm, "generation": 5})
-    for lock in (tmp_path / "datastores" / ".locks").iterdir():
-        lock.unlink()
+    unlock(tmp_path)
     result = bench.do("deploy", {**vm, "generation": 4})
     assert not result.ok and not result.temporary and "superseded" in result.error
     assert bench.ok("state", vm) == {"state": "running", "generation": 5}
+
+
+@pytest.mark.parametrize("action", ["destroy", "cleanup", "shutdown", "save", "reset"])
+def test_a_command_that_was_overtaken_touches_nothing(bench: Bench, vm: Any, tmp_path: Path, action: str) -> None:
+    bench.ok("deploy", {**vm, "generation": 5})
+    unlock(tmp_path)
+    result = bench.do(action, {**vm, "generation": 4})
+    assert not result.ok and not result.temporary and "superseded" in result.error
+    assert bench.ok("state", vm) == {"state": "running", "generation": 5} and bridge_is_there()
+
+
+def test_a_debt_of_an_older_generation_is_paid_by_looking(bench: Bench, vm: Any, tmp_path: Path) -> None:
+    bench.ok("deploy", {**vm, "generation": 5})
+    unlock(tmp_path)
+    assert bench.ok("cleanup", {**vm, "generation": 4}, owed=True) == {}
+    assert bench.ok("state", vm)["state"] == "running" and bridge_is_there()
+    assert bench.ok("cleanup", {**vm, "generation": 6}) == {}
+    assert bench.ok("state", vm)["state"] == "gone" and not bridge_is_there()
+
+
+def test_a_save_that_is_under_way_already_is_waited_for(bench: Bench, vm: Any) -> None:
+    bench.ok("deploy", vm)
+    qemu = ground.pid_of(ONE)
+    os.kill(qemu, signal.SIGSTOP)
+    try:
+        saving = subprocess.Popen(["virsh", "-q", "-c", "qemu:///system", "save", NAME, f"{vm['dir']}/checkpoint.part"])
+        time.sleep(1.0)
+        result: list[Any] = []
+        mine = threading.Thread(target=lambda: result.append(bench.do("save", vm)))
+        mine.start()
+        time.sleep(1.0)
+        assert not result
+    finally:
+        os.kill(qemu, signal.SIGCONT)
+    saving.wait(30)
+    mine.join(30)
+    assert result[0].ok, result[0].error
+    bench.ok("restore", vm)
+
+
+def unlock(home: Path) -> None:
+    """Forget which operation came last."""
+    for lock in (home / "datastores" / ".locks").iterdir():
+        lock.unlink()
 
 
 def test_a_guest_that_cannot_start_leaves_nothing(bench: Bench, vm: Any) -> None:

@@ -1,6 +1,7 @@
 """Calls to libvirt end in time, whatever libvirt does."""
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -14,7 +15,8 @@ from drivers.base import Cancelled, Permanent, Temporary  # noqa: E402
 from drivers.context import Running, Surroundings  # noqa: E402
 from drivers.journal import Journal  # noqa: E402
 from drivers.token import Token  # noqa: E402
-from drivers.vm import line  # noqa: E402
+from drivers.vm import line, plugs  # noqa: E402
+from drivers.vm.call import Silence  # noqa: E402
 from drivers.vm.connection import call  # noqa: E402
 from onecore.wire.messages import Command  # noqa: E402
 
@@ -71,3 +73,31 @@ def test_no_libvirtd_is_temporary(tmp_path: Path) -> None:
     uri = f"qemu+unix:///system?socket={tmp_path}/none"
     with pytest.raises(Temporary):
         call(context(tmp_path, uri=uri), HOST, "asking", lambda c: c.getHostname())
+
+
+def test_a_deaf_libvirtd_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "OPEN_SECONDS", 0.3)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "sock"))
+        deaf.listen()
+        before, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            with pytest.raises(Silence):
+                line.open_line("node1", f"qemu+unix:///system?socket={tmp_path}/sock&mode=direct", threading.Lock())
+        end = time.monotonic() + 5
+        while threading.active_count() > before or len(os.listdir("/proc/self/fd")) > files:
+            assert time.monotonic() < end, threading.enumerate()
+            time.sleep(0.05)
+
+
+def test_only_ones_own_new_connections_are_plugs(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as old:
+        server.bind(str(tmp_path / "sock"))
+        server.listen()
+        old.connect(str(tmp_path / "sock"))
+        before = plugs.inodes()
+        with socket.socket(socket.AF_UNIX) as new, socket.socketpair()[0]:
+            new.connect(str(tmp_path / "sock"))
+            found = plugs.plugged(str(tmp_path / "sock"), before)
+            assert [os.fstat(each.fileno()).st_ino for each in found] == [os.fstat(new.fileno()).st_ino]
+            found[0].close()

@@ -3,14 +3,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("libvirt")
 
-from drivers.base import Permanent
+from drivers.base import Permanent, Temporary
+from drivers.context import Kept
 from drivers.vm import hypervisor
 
 HOST = {"id": 4, "name": "node/1"}
@@ -50,6 +53,25 @@ class FakeHost:
 def test_only_a_guest_that_does_all_is_a_proof(host: FakeHost, proved: bool) -> None:
     assert hypervisor.prove(host) is proved
     assert host.files == {}
+
+
+def test_a_host_that_is_lost_meanwhile_proves_nothing(tmp_path: Path) -> None:
+    class Lost(FakeHost):
+        def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
+            raise Temporary("the connection was lost")
+
+    class Context:
+        home, settings, lasting = tmp_path, dict[str, Any](), staticmethod(lambda host: host["executor"])
+        keep = Kept().get
+
+    ctx: Any = Context()
+    lost, sound = Lost("LTRC"), FakeHost("LTRC")
+    for number, executor in enumerate([lost, sound]):
+        hypervisor.prove_in_background(ctx, {"id": number, "name": "n", "executor": executor})
+    until = time.monotonic() + 5
+    while not (kept := list(tmp_path.glob("hypervisor/*.json"))) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [path.name for path in kept] == ["n-1.json"]
 
 
 def test_a_verdict_is_for_one_start_of_one_kernel(tmp_path: Path) -> None:

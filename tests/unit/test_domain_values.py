@@ -64,6 +64,22 @@ def test_text_stays_text(text: str) -> None:
     assert [child.tag for child in found].count("os") == 1
 
 
+@pytest.mark.parametrize("tm_mad", ["shared", "ssh"])
+def test_a_copied_clone_keeps_its_images_format(tm_mad: str) -> None:
+    for kept in ("raw", "qcow2"):
+        found = root(disks=[disk(CLONE="YES", FORMAT=kept)], tm_mad=tm_mad)
+        assert found.find("devices/disk/driver").get("type") == kept  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_gets_the_nvram_and_the_bridges_of_now() -> None:
+    nics = [{"NIC_ID": str(i), "BRIDGE": f"br{i}", "MAC": f"02:00:0a:00:00:0{i}"} for i in range(2)]
+    saved = domain_xml(vm(nics=nics, attrs={"OS": {"FIRMWARE": "UEFI"}}), Facts())
+    nics[1]["BRIDGE"] = "other"
+    found = etree.fromstring(renewed(saved, vm(nics=nics, dir="/other/0/7")))
+    assert found.findtext("os/nvram") == "/other/0/7/one-7_VARS.fd"
+    assert [nic.get("bridge") for nic in found.findall("devices/interface/source")] == ["br0", "other"]
+
+
 def test_a_checkpoint_gets_the_present_generation_and_directory() -> None:
     saved = domain_xml(vm(disks=[disk()], name="/ds/0/7/disk.0"), Facts())
     found = etree.fromstring(renewed(saved, vm(generation=9, dir="/other/0/7")))

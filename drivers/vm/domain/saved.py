@@ -1,4 +1,7 @@
-"""The XML inside a checkpoint, made fit for the VM as it is now: its generation and its directory on this host."""
+"""The XML inside a checkpoint, made fit for the VM as it is now and for the host that it runs on next.
+
+Emulator, machine and CPU stay as the guest knew them: a host that has none of these refuses it by their name.
+"""
 from __future__ import annotations
 
 from lxml import etree
@@ -10,16 +13,33 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=Fals
 
 
 def renewed(xml: str, vm: Doc) -> str:
-    """XML with the generation of VM in its metadata and every file of the old directory looked for in VM's."""
+    """XML with VM's generation in its metadata, files of the old directory in VM's, and NICs in the bridges of now."""
     root = etree.fromstring(xml.encode(), _PARSER)
     for ours in root.iter(f"{{{NAMESPACE}}}vm"):
         ours.set("generation", str(vm["generation"]))
     old = _directory(root)
     for node in root.iter(etree.Element) if old else ():
         for name, value in node.attrib.items():
-            if str(value).startswith(f"{old}/"):
-                node.set(name, vm["dir"] + str(value)[len(old):])
+            node.set(name, _moved(str(value), old, vm["dir"]))
+    nvram = root.find("os/nvram")
+    if nvram is not None and nvram.text and old:
+        nvram.text = _moved(nvram.text, old, vm["dir"])
+    _plug(root, vm)
     return etree.tostring(root, encoding="unicode")
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    return new + path[len(old):] if path.startswith(f"{old}/") else path
+
+
+def _plug(root: etree._Element, vm: Doc) -> None:
+    """Each NIC's bridge, found by its MAC."""
+    bridges = {str(nic.get("MAC") or "").lower(): str(nic.get("BRIDGE") or "") for nic in vm.get("nics", ())}
+    for nic in root.findall("devices/interface"):
+        mac, source = nic.find("mac"), nic.find("source")
+        bridge = bridges.get(str(mac.get("address")).lower()) if mac is not None else None
+        if source is not None and source.get("bridge") and bridge:
+            source.set("bridge", bridge)
 
 
 def _directory(root: etree._Element) -> str:
