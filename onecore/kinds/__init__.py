@@ -1,7 +1,7 @@
 """The resource kinds.  Importing this package fills the tables: KINDS and the API."""
-from onecore.kinds import cluster, datastore, fixed, group, host, image, system, template, user, vnet
+from onecore.kinds import cluster, datastore, fixed, group, host, image, reconcile, system, template, user, vnet
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import methods as vm
 
-__all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "system", "template", "user", "vm",
-           "vnet"]
+__all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "reconcile", "system", "template",
+           "user", "vm", "vnet"]
