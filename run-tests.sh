@@ -10,6 +10,7 @@ me=run-tests
 
 fast=
 skipped=()
+apart=(-n 2 --dist loadfile) # two files of tests at once; live ones take turns
 libvirt_started=
 scratch=
 
@@ -57,13 +58,21 @@ clean_up() {
     rm -rf "$scratch"
 }
 
+run_all() {
+    local status=0
+    .venv/bin/pytest "${apart[@]}" -m "not live" || status=1
+    [ ${#marks[@]} -gt 0 ] || .venv/bin/pytest -m live || status=1
+    [ -n "$fast" ] || on_postgresql || status=1
+    return $status
+}
+
 on_postgresql() { # the functional tests once more, on a private PostgreSQL server
     if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
         skip "functional tests on PostgreSQL" "the package postgresql is not installed"
         return 0
     fi
     say "the functional tests once more, on PostgreSQL"
-    ONECORE_TEST_DB=postgresql .venv/bin/pytest tests/functional --ignore-glob='*/test_sim_*'
+    ONECORE_TEST_DB=postgresql .venv/bin/pytest "${apart[@]}" tests/functional --ignore-glob='*/test_sim_*'
 }
 
 report() {
@@ -90,8 +99,11 @@ main() {
         check_style || failed=1
         prepare_live || { marks=(-m "not live"); skip "live tests" "$reason"; }
     fi
-    .venv/bin/pytest "${marks[@]}" "$@" || failed=1
-    [ -n "$fast" ] || [ $# -gt 0 ] || on_postgresql || failed=1
+    if [ $# -gt 0 ]; then
+        .venv/bin/pytest "${marks[@]}" "$@" || failed=1
+    else
+        run_all || failed=1
+    fi
     report $failed
     return $failed
 }
