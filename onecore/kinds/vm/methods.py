@@ -113,7 +113,9 @@ def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
     """Raise WrongState if an older copy may run, unless another host that has it is fenced, or FORCE says it is off."""
     if force and not req.caller.admin:
         raise Forbidden("Only administrators deploy with force.", vm.oid)
-    owing = [o for o in req.core.store.all(Owed) if o.vid == vm.oid and (o.hid == host.oid or not o.fenced)]
+    disabled = host.state == HostState.DISABLED  # it pays, but nothing waits for that; where it is ON a start replaces
+    owing = [o for o in req.core.store.all(Owed)
+             if o.vid == vm.oid and (disabled if o.hid == host.oid else not o.fenced)]
     if not owing:
         return
     old = req.core.store.get(Host, owing[0].hid)
