@@ -16,6 +16,7 @@ from drivers.tm.epilog import keep_steps, kept, missing_disks, remove_steps
 from drivers.tm.facts import Found, images_written, look, need, virtual_sizes, written
 from drivers.tm.layout import VOLATILE, disk_path, kind, source, vm_dir
 from drivers.tm.prolog import clear_steps, disks_to_make, make_dir_steps, prolog_steps
+from drivers.tm.saved import check_saved, note_saved
 from drivers.tm.steps import perform
 from onecore.wire.messages import Doc
 
@@ -38,9 +39,11 @@ def epilog(ctx: Context, args: Doc) -> Doc:
     vm, place = _whose(ctx, args)
     with _alone(ctx, args, place):
         found = look(place, vm)
-        if found is None:
-            _check_nowhere_else(ctx, place, vm)
-        elif carry.LEAVING not in found:
+        if found is None or carry.LEAVING in found:
+            _check_safe(ctx, place, vm)
+        elif carry.ARRIVING in found:
+            raise Permanent(_incomplete(vm, found))
+        else:
             _save(ctx, place, vm, found)
         if not place.is_local:
             perform(ctx, place, remove_steps(vm, here=True))
@@ -117,12 +120,16 @@ def _save(ctx: Context, place: Executor, vm: Doc, found: Found) -> None:
         perform(ctx, place, carry.clear_image_steps(disk))
         need(ctx.host({}), source(disk).rpartition("/")[0], written(place, path), what)
         perform(ctx, place, carry.save_steps(vm, disk))
+    if carry.saved_disks(vm):
+        note_saved(ctx, vm)
 
 
-def _check_nowhere_else(ctx: Context, place: Executor, vm: Doc) -> None:
-    """No directory on the host: all was saved before, unless the disks are on the front-end."""
+def _check_safe(ctx: Context, place: Executor, vm: Doc) -> None:
+    """No disks on the host: all was saved before, unless they are on the front-end, or lost."""
     if not place.is_local and carry.is_whole(vm, look(ctx.host({}), vm)):
         raise Permanent(f"VM {vm['id']}: {vm_dir(vm)} is on the front-end, not on its host; nothing was removed")
+    if carry.saved_disks(vm):
+        check_saved(ctx, vm)
 
 
 def _move(ctx: Context, args: Doc, home: bool) -> Doc:

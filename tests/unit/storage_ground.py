@@ -159,7 +159,7 @@ class Ground:
 
     def vm(self, *disks: dict[str, str], **more: Any) -> dict[str, Any]:
         """VM 7 with DISKS."""
-        return {"id": 7, "dir": str(self.home / "datastores/0/7"), "disks": list(disks), **more}
+        return {"id": 7, "generation": 1, "dir": str(self.home / "datastores/0/7"), "disks": list(disks), **more}
 
     def vm_args(self, vm: dict[str, Any], op: int = 0) -> dict[str, Any]:
         """Arguments of a tm action."""
