@@ -1,4 +1,4 @@
-"""The front-end's word that a VM's disks are in their images: what a second epilog goes by when their directory is gone.
+"""The front-end's word that a VM's disks are in their images: a second epilog needs it when their directory is gone.
 
 It lies beside the VM's fence and names the generation that they were of: a host that lost the disks looks the same.
 """

@@ -14,7 +14,7 @@ from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import MAX_ID
 from onecore.kinds.usage import usage
-from onecore.kinds.vm.commands import uuid_of
+from onecore.kinds.vm.commands import is_ours
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import LIVE, WAITING
@@ -47,8 +47,7 @@ def guests(core: Core, host: Host) -> list[Guest]:
 
 
 def _ours(core: Core, doc: Doc) -> bool:
-    vid = doc.get("id", -1)
-    return 0 <= vid <= MAX_ID and doc.get("uuid") in (None, "", uuid_of(core, vid))
+    return 0 <= doc.get("id", -1) <= MAX_ID and is_ours(core, doc)
 
 
 def look(core: Core, sample: Sample) -> None:

@@ -409,6 +409,19 @@ def test_domains_of_other_clouds(cloud2: HostGround) -> None:
     assert cloud2.sim.state(vm) == "POWEROFF", "what is there under its name is not the VM"
 
 
+def test_a_vm_may_have_the_uuid_that_its_template_asks_for(cloud2: HostGround) -> None:
+    vm = cloud2.vm(more=f'OS=[UUID="{OTHER.upper()}"]')
+    core = cloud2.sim.core
+    doc = {"id": vm, "generation": 1, "state": "running", "uuid": OTHER}
+    sample = Sample(cloud2.ids[0], core.now() + 60, vms=[doc])
+    assert Judge(core, cloud2.host(1), core.now() + 60, Past({})).domain(doc) is None
+    assert findings(core, cloud2.host(1), sample) == Findings()
+    cloud2.sim._inside(lambda: core.kinds["vm.roster"](cloud2.host(1), sample))
+    assert cloud2.sim.state(vm) == "RUNNING"
+    stranger = {**doc, "uuid": OTHER.replace("1", "2")}
+    assert findings(core, cloud2.host(1), replace(sample, vms=[stranger])).wild == (f"one-{vm}",)
+
+
 def test_vms_of_which_there_is_no_record(cloud2: HostGround) -> None:
     """Ids that a restored database leaves out, and those that were never given, are wild; their files are kept."""
     vm = cloud2.vm()

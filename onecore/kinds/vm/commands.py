@@ -61,7 +61,20 @@ def _uuid(cloud: str, oid: int) -> str:
 
 def is_ours(core: Core, domain: Doc) -> bool:
     """Whether a domain that a host shows under a VM's id is of this cloud, as far as its UUID, if told, says."""
-    return not domain.get("uuid") or domain["uuid"] == uuid_of(core, int(domain["id"]))
+    told, oid = domain.get("uuid"), int(domain["id"])
+    return not told or told == uuid_of(core, oid) or _plain(str(told)) == _asked_for(core, oid)
+
+
+def _asked_for(core: Core, oid: int) -> str | None:
+    """The UUID that the VM's template asks for, if it does and the VM is in memory."""
+    text = core.store.get(VmText, oid)
+    given = (tree_of(text.template).vector("OS") or {}).get("UUID") if text else ""
+    return _plain(given) if given else None
+
+
+def _plain(text: str) -> str:
+    """A UUID without what may be written in several ways."""
+    return text.strip().lower().replace("-", "")
 
 
 def document(core: Core, vm: Vm) -> Doc:
