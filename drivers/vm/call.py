@@ -7,9 +7,6 @@ from typing import Generic, TypeVar
 
 from drivers.base import Temporary
 
-ANSWER_SECONDS = 10.0
-"""How long a question may take that libvirt can answer at once."""
-
 T = TypeVar("T")
 
 
@@ -44,11 +41,3 @@ class Call(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]
-
-
-def answer(question: Callable[[], T]) -> T:
-    """What libvirt answers; Silence when it takes longer than ANSWER_SECONDS: its line has to be cut then."""
-    asked = Call(question)
-    if not asked.wait(ANSWER_SECONDS):
-        raise Silence("libvirt does not answer")
-    return asked.result()

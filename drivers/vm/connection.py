@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import libvirt
@@ -34,7 +35,7 @@ def call(ctx: Context, host: Doc, doing: str, function: Callable[[Any], T], on_s
     link = links(ctx).commands(ctx, host)
     line = link.line(ctx.check)
     try:
-        under_way = Call(lambda: function(line.libvirt))
+        under_way = line.ask(function)
         _see_through(ctx, link, line, under_way, on_stop, tick)
         return under_way.result()
     except libvirt.libvirtError as error:
@@ -79,9 +80,9 @@ class _Ticks:
         self._last: Call[object] | None = None
 
     def __call__(self) -> None:
-        tick, connection = self._tick, self._line.libvirt
-        if tick is not None and (self._last is None or self._last.wait(0)):
-            self._last = Call(lambda: tick(connection))
+        if self._tick is not None and (self._last is None or self._last.wait(0)):
+            with suppress(Temporary):
+                self._last = self._line.ask(self._tick)
 
 
 def _stopped(line: Line, under_way: Call[T], on_stop: Doing | None) -> bool:
@@ -89,9 +90,17 @@ def _stopped(line: Line, under_way: Call[T], on_stop: Doing | None) -> bool:
     if on_stop is None:
         return under_way.wait(1.0)
     for _ in range(_STOPS):
-        if not Call(lambda: on_stop(line.libvirt)).wait(1.0):
+        if not _stop(line, on_stop):
             return under_way.wait(0)
         if under_way.wait(1.0):
-            Call(lambda: on_stop(line.libvirt)).wait(1.0)
+            _stop(line, on_stop)
             return True
     return False
+
+
+def _stop(line: Line, on_stop: Doing) -> bool:
+    """Whether libvirt took the wish to stop."""
+    try:
+        return line.ask(on_stop).wait(1.0)
+    except Temporary:
+        return False

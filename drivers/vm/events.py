@@ -13,7 +13,6 @@ from typing import Any
 import libvirt
 
 from drivers.base import Context, DriverError
-from drivers.vm.call import answer
 from drivers.vm.domain import domain_name
 from drivers.vm.guest import Guest, guest_of, guests
 from drivers.vm.line import Line
@@ -62,10 +61,10 @@ class HostWatch:
         def failed(error: Exception) -> None:
             line.cut(f"{self._name}: {error}")
 
-        strand, connection = Strand(failed), line.libvirt
-        line.at_end(strand.close)
+        strand = Strand(failed)
+        line.at_end(lambda _: strand.close())
         self._subscribe(line, strand)
-        rows = answer(lambda: [_row(guest) for guest in guests(connection)])
+        rows = line.answer(lambda connection: [_row(guest) for guest in guests(connection)])
         if self._strand is not None:
             self._strand.close()
         self._strand = strand
@@ -79,40 +78,37 @@ class HostWatch:
             self._strand.close()
 
     def _subscribe(self, line: Line, strand: Strand) -> None:
-        connection = line.libvirt
-
         def on_event(_: Any, domain: Any, event: int, detail: int, __: Any) -> None:
             seen = Event(domain.name(), domain.ID(), event, detail)
             strand.put(lambda: self._take(line, seen))
 
-        def subscribe() -> int:
+        def subscribe(connection: Any) -> int:
             connection.registerCloseCallback(lambda *_: strand.close(), None)
-            line.at_end(connection.unregisterCloseCallback)
+            line.at_end(lambda connection: connection.unregisterCloseCallback())
             return int(connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None))
 
-        number = answer(subscribe)
-        line.at_end(lambda: connection.domainEventDeregisterAny(number))
+        number = line.answer(subscribe)
+        line.at_end(lambda connection: connection.domainEventDeregisterAny(number))
 
     def _take(self, line: Line, event: Event) -> None:
         found = meaning(event.event, event.detail)
         if found is None or self._closed:
             return
         if event.event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-            whose = self._whose(line.libvirt, event)
+            whose = self._whose(line, event)
             if line.alive:
                 self._roster.started(event.name, whose)
         else:
             self._roster.changed(event.name, *found)
 
-    def _whose(self, connection: Any, event: Event) -> tuple[int, int] | None:
+    def _whose(self, line: Line, event: Event) -> tuple[int, int] | None:
         """VM and generation of the domain that started: read from it, or remembered if it is gone again."""
         expected = self._expected.pop(event.name, None)
         try:
-            domain = answer(lambda: connection.lookupByName(event.name))
-            guest = answer(lambda: guest_of(domain))
+            guest = line.answer(lambda connection: guest_of(connection.lookupByName(event.name)))
         except libvirt.libvirtError:
             return expected
-        return (guest.vm, guest.generation) if guest and domain.ID() == event.run else None
+        return (guest.vm, guest.generation) if guest and guest.domain.ID() == event.run else None
 
 
 class Watches:

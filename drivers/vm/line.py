@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 
@@ -17,28 +17,52 @@ from drivers.vm.call import Call, Silence
 
 OPEN_SECONDS = 10.0
 """How long a connection may take to be made."""
+ANSWER_SECONDS = 10.0
+"""How long a question may take that libvirt can answer at once."""
 _KEEPALIVE = (5, 3)
-_CLOSE_SECONDS = 1.0
+_GIVEN_UP = "it was given up"
 _POLL = 0.1
+
+T = TypeVar("T")
 
 
 class Line:
-    """`libvirt` is the connection.  Those who wait for its answers are counted: enter(), leave()."""
+    """A connection, and who is on it: callers that wait (enter(), leave()), and calls, waited for or not.
+
+    libvirt's library frees a connection that is closed whoever still uses it, so it is closed after the last call.
+    """
 
     def __init__(self, connection: Any, sockets: list[socket.socket]) -> None:
-        self.libvirt = connection
         self.why = ""
-        """Why it was cut; '' while it was not."""
+        """Why it ended; '' while it stands."""
+        self._connection = connection
         self._sockets = sockets
         self._lock = threading.Lock()
-        self._users = 0
-        self._retired = False
-        self._undo: list[Callable[[], object]] = []
+        self._users = self._calls = 0
+        self._retired = self._freed = False
+        self._undo: list[Callable[[Any], object]] = []
 
     @property
     def alive(self) -> bool:
         """Whether it may be used for something new."""
-        return not self.why and not self._retired and bool(self.libvirt.isAlive())
+        with self._lock:
+            return not (self.why or self._retired or self._freed) and bool(self._connection.isAlive())
+
+    def ask(self, question: Callable[[Any], T]) -> Call[T]:
+        """QUESTION(connection) on its way; Temporary when the line has ended."""
+        with self._lock:
+            if self.why:
+                raise Temporary(self.why)
+            self._calls += 1
+        return Call(lambda: self._asked(question))
+
+    def answer(self, question: Callable[[Any], T]) -> T:
+        """What QUESTION(connection) gives; Silence, and the line is cut, when that takes ANSWER_SECONDS."""
+        asked = self.ask(question)
+        if not asked.wait(ANSWER_SECONDS):
+            self.cut("libvirt does not answer")
+            raise Silence("libvirt does not answer")
+        return asked.result()
 
     def enter(self) -> None:
         """One user more."""
@@ -51,7 +75,7 @@ class Line:
             self._users -= 1
             over = self._retired and not self._users
         if over:
-            Call(self.close)
+            self.cut(_GIVEN_UP)
 
     def retire(self) -> None:
         """Nobody new on it; it ends with the last of its users."""
@@ -59,35 +83,47 @@ class Line:
             self._retired = True
             over = not self._users
         if over:
-            Call(self.close)
+            self.cut(_GIVEN_UP)
 
-    def at_end(self, undo: Callable[[], object]) -> None:
-        """Call UNDO when the line ends."""
+    def at_end(self, undo: Callable[[Any], object]) -> None:
+        """Call UNDO(connection) when the line ends."""
         self._undo.append(undo)
 
     def cut(self, why: str) -> None:
-        """End it: calls on it fail.  Never blocks."""
-        if self._ended(why):
-            _shut(self._sockets)
+        """End it: calls on it fail at once.  Never blocks."""
+        with self._lock:
+            if self.why:
+                return
+            self.why = why
+            idle = not self._calls
+        _shut(self._sockets)
+        if idle:
             Call(self._free)
 
-    def close(self) -> None:
-        """End it in order, if its libvirt answers; by force otherwise."""
-        if self._ended("it was given up"):
-            Call(self._free).wait(_CLOSE_SECONDS)
-            _shut(self._sockets)
-
-    def _ended(self, why: str) -> bool:
-        """Whether this is the end, and not after it."""
-        with self._lock:
-            first, self.why = not self.why, self.why or why
-        return first
+    def _asked(self, question: Callable[[Any], T]) -> T:
+        try:
+            return question(self._connection)
+        finally:
+            with self._lock:
+                self._calls -= 1
+                over = self.why and not self._calls
+            if over:
+                self._free()
 
     def _free(self) -> None:
-        """libvirt frees nothing of a connection while one of its callbacks is registered."""
-        for step in (*self._undo, self.libvirt.close):
+        """libvirt keeps all of a connection while one of its callbacks is registered."""
+        with self._lock:
+            if self._freed:
+                return
+            self._freed = True
+            undo, self._undo = self._undo, []
+        for step in (*undo, _close):
             with suppress(libvirt.libvirtError):
-                step()
+                step(self._connection)
+
+
+def _close(connection: Any) -> None:
+    connection.close()
 
 
 def open_line(host: str, uri: str, alone: threading.Lock) -> Line:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import libvirt
 
 from drivers.base import DriverError, Temporary
-from drivers.vm.call import Call, Silence, answer
+from drivers.vm.call import Call, Silence
 from drivers.vm.line import Line
 
 _LONGEST = 10.0
 _POLL = 0.1
+_ENDED = "no more connections to libvirt are made"
 
 
 class Link:
@@ -79,7 +80,7 @@ class Link:
         """End it now."""
         line = self._ended()
         if line is not None:
-            line.close()
+            line.cut(_ENDED)
 
     def _ended(self) -> Line | None:
         with self._lock:
@@ -94,7 +95,7 @@ class Link:
 
     def _begin(self) -> Call[None]:
         if self._closed:
-            raise Temporary(f"{self._name}: no more connections to libvirt are made")
+            raise Temporary(f"{self._name}: {_ENDED}")
         self._job = Call(self._work)
         return self._job
 
@@ -123,19 +124,17 @@ class Link:
             if not self._closed:
                 self._line = made
                 return
-        made.close()
+        made.cut(_ENDED)
 
     def _answers(self, line: Line) -> bool:
         """Whether LINE can be used; Silence when libvirt says nothing on it."""
         line.enter()
         try:
-            answer(line.libvirt.getLibVersion)
-        except libvirt.libvirtError:
-            return False
+            line.answer(lambda connection: connection.getLibVersion())
         except Silence:
-            why = f"{self._name}: libvirt does not answer"
-            line.cut(why)
-            raise Silence(why) from None
+            raise Silence(f"{self._name}: libvirt does not answer") from None
+        except (libvirt.libvirtError, Temporary):
+            return False
         finally:
             line.leave()
         return line.alive

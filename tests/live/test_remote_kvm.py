@@ -156,8 +156,8 @@ def test_a_libvirtd_that_hangs_costs_one_command_its_time(bench: Bench, one: Nod
     until(lambda: bench.states(ONE) == [(1, "running")] * 2, AWAY)
     remote.kill(one, ONE)
     until(lambda: bench.states(ONE)[-1] == (1, "crashed"), 2.0)
-    until(lambda: threading.active_count() <= threads, 10.0)
-    until(lambda: len(os.listdir("/proc/self/fd")) <= files, 10.0)
+    until(lambda: threading.active_count() <= threads, 10.0, "no more threads than before")
+    until(lambda: len(os.listdir("/proc/self/fd")) <= files, 10.0, "no more files than before")
 
 
 def test_a_command_without_patience_keeps_to_its_time(bench: Bench, one: Node, vm: Any) -> None:

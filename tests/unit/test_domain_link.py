@@ -11,7 +11,8 @@ import pytest
 libvirt = pytest.importorskip("libvirt")
 
 from drivers.base import DriverError, Permanent, Temporary  # noqa: E402
-from drivers.vm import call  # noqa: E402
+from drivers.vm import line as lines  # noqa: E402
+from drivers.vm import links  # noqa: E402
 from drivers.vm.call import Silence  # noqa: E402
 from drivers.vm.line import Line  # noqa: E402
 from drivers.vm.link import Link  # noqa: E402
@@ -146,7 +147,7 @@ def test_a_doubted_line_that_answers_stays(host: Host) -> None:
 
 
 def test_a_doubted_line_that_says_nothing_is_cut(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(lines, "ANSWER_SECONDS", 0.2)
     link = host.link()
     line = link.line(patient)
     host.made[0].says.clear()
@@ -228,3 +229,51 @@ def test_settings_that_cannot_be_are_refused_by_name(section: dict[str, Any], sa
 
 def test_settings_have_defaults() -> None:
     assert parse({}) == parse({"kvm": None}) == parse({"kvm": {"uri": "", "hypervisor": "auto"}})
+
+
+class Context:
+    """The part of a context that links use: hosts that are this machine."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+
+    def lasting(self, host: dict[str, Any]) -> Any:
+        return type("Here", (), {"is_local": True})
+
+
+def test_many_dead_hosts_are_tried_a_few_at_a_time_and_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ctx, stop = links.Links(), Context(), threading.Event()
+    trying: list[int] = []
+    most = [0]
+
+    def dead(name: str, uri: str, alone: threading.Lock) -> Line:
+        if name == "sound":
+            return Line(Library(), [])
+        trying.append(1)
+        most[0] = max(most[0], len(trying))
+        stop.wait(10)
+        trying.pop()
+        raise Silence("deaf")
+
+    monkeypatch.setattr(links, "open_line", dead)
+    for number in range(200):
+        made.watch(ctx, {"id": number, "name": f"n{number}"}, lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    until(lambda: len(trying) == links.AT_ONCE)
+    began = time.monotonic()
+    made.commands(ctx, {"id": 999, "name": "sound"}).line(patient)  # type: ignore[arg-type]
+    assert time.monotonic() - began < 1.0
+    assert most[0] == links.AT_ONCE
+    made.close()
+    stop.set()
+
+
+def test_a_watch_moves_with_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ctx, opened = links.Links(), Context(), list[str]()
+    monkeypatch.setattr(links, "open_line", lambda name, uri, alone: Line(Library(), []))
+    made.watch(ctx, {"id": 1, "name": "n"}, lambda _: opened.append("n"), lambda _: None)  # type: ignore[arg-type]
+    until(lambda: opened == ["n"])
+    host = {"id": 1, "name": "n", "attrs": {"SSH_PORT": "2222"}}
+    made.commands(ctx, host).line(patient)  # type: ignore[arg-type]
+    until(lambda: opened == ["n", "n"])
+    made.forget(host)
+    made.close()
