@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -237,7 +238,8 @@ def backup(argv: list[str]) -> int:
     database = app.database_of(configure(args, server=False), args.home)
     try:
         if args.file == "-":
-            done = saving.write(database, sys.stdout.buffer, args.home, COUNTS, args.series)
+            with tempfile.TemporaryDirectory(prefix=".backup-", dir=args.home) as room:
+                done = saving.write(database, sys.stdout.buffer, Path(room), COUNTS, args.series)
             sys.stdout.buffer.flush()
         else:
             done = saving.save(database, Path(args.file), COUNTS, args.force, args.series)
@@ -273,7 +275,13 @@ def _told(manifest: Manifest) -> str:
     return f"{counts}, sequence {manifest.sequence}, of {when}"
 
 
-UPKEEP = {"backup": backup, "restore": restore}
+def finish(argv: list[str]) -> int:
+    """`oned finish`: complete a restore that was cut off, as every start does; for who reads the home before that."""
+    app.finish_restore(_parser("onecore finish", "Complete a restore that was cut off.").parse_args(argv).home)
+    return 0
+
+
+UPKEEP = {"backup": backup, "restore": restore, "finish": finish}
 
 
 def main(argv: list[str] | None = None) -> Any:

@@ -21,7 +21,7 @@ from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
-from onecore.kinds.restore import Gaps, held, off
+from onecore.kinds.restore import Gaps, compared, held, off
 from onecore.kinds.vm import commands, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
@@ -171,8 +171,6 @@ def _wire(core: Core) -> None:
 def _sample(core: Core, sample: Sample) -> None:
     reconcile.look(core, sample)
     watch.take(core, sample)
-    if held(core):  # starts wait for all hosts to be compared
-        core.dispatcher.release()
 
 
 def _doubted(core: Core, told: News) -> bool:
@@ -225,6 +223,7 @@ def keep_going(core: Core) -> None:
     clock.every(1.0, lambda: watch.check_silence(core))
     clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
+    clock.every(2.0, lambda: core.dispatcher.release() if held(core) and compared(core) else None)
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
     clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.flush_vms)))
     clock.every(5.0, background(core, lambda: watch.write_series(core)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cli.errors import CliError
 from cli.local import demo, keys, launch
 from cli.local.home import Home
+from cli.local.upkeep import upkeep
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -23,6 +24,8 @@ STOP_SECONDS = 60.0
 def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
     """Start what does not run yet; raises CliError.  Tells on standard error, exports on standard output."""
     home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (home.path / "restore.ready").is_dir() and upkeep("finish", home, []):
+        raise CliError(f"a restore of {home.path} was cut off and cannot be completed")
     if dummy:
         demo.prepare(home)
     endpoint = home.configured(port)

@@ -107,7 +107,11 @@ def _sentence(hold: Hold, rest: str) -> str:
 def unseen(core: Core) -> list[Host]:
     """Hosts that should be compared and were not: no good sample, with all of their domains, since the start."""
     return [host for host in sorted(core.store.all(Host), key=lambda host: host.oid)
-            if host.state not in (HostState.DISABLED, HostState.OFFLINE) and not seen(core, host.oid)]
+            if _counts(host) and not seen(core, host.oid)]
+
+
+def _counts(host: Host) -> bool:
+    return host.state not in (HostState.DISABLED, HostState.OFFLINE)
 
 
 def seen(core: Core, hid: int) -> bool:
@@ -118,7 +122,7 @@ def seen(core: Core, hid: int) -> bool:
 
 def compared(core: Core) -> bool:
     """Whether all hosts that should be were."""
-    return not unseen(core)
+    return all(seen(core, host.oid) for host in core.store.all(Host) if _counts(host))
 
 
 def _runs_otherwise(core: Core, oid: int) -> str:

@@ -4,13 +4,14 @@ The snapshot is an SQLite database whatever the cloud's own is.  How one is put 
 """
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -89,39 +90,53 @@ def save(database: Database, target: Path, counts: Mapping[str, str], force: boo
     """
     if target.exists() and not force:
         raise BackupError(f"{target} is there already; --force replaces it")
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as out:
-            os.fchmod(out.fileno(), 0o600)
-            manifest = write(database, out, target.parent, counts, series)
+    partial, room = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.part.d")
+    with _draft(partial) as out:
+        shutil.rmtree(room, ignore_errors=True)  # of one that was killed
+        room.mkdir(mode=0o700)
+        try:
+            manifest = write(database, out, room, counts, series)
             out.flush()
             os.fsync(out.fileno())
             out.seek(0)
             if unpack(out) != manifest:
                 raise BackupError(f"{target} reads otherwise than it was written")
-        partial.replace(target)
-        sync(target.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(target)
+            sync(target.parent)
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+            partial.unlink(missing_ok=True)
     return manifest
 
 
-def write(database: Database, out: IO[bytes], space: Path, counts: Mapping[str, str], series: bool) -> Manifest:
-    """Write a backup to OUT, which needs not be seekable; SPACE is a directory that has room for a copy meanwhile."""
-    with tempfile.TemporaryDirectory(prefix=".onecore-backup-", dir=space) as directory:
-        copies = {DATABASE: snapshot(database, Path(directory) / DATABASE)}
-        if series and (database.home / SERIES).is_file():
-            copies[SERIES] = copy_sqlite(database.home / SERIES, Path(directory) / SERIES)
-        small = dict(_small_files(database.home))
-        sums = {**{name: _sum_file(path) for name, path in copies.items()},
-                **{name: hashlib.sha256(data).hexdigest() for name, data in small.items()}}
-        manifest = _manifest(copies[DATABASE], "sqlite" if database.sqlite else "postgresql", counts, sums)
-        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            for name, data in {MANIFEST: manifest.encode(), **small}.items():
-                tar.addfile(_entry(name, len(data), manifest.time), io.BytesIO(data))
-            for name, path in copies.items():
-                with path.open("rb") as file:
-                    tar.addfile(_entry(name, path.stat().st_size, manifest.time), file)
+@contextmanager
+def _draft(path: Path) -> Iterator[IO[bytes]]:
+    """A file of ours alone, empty; BackupError when another process writes it."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as out:
+        try:
+            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BackupError(f"another backup to {path} is under way") from None
+        os.fchmod(out.fileno(), 0o600)
+        out.truncate(0)
+        yield out
+
+
+def write(database: Database, out: IO[bytes], room: Path, counts: Mapping[str, str], series: bool) -> Manifest:
+    """Write a backup to OUT, which needs not be seekable; ROOM is a directory for copies meanwhile."""
+    copies = {DATABASE: snapshot(database, room / DATABASE)}
+    if series and (database.home / SERIES).is_file():
+        copies[SERIES] = copy_sqlite(database.home / SERIES, room / SERIES)
+    small = dict(_small_files(database.home))
+    sums = {**{name: _sum_file(path) for name, path in copies.items()},
+            **{name: hashlib.sha256(data).hexdigest() for name, data in small.items()}}
+    manifest = _manifest(copies[DATABASE], "sqlite" if database.sqlite else "postgresql", counts, sums)
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in {MANIFEST: manifest.encode(), **small}.items():
+            tar.addfile(_entry(name, len(data), manifest.time), io.BytesIO(data))
+        for name, path in copies.items():
+            with path.open("rb") as file:
+                tar.addfile(_entry(name, path.stat().st_size, manifest.time), file)
     return manifest
 
 

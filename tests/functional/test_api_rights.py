@@ -20,6 +20,7 @@ PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.system.vers
           "onecore.version"}
 KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.events": (0, 0),
+       "onecore.reconcile": (True, True),
        **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync")}}
 
 

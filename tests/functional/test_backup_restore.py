@@ -132,7 +132,7 @@ def test_a_busy_cloud(make_cloud: MakeCloud, tmp_path: Path) -> None:
             (sequence, last), = rows(copy, "SELECT (SELECT value FROM meta WHERE name = 'seq'), max(seq) FROM log")
             assert sequence == last == manifest.sequence
             assert path.stat().st_mode & 0o777 == 0o600
-    assert not list(cloud.home.glob(".onecore*")) and not list(cloud.home.parent.glob(".*"))
+    assert not list(cloud.home.glob(".*")) and not list(cloud.home.parent.glob(".*"))
 
 
 def test_in_place(make_cloud: MakeCloud) -> None:

@@ -133,6 +133,21 @@ def test_backup_and_restore_run_the_daemons_program(tmp_path: Path, monkeypatch:
     ]
 
 
+def test_a_restore_that_was_cut_off_is_completed_before_the_home_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(words: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        ran.append(words[3:])
+        return subprocess.CompletedProcess(words, 1)
+
+    monkeypatch.setattr(upkeep.subprocess, "run", run)
+    (tmp_path / "restore.ready").mkdir()
+    assert main(["up", "--home", str(tmp_path)]) == 255
+    assert ran == [["finish", "--home", str(tmp_path)]] and "cannot be completed" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 def test_a_key_is_made_once(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")

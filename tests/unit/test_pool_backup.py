@@ -1,6 +1,7 @@
 """Backups as files: what is in them, what is refused, and restores that are killed between any two steps."""
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -103,6 +104,22 @@ def test_a_backup_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((BackupError, DatabaseError)):
         archive(home, target)
     assert not list(target.parent.iterdir())
+
+
+def test_what_a_killed_backup_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    """And two at once do not write one file."""
+    home, target = cloud(tmp_path / "home", 1), tmp_path / "cloud.backup"
+    (tmp_path / ".cloud.backup.part").write_bytes(b"x" * 10**6)
+    (tmp_path / ".cloud.backup.part.d").mkdir()
+    (tmp_path / ".cloud.backup.part.d" / "onecore.db").write_text("half")
+    with (tmp_path / ".cloud.backup.part").open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BackupError, match="another backup"):
+            archive(home, target)
+    archive(home, target)
+    with target.open("rb") as stream:
+        assert unpack(stream).counts == {"things": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.backup", "home"]
 
 
 def test_an_upgrade_meanwhile_does_not_matter(tmp_path: Path, packed: Path) -> None:
