@@ -342,6 +342,11 @@ def test_left_as_recorded_with_force(ground: Ground, second: int) -> None:
     assert look(sim, True, True)["adopted"] == []
     sim.advance(60)
     assert sim.state(vm) == "UNDEPLOYED" and sim.guests(SECOND) == [vm]
+    with pytest.raises(Refused, match=rf"VM {vm} could run twice: a guest one-{vm} runs on host {second}"):
+        sim.call("one.vm.deploy", vm, ground.host)
+    (sim.home / "dummy" / SECOND / str(vm)).unlink()
+    sim.advance(60)
+    deploy(ground, vm, ground.host)
 
 
 def test_a_host_that_is_silent_must_be_waited_for(ground: Ground, second: int) -> None:

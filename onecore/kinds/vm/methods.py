@@ -12,7 +12,7 @@ from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
-from onecore.kinds.host.record import Host
+from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import (
     KINDS,
@@ -97,6 +97,7 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
     if enforce:
         _check_room(req.core, vm, host, datastore)
     _check_owed(req, vm, host, force)
+    _check_seen(req, vm, force)
     info: dict[str, Any] = {"host": host, "datastore": datastore}
     if extra_template.strip():
         with changing():
@@ -126,6 +127,19 @@ def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
     text = f"deployed with force by user {req.caller.uid} although {where} owes its clean-up"
     req.core.log.warning(f"VM {vm.oid} is {text}", req.rid)
     req.core.log.vm(vm.oid, text, req.rid, "warning")
+
+
+def _check_seen(req: Request, vm: Vm, force: bool) -> None:
+    """Raise WrongState if a host, by its latest sample, has a guest of the VM that should not be there, unless FORCE."""
+    seen = [hid for hid, found in samples(req.core).found.items() if f"one-{vm.oid}" in found.zombies]
+    if not seen:
+        return
+    text = f"a guest one-{vm.oid} runs on host {', '.join(map(str, sorted(seen)))}, where it should not be"
+    if not force:
+        raise WrongState(f"VM {vm.oid} could run twice: {text}; `onehost reconcile` may end it, or an administrator "
+                         "who is sure that it does no harm may deploy the VM with force", vm.oid)
+    req.core.log.warning(f"VM {vm.oid} is deployed with force by user {req.caller.uid} although {text}", req.rid)
+    req.core.log.vm(vm.oid, f"deployed with force by user {req.caller.uid} although {text}", req.rid, "warning")
 
 
 def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore:
