@@ -1,7 +1,7 @@
 """The probe: a program that says every period how its host is, and nothing else; one virsh process a sample.
 
-Each document has `time` (the host's clock when it was sent) and either `error` or `host`, `vms`, `datastores` and
-`running`, which tells one start of the host from another.
+Each document has `time` (the host's clock when it was sent) and either `error` or `host`, `vms`, `datastores`,
+`roster`, whether `vms` are all there are, and `running`, which tells one start of the host from another.
 """
 from __future__ import annotations
 
@@ -80,4 +80,5 @@ class Sampler:
         machine = self._machine.take()
         offered = self._libvirt.offered
         return {"host": {**offered, **machine, "attrs": {**offered["attrs"], **machine["attrs"]}}, "vms": guests,
-                "datastores": self._spaces.take(SPACE_SECONDS), "running": self._machine.running}
+                "roster": self._guests.complete, "datastores": self._spaces.take(SPACE_SECONDS),
+                "running": self._machine.running}

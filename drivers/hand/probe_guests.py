@@ -53,16 +53,23 @@ class Guests:
         self._virsh = virsh
         self._known: dict[tuple[str, str], Identity | None] = {}
         self._used = CpuUse()
+        self.complete = False
+        """Whether the last answers told of every domain there is."""
 
     def take(self, answers: Answers, end: float) -> list[Doc]:
-        """What the core gets of each domain, from the answers to `questions`; what ended meanwhile is left out."""
+        """What the core gets of each domain, from the answers to `questions`; who cannot be told is left out.
+
+        A domain may have no counters: it has just started, is asleep, or libvirt could not tell those of all.
+        """
         stats, rows = counters(answers.texts[0]), domains(answers.texts[1])
-        there = {(row.name, row.run) for row in rows if row.name in stats}
-        percent = self._used.percent({key: stats[key[0]] for key in there}, time.monotonic())
+        there = {(row.name, row.run): row.state for row in rows if row.run}
+        percent = self._used.percent({key: stats[key[0]] for key in there if key[0] in stats}, time.monotonic())
         anew = {key for key in there if key not in percent or key not in self._known}
         self._learn(there, anew, end)
-        return [sample(name, self._known[name, run], stats[name], percent.get((name, run), 0.0))
-                for name, run in sorted(there) if (name, run) in self._known]
+        told = sorted(there.keys() & self._known.keys())
+        self.complete = len(told) == len(there) and not (answers.complaints and not there)
+        return [sample(key[0], self._known[key], stats.get(key[0], {}), percent.get(key, 0.0), there[key])
+                for key in told]
 
     def _learn(self, there: Iterable[tuple[str, str]], anew: Iterable[tuple[str, str]], end: float) -> None:
         """Ask who those are that were not seen before, forget those that are gone."""
@@ -123,11 +130,13 @@ def identity(xml: str) -> Identity | None:
         return None
 
 
-def sample(name: str, who: Identity | None, stats: Counters, cpu: float) -> Doc:
-    """What the core gets of one domain; id -1 and its name for one that is not ours."""
+def sample(name: str, who: Identity | None, stats: Counters, cpu: float, state: str = "running") -> Doc:
+    """What the core gets of one domain; id -1 and its name for one that is not ours.  STATE: if STATS have none."""
     vm, generation, uuid = who or STRANGER
+    if "state.state" in stats:
+        state = "suspended" if stats["state.state"] in _PAUSED else "running"
     return {"id": vm, "generation": generation, "uuid": uuid, "deploy_id": name,
-            "state": "suspended" if stats.get("state.state") in _PAUSED else "running", "cpu": cpu,
+            "state": state, "cpu": cpu,
             "memory_kb": int(stats.get("balloon.rss") or stats.get("balloon.current") or 0),
             "netrx": _sum(stats, "net", "rx.bytes"), "nettx": _sum(stats, "net", "tx.bytes"),
             "diskrdbytes": _sum(stats, "block", "rd.bytes"), "diskwrbytes": _sum(stats, "block", "wr.bytes"),

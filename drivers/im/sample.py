@@ -45,7 +45,7 @@ class Samples:
         except DriverError as error:
             return self.failed(str(error))
         return Sample(self._hid, int(now), host={"hypervisor": kind, "clock_skew": skew, **document["host"]},
-                      vms=document["vms"], datastores=document["datastores"])
+                      vms=document["vms"], datastores=document["datastores"], roster=bool(document["roster"]))
 
     def failed(self, why: str) -> Sample:
         """A sample that says that there is none."""

@@ -181,8 +181,20 @@ def test_a_domain_that_ended_meanwhile_is_left_out_and_asked_again(play: Play) -
     played = play({"dumpxml 1": recorded("dumpxml.xml")})
     guests, answers = Guests(played.virsh), Answers([recorded("domstats.txt"), recorded("list.txt")], "")
     assert [vm["deploy_id"] for vm in guests.take(answers, soon())] == ["one-7"]
+    assert not guests.complete, "or was it only not told?"
     guests.take(answers, soon())
     assert played.asked()[1] == "dumpxml 3 | dumpxml 2"
+
+
+def test_no_guest_is_taken_for_gone_because_libvirt_tells_no_counters(play: Play) -> None:
+    xml = recorded("dumpxml.xml")
+    guests = Guests(play({"dumpxml 1": xml, "dumpxml 2": xml, "dumpxml 3": xml}).virsh)
+    found = guests.take(Answers(["", recorded("list.txt")], "error: internal error"), soon())
+    assert {vm["deploy_id"]: vm["state"] for vm in found} == {"one-7": "running", "one-8": "suspended", WILD: "running"}
+    assert guests.complete
+    assert guests.take(Answers([recorded("domstats.txt"), ""], "error: Failed to list domains"), soon()) == []
+    assert not guests.complete
+    assert guests.take(Answers(["", ""], ""), soon()) == [] and guests.complete
 
 
 def test_what_libvirt_offers_is_asked_again_after_an_upgrade(play: Play) -> None:

@@ -14,7 +14,8 @@ from drivers.im.starts import Starts
 from drivers.im.watch import Hear, Watch
 from onecore.wire.messages import Doc, Sample
 
-GOOD: Doc = {"time": 0.0, "host": {"total_cpu": 100}, "vms": [], "datastores": [], "running": ["boot", "kernel"]}
+GOOD: Doc = {"time": 0.0, "host": {"total_cpu": 100}, "vms": [], "roster": True, "datastores": [],
+             "running": ["boot", "kernel"]}
 
 
 class FakeChannel:
