@@ -21,7 +21,7 @@ from onecore.wire.messages import Doc
 
 
 def deploy(ctx: Context, args: Doc) -> Doc:
-    """Start the guest; one that runs with this generation already is left alone."""
+    """Start the guest from its disks, which no checkpoint fits any more; one of this generation is left alone."""
     vm, executor = args["vm"], ctx.host(args["host"])
     prove_in_background(ctx, args["host"])
     with fenced(ctx, executor, args):
@@ -29,6 +29,7 @@ def deploy(ctx: Context, args: Doc) -> Doc:
             write_context(ctx, executor, vm)
             xml = domain_xml(vm, host_facts(ctx, args["host"]))
             start(ctx, args, "starting", lambda connection: connection.createXML(xml, 0))
+        checkpoint.remove(executor, vm)
         around.post(ctx, args)
     return {"deploy_id": domain_name(vm["id"])}
 

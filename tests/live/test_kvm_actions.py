@@ -166,6 +166,17 @@ def test_a_checkpoint_is_whole_or_is_none(bench: Bench, vm: Any) -> None:
     assert not checkpoint.exists() and bench.ok("state", vm) == {"state": "running", "generation": 2}
 
 
+def test_a_start_from_the_disks_voids_the_checkpoint(bench: Bench, vm: Any) -> None:
+    """Resumed from it later, the guest would write what it remembers over what its disks hold by then."""
+    bench.ok("deploy", vm)
+    bench.ok("save", vm)
+    vm["generation"] = 2
+    bench.ok("deploy", vm)
+    bench.ok("destroy", vm)
+    assert not (Path(vm["dir"]) / "checkpoint").exists()
+    assert "has no checkpoint" in bench.do("save", vm).error
+
+
 def test_reset_starts_the_guest_again(bench: Bench, vm: Any) -> None:
     console = Path(vm["dir"]) / "console.log"
     bench.ok("deploy", vm)
