@@ -6,6 +6,7 @@ from makers import MakeGround
 from sim import Refused, Sim
 from sim_ground import ROADS, Ground, assert_sums
 
+from onecore.kinds.image.record import Image
 from onecore.kinds.usage import usage
 from onecore.kinds.vm.record import History
 from onecore.kinds.vm.states import USER_EVENTS
@@ -141,3 +142,19 @@ def test_the_same_seed_gives_the_same_life(make_ground: MakeGround) -> None:
 
     lives = [live(ground.sim, ground) for ground in (make_ground(3), make_ground(3))]
     assert lives[0] == lives[1] and any("BOOT_FAILURE" in row for row in lives[0])
+
+
+def test_an_image_is_as_large_as_its_disk_came_home(ground: Ground) -> None:
+    """Only a persistent one, once it was written."""
+    sim = ground.sim
+    own = sim.add_image("own", persistent=True)
+    disks = f"DISK=[IMAGE_ID={own},SIZE=30]\nDISK=[IMAGE_ID={ground.image},SIZE=40]\n"
+    for start in (False, True):
+        vm = int(sim.call("one.vm.allocate", f"CPU=1\nMEMORY=64\n{disks}", False))
+        if start:
+            ground.act(vm, "deploy")
+            sim.wait(vm, "RUNNING")
+        ground.act(vm, "terminate")
+        sim.wait(vm, "DONE")
+        assert [sim.get(Image, each).size for each in (own, ground.image)] == [30 if start else 10, 10]
+    assert_sums(sim)

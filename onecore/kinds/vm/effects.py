@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from onecore.kinds.image import work as image_work
+from onecore.kinds.image.record import Image
+from onecore.kinds.kind import tree_of
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
 from onecore.kinds.vnet import leases
 from onecore.lifecycle.core import Core
@@ -196,6 +198,17 @@ def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
         files = max(files, before.files if before else 0)
         tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), files))
         tx.log("host", vm.hid, "update", keys=["OWED"])
+
+
+def grow_images(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Persistent disks that were made larger than their images are in them now."""
+    text = tx.get(VmText, vm.oid)
+    for disk in tree_of(text.template).vectors("DISK") if text is not None and vm.generation else ():
+        image = tx.get(Image, int(disk.get("IMAGE_ID") or -1)) if disk.get("SAVE") == "YES" else None
+        if image is not None and int(disk.get("SIZE") or 0) > image.size:
+            tx.put(replace(image, size=int(disk["SIZE"]), modtime=core.now()))
+            tx.log("image", image.oid, "update", keys=["SIZE"])
+    return vm
 
 
 def finish(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

@@ -130,7 +130,7 @@ def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
 
 
 def _check_seen(req: Request, vm: Vm, force: bool) -> None:
-    """Raise WrongState if a host, by its latest sample, has a guest of the VM that should not be there, unless FORCE."""
+    """Raise WrongState if a host, by its latest sample, has a guest of the VM which should not run, unless FORCE."""
     seen = [hid for hid, found in samples(req.core).found.items() if f"one-{vm.oid}" in found.zombies]
     if not seen:
         return

@@ -167,7 +167,7 @@ ROWS: list[Row] = [
 
     row(LIVE,                  "terminate",       S.SHUTDOWN,           *_GO, send="vm.shutdown"),
     row(LIVE | {S.SHUTDOWN},   "terminate_hard",  S.SHUTDOWN,           *_GO, send="vm.destroy"),
-    *_step(S.EPILOG,           "epilog",          S.DONE,               S.EPILOG_FAILURE, do.epilog_ends, do.finish),
+    *_step(S.EPILOG,           "epilog",          S.DONE,               S.EPILOG_FAILURE, do.epilog_ends, do.grow_images, do.finish),
 ]
 
 for _end in ("terminate", "terminate_hard"):
