@@ -30,8 +30,18 @@ def unreachable(host: Doc, user: str, error: str) -> list[Doc]:
     if any(words in error for words in _NO_PYTHON):
         return [_check("ssh", True, "answers"),
                 _check("python", False, error, f"install Python 3.9 or newer on {host['name']} (package python3)")]
-    fix = f"make `ssh -o BatchMode=yes {user}@{host['name']} true` work for the user that runs oned"
-    return [_check("ssh", False, error, fix), *not_asked(["python"])]
+    return [_check("ssh", False, error, _mend_ssh(str(host["name"]), user, error)), *not_asked(["python"])]
+
+
+def _mend_ssh(name: str, user: str, error: str) -> str:
+    """What to do about an SSH ERROR; those about keys say it themselves."""
+    if "SSH key" in error or "our keys" in error:
+        return "do what the message says, then check again"
+    if "Name or service" in error or "name resolution" in error or "No address" in error:
+        return f"register the host by a name that resolves here (DNS, /etc/hosts), or by its address; not {name}"
+    if "No route" in error or "refused" in error or "no answer" in error or "unreachable" in error:
+        return f"see that {name} is on, its SSH server runs on the configured port, and no firewall is between"
+    return f"make `ssh -o BatchMode=yes {user}@{name} true` work for the user that runs oned"
 
 
 def findings(host: Doc, facts: Facts, datastores: Sequence[Doc]) -> list[Doc]:
@@ -54,6 +64,8 @@ def _root(facts: Facts) -> Doc:
 def _libvirt(facts: Facts) -> Doc:
     found = facts["libvirt"]
     if "error" in found:
+        if "does not answer" in found["error"]:
+            return _check("libvirt", False, found["error"], "restart it, guests run on: systemctl restart libvirtd")
         return _check("libvirt", False, found["error"],
                       "install libvirt-daemon-system and start it: systemctl enable --now libvirtd "
                       "(or virtqemud.socket)")

@@ -76,8 +76,24 @@ def test_emulation_works_and_is_said(kind: str, kvm: dict[str, bool], said: str)
 
 def test_a_host_that_cannot_be_reached_is_one_finding() -> None:
     ssh, python = unreachable(HOST, "oneadmin", "node1: SSH: Connection refused")
-    assert not ssh["ok"] and "refused" in ssh["found"] and "oneadmin@node1" in ssh["fix"]
+    assert not ssh["ok"] and "refused" in ssh["found"] and "firewall" in ssh["fix"]
     assert python["found"] == "not asked" and not_asked(["libvirt"])[0]["ok"] is False
+
+
+@pytest.mark.parametrize(("said", "fix"), [
+    ("node1: its SSH key is not known; add it", "the message says"),
+    ("node1: its SSH server takes none of our keys for root", "the message says"),
+    ("node1: SSH: Name or service not known", "resolves"),
+    ("node1: no answer from its SSH server within 5 s", "firewall"),
+    ("node1: SSH: something else", "oneadmin@node1"),
+])
+def test_each_way_of_not_being_reached_has_its_fix(said: str, fix: str) -> None:
+    assert fix in unreachable(HOST, "oneadmin", said)[0]["fix"]
+
+
+def test_a_libvirt_that_hangs_is_restarted_and_not_installed() -> None:
+    check = of("libvirt", libvirt={"error": "libvirt does not answer (8 s)"})
+    assert not check["ok"] and "restart" in check["fix"] and "install" not in check["fix"]
 
 
 @pytest.mark.parametrize("said", ["node1: no Python 3 on this host",
