@@ -61,7 +61,8 @@ def _section(heading: str, names: Sequence[str], rows: Sequence[tuple[Found, lis
 
 
 def _why(orphan: Found) -> str:
-    return f"{orphan['why']} (kept: {orphan['keep']})" if orphan.get("keep") else str(orphan["why"])
+    why, keep = str(orphan["why"]), orphan.get("keep")
+    return f"{why} (kept: {keep})" if keep and keep != why else why
 
 
 def reconcile(kind: Kind) -> click.Command:

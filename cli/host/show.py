@@ -51,8 +51,9 @@ def _health(body: Body) -> list[tuple[str, str]]:
     lines = [("LAST HEARD", f"{clock(heard)}, {_ago(time.time() - heard)} ago" if heard else "-")]
     skew = value(body, "TEMPLATE/CLOCK_SKEW")
     if skew:
-        wrong = abs(number(body, "TEMPLATE/CLOCK_SKEW")) > _SKEW
-        lines.append(("CLOCK SKEW", f"{skew} s{' (too much: see onehost check)' if wrong else ''}"))
+        seconds = number(body, "TEMPLATE/CLOCK_SKEW")
+        wrong = abs(seconds) > _SKEW
+        lines.append(("CLOCK SKEW", f"{round(seconds, 2) + 0.0:.2f} s{' (too much: see onehost check)' if wrong else ''}"))
     return [*lines, ("ERROR", error)] if error else lines
 
 

@@ -190,6 +190,16 @@ def test_check(one: Runner, host: Cloud) -> None:
     assert outcome.out == (GOLDEN / "host-check.txt").read_text()
     host.answers["onecore.host.check"] = _checks(0, 2)
     assert one("host", "check", "3").code == 0
+    assert json.loads(one("host", "check", "3", "-j").out) == [CHECKS[0], CHECKS[2]]
+
+
+def test_create_tells_causes_and_not_what_follows_from_them(one: Runner, host: Cloud) -> None:
+    skipped = [{"name": "qemu", "ok": False, "found": "not asked", "fix": ""},
+               {"name": "monitoring", "ok": False, "found": "ERROR; gone", "fix": "mend what the other checks name"}]
+    host.answers.update({"one.host.allocate": 3, "onecore.host.check": json.dumps({"checks": [CHECKS[1], *skipped]})})
+    assert len(one("host", "create", "node3", "-i", "kvm", "-v", "kvm").err.splitlines()) == 2
+    host.answers["onecore.host.check"] = json.dumps({"checks": skipped[1:]})
+    assert "monitoring: ERROR; gone" in one("host", "create", "node3", "-i", "kvm", "-v", "kvm").err
 
 
 def test_create_checks(one: Runner, host: Cloud) -> None:
