@@ -52,8 +52,8 @@ def _health(body: Body) -> list[tuple[str, str]]:
     skew = value(body, "TEMPLATE/CLOCK_SKEW")
     if skew:
         seconds = number(body, "TEMPLATE/CLOCK_SKEW")
-        wrong = abs(seconds) > _SKEW
-        lines.append(("CLOCK SKEW", f"{round(seconds, 2) + 0.0:.2f} s{' (too much: see onehost check)' if wrong else ''}"))
+        wrong = " (too much: see onehost check)" if abs(seconds) > _SKEW else ""
+        lines.append(("CLOCK SKEW", f"{round(seconds, 2) + 0.0:.2f} s{wrong}"))
     return [*lines, ("ERROR", error)] if error else lines
 
 
