@@ -12,6 +12,7 @@ from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
+from onecore.kinds.host.commands import is_shared
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import (
@@ -31,7 +32,7 @@ from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import History, Vm, VmText
-from onecore.kinds.vm.states import USER_EVENTS
+from onecore.kinds.vm.states import UNSAVED, USER_EVENTS
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.wire.states import DatastoreType, HostState, VmState
@@ -77,8 +78,21 @@ def action(req: Request, vm: Vm, action: str) -> int:
     if event not in USER_EVENTS or "_" in action:
         raise BadArgument(f'Action "{action}" is unknown; it must be one of '
                           f'{", ".join(e.replace("_", "-") for e in USER_EVENTS)}', vm.oid)
+    if event in ("terminate", "terminate_hard"):
+        _check_saved(req.core, vm)
     fire(req.tx, req.core, vm, event)
     return vm.oid
+
+
+def _check_saved(core: Core, vm: Vm) -> None:
+    """Raise WrongState if the end of a VM that failed would remove the only copy of what it wrote on its images."""
+    datastore, text = core.store.get(Datastore, vm.ds_id), core.store.get(VmText, vm.oid)
+    if state_of(vm) not in UNSAVED or datastore is None or is_shared(datastore) or text is None:
+        return
+    unsaved = [disk.get("DISK_ID", "") for disk in tree_of(text.template).vectors("DISK") if disk.get("SAVE") == "YES"]
+    if unsaved:
+        raise WrongState(f"VM {vm.oid} failed before its persistent disks ({', '.join(unsaved)}) were saved; recover "
+                         "--retry goes on, recover --delete gives up what it wrote on them", vm.oid)
 
 
 @method("one.vm.deploy", right="ADMIN", on="vm")

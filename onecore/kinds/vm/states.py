@@ -60,6 +60,8 @@ WAITING = {S.PENDING, S.HOLD}
 CLONING = {S.CLONING, S.CLONING_FAILURE}
 LIVE = {S.RUNNING, S.UNKNOWN}
 FAILED = {s for s in S if s.name.endswith("_FAILURE")} - CLONING
+UNSAVED = FAILED - {S.PROLOG_FAILURE, S.BOOT_FAILURE}
+"""Failures of VMs that have run before, whose disks may hold more than their images."""
 OFF = {S.SUSPENDED, S.POWEROFF}
 AWAY = {S.STOPPED, S.UNDEPLOYED}
 CLEANING = {S.CLEANUP_DELETE, S.CLEANUP_RESUBMIT}
