@@ -45,20 +45,23 @@ def test_file_names_that_could_do_harm_are_refused(names: list[str]) -> None:
 
 @needs_iso_maker
 @needs_isoinfo
-def test_the_disc(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["localhost", "node1"])
+def test_the_disc(tmp_path: Path, host: str) -> None:
+    """Its files come from the front-end, wherever the host is."""
     ground = Ground(tmp_path)
     (ground.outside / "f").write_text("file content")
     vm = ground.vm(context={"SET_HOSTNAME": "web"}, context_disk={"DISK_ID": "1"},
                    context_files=[{"source": str(ground.outside / "f"), "name": "init.sh"}])
-    Path(vm["dir"]).mkdir(parents=True)
+    there = Path(vm["dir"]) if host == "localhost" else ground.on(host, vm["dir"])
+    there.mkdir(parents=True)
     ctx = ground.context()
-    write_context(ctx, ctx.host({}), vm)
-    disc = Path(vm["dir"]) / "disk.1"
+    write_context(ctx, ctx.host({"name": host}), vm)
+    disc = there / "disk.1"
     assert disc.read_bytes()[32808:32815] == b"CONTEXT"
     assert read(disc, "/context.sh") == "# Context variables\nSET_HOSTNAME='web'\n"
     assert read(disc, "/init.sh") == "file content"
-    assert [path.name for path in Path(vm["dir"]).iterdir()] == ["disk.1"]
-    write_context(ctx, ctx.host({}), vm)
+    assert [path.name for path in there.iterdir()] == ["disk.1"]
+    write_context(ctx, ctx.host({"name": host}), vm)
 
 
 @needs_iso_maker
