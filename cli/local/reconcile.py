@@ -25,8 +25,11 @@ ACCEPT = ("accept", "force", "take_over")
 
 def reconcile(home: Home | None, as_json: bool, **given: bool) -> int:
     """Show the comparison; GIVEN: accept, force, take_over."""
-    answer = _ask(home, [given[name] for name in ACCEPT])
-    print(json.dumps(answer) if as_json else "\n".join(lines(answer, given["accept"])))
+    answer = _ask(home, [False] * len(ACCEPT))
+    accepted = given["accept"] and answer["held"]
+    if accepted:
+        answer = _ask(home, [given[name] for name in ACCEPT])
+    print(json.dumps(answer) if as_json else "\n".join(lines(answer, accepted)))
     return 0
 
 

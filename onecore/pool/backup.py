@@ -239,7 +239,7 @@ def unpack(stream: IO[bytes], into: Path | None = None) -> Manifest:
                 if left.pop(member.name) != _pour(file, _place(member.name, into)):
                     raise BackupError(f"its file {member.name!r} does not match its sum")
     except (tarfile.TarError, EOFError) as error:
-        raise BackupError(f"it is no whole tar: {error}") from None
+        raise BackupError(f"it is no backup, or not a whole one: {error}") from None
     if manifest is None or left:
         raise BackupError(f"it ends before its {next(iter(left), MANIFEST)}")
     return manifest
