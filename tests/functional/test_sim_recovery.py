@@ -136,6 +136,9 @@ def test_a_host_that_is_removed_owes_nothing(ground: Ground) -> None:
         sim.call("one.vm.deploy", vm, other)
     sim.call("one.host.delete", ground.host)
     assert not sim.core.store.all(Owed)
+    sim.advance(1.1)
+    log = (sim.home / "log" / "oned.log").read_text()
+    assert f"although it owes the end of VM {vm} of generation 1 with its files" in log
     sim.call("one.vm.deploy", vm, other)
     sim.wait(vm, "RUNNING")
 

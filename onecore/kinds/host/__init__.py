@@ -80,7 +80,10 @@ def delete(req: Request, host: Host) -> int:
     vms = usage(req.core).by_host.of(host.oid)
     if vms:
         raise BadArgument(f"Can not remove a host with running VMs: {', '.join(map(str, sorted(vms)[:10]))}", host.oid)
-    for owed in debts.debts(req.core, host.oid):  # the administrator says that it is gone for good
+    if owes := debts.describe(req.core, host):  # the administrator says that it is gone for good
+        req.core.log.warning(f"host {host.oid} ({host.name}) is deleted by user {req.caller.uid} although it owes "
+                             f"{', '.join(owes)}", req.rid)
+    for owed in debts.debts(req.core, host.oid):
         req.tx.delete(owed)
     verbs.remove(req.tx, HOST, host)
     req.tx.after(lambda: watching.unwatch(req.core, host))
