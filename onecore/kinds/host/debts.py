@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from onecore.kinds.host.commands import command, is_shared
-from onecore.kinds.host.record import Host
+from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import KINDS
 from onecore.kinds.restore import held
 from onecore.lifecycle.core import Core
@@ -85,6 +85,8 @@ def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None
     family, command = steps[0]
 
     def then(result: Result) -> None:
+        if result.ok and command.action == "cleanup":
+            samples(core).ended(owed.hid, owed.vid)
         if result.ok and len(steps) > 1:
             return _pay_steps(core, owed, steps[1:])
         core.kinds["host.paying"].discard(owed.key())

@@ -13,7 +13,7 @@ from onecore.api import Request, method
 from onecore.errors import WrongState
 from onecore.kinds.host.commands import command
 from onecore.kinds.host.orphans import Case, Orphan
-from onecore.kinds.host.record import Host
+from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.survey import ask, line, surveyed
 from onecore.kinds.kind import KINDS, tree_of
 from onecore.kinds.restore import told
@@ -100,6 +100,8 @@ async def _remove(req: Request, host: Host, case: Case, orphan: Orphan, end: flo
         return "kept", "there was no time left for it"
     _tell(req, host, orphan, "is being removed")
     answer = await core.dispatcher.question(*_command(core, host, orphan, text))
+    if answer.ok and orphan.kind == "zombie":
+        samples(core).ended(host.oid, orphan.vm)
     _tell(req, host, orphan, "was removed" if answer.ok else f"could not be removed: {answer.error}", answer)
     return ("removed", "") if answer.ok else ("failed", answer.error)
 

@@ -1,7 +1,7 @@
 """The record of a host and what is derived for it."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from onecore.kinds.cluster import RESERVED, RESERVED_FORM
@@ -63,6 +63,12 @@ class Samples:
     skewed: set[int] = field(default_factory=set)
     """Hosts whose clock is wrong; it was said."""
     found: dict[int, Findings] = field(default_factory=dict)
+
+    def ended(self, hid: int, vid: int) -> None:
+        """What ran of a VM on a host, and should not, was ended since the last sample."""
+        if hid in self.found:
+            found = self.found[hid]
+            self.found[hid] = replace(found, zombies=tuple(each for each in found.zombies if each != f"one-{vid}"))
 
     def forget(self, hid: int) -> None:
         """Nothing is known of a host any more."""
