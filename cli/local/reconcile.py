@@ -53,7 +53,7 @@ def _ask(home: Home | None, arguments: list[bool]) -> dict[str, Any]:
 def lines(answer: Mapping[str, Any], accepted: bool) -> Iterator[str]:
     """The answer of onecore.reconcile for people."""
     yield _head(answer, accepted)
-    yield from _table(("HOST", "NAME", "STATE", "COMPARED", "FINDINGS"), [_host(host) for host in answer["hosts"]])
+    yield from _table(("HOST", "NAME", "STATE", "FINDINGS", "COMPARED"), [_host(host) for host in answer["hosts"]])
     rows = [row for host in answer["hosts"] for row in _findings(host)]
     yield from _table(("HOST", "VM", "NAME", "FOUND", "RECORDED", "WHAT"), rows)
     if answer["held"]:
@@ -82,7 +82,7 @@ def _table(names: tuple[str, ...], rows: list[list[str]]) -> list[str]:
 def _host(host: Mapping[str, Any]) -> list[str]:
     number = sum(len(host[kind]) for kind in ("wild", "moved", "changed", "missing"))
     compared = "yes" if host["compared"] else f"no: {host['error']}" if host["error"] else "no"
-    return [str(host["id"]), host["name"], host["state"], compared, str(number)]
+    return [str(host["id"]), host["name"], host["state"], str(number), compared]
 
 
 def _findings(host: Mapping[str, Any]) -> Iterator[list[str]]:
