@@ -155,12 +155,12 @@ def qemu(machine: Machine, home: Home) -> Finding:
     )
 
 
-def program(what: str, names: tuple[str, ...], package: str) -> Check:
+def program(what: str, names: tuple[str, ...], package: str, required: bool = True) -> Check:
     """A check for one of the programs NAMES, from PACKAGE."""
 
     def check(machine: Machine, home: Home) -> Finding:
         found = next(filter(None, map(machine.which, names)), None)
-        return Finding(what, found or "not installed", "" if found else f"apt-get install -y {package}")
+        return Finding(what, found or "not installed", "" if found else f"apt-get install -y {package}", required)
 
     return check
 
@@ -183,5 +183,6 @@ REAL: tuple[Check, ...] = (
     program("qemu-img", ("qemu-img",), "qemu-utils"),
     program("genisoimage", ("genisoimage", "xorrisofs", "mkisofs"), "genisoimage"),
     program("ip", ("ip",), "iproute2"),
+    program("ssh-keygen", ("ssh-keygen",), "openssh-client", required=False),
     kvm,
 )

@@ -23,7 +23,7 @@ class Bench:
     root: bool = True
     user: str = "ann"
     programs: set[str] = field(
-        default_factory=lambda: {"libvirtd", "qemu-system-x86_64", "qemu-img", "genisoimage", "ip"}
+        default_factory=lambda: {"libvirtd", "qemu-system-x86_64", "qemu-img", "genisoimage", "ip", "ssh-keygen"}
     )
     paths: set[str] = field(default_factory=lambda: {"/etc/debian_version", "/dev/kvm"})
     sockets: set[str] = field(default_factory=lambda: {"/run/libvirt/libvirt-sock"})
@@ -124,9 +124,14 @@ def test_dummies_need_no_hypervisor(tmp_path: Path) -> None:
 
 
 def test_other_makers_of_isos_will_do(tmp_path: Path) -> None:
-    programs = {"libvirtd", "qemu-system-x86_64", "qemu-img", "xorrisofs", "ip"}
+    programs = {"libvirtd", "qemu-system-x86_64", "qemu-img", "xorrisofs", "ip", "ssh-keygen"}
     assert found(tmp_path, programs=programs) == {}
 
 
 def test_the_real_machine_answers(tmp_path: Path) -> None:
     assert {f.what for f in doctor.findings(Home(tmp_path), False, Machine())} >= {"python", "qemu", "clock", "port"}
+
+
+def test_a_machine_without_ssh_keygen_is_advised(tmp_path: Path) -> None:
+    finding = found(tmp_path, programs={"libvirtd"})["ssh-keygen"]
+    assert "openssh-client" in finding.fix and not finding.required
