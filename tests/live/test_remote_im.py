@@ -269,7 +269,7 @@ def test_a_host_that_cannot_be_reached_is_checked_too(im: Im, bed: Bed) -> None:
         checks = im.ask("check", node, datastores=[], bridges=["onebr"])["checks"]
     finally:
         node.start("sshd")
-    assert not checks[0]["ok"] and "refused" in checks[0]["found"] and "ssh" in checks[0]["fix"]
+    assert not checks[0]["ok"] and "refused" in checks[0]["found"] and "SSH" in checks[0]["fix"]
     assert {each["found"] for each in checks[1:]} == {"not asked"} and checks[-1]["name"] == "bridge onebr"
 
 
