@@ -35,7 +35,7 @@ def unreachable(host: Doc, user: str, error: str) -> list[Doc]:
 
 def _mend_ssh(name: str, user: str, error: str) -> str:
     """What to do about an SSH ERROR; those about keys say it themselves."""
-    if "SSH key" in error or "our keys" in error:
+    if "ssh key" in error.lower() or "our keys" in error:
         return "do what the message says, then check again"
     if "Name or service" in error or "name resolution" in error or "No address" in error:
         return f"register the host by a name that resolves here (DNS, /etc/hosts), or by its address; not {name}"

@@ -82,6 +82,7 @@ def test_a_host_that_cannot_be_reached_is_one_finding() -> None:
 
 @pytest.mark.parametrize(("said", "fix"), [
     ("node1: its SSH key is not known; add it", "the message says"),
+    ("node1: ITS SSH KEY HAS CHANGED, it may be another machine", "the message says"),
     ("node1: its SSH server takes none of our keys for root", "the message says"),
     ("node1: SSH: Name or service not known", "resolves"),
     ("node1: no answer from its SSH server within 5 s", "firewall"),
