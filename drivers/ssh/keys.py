@@ -16,7 +16,7 @@ def client_keys(home: Path, settings: Settings) -> list[paramiko.PKey]:
     paths = _paths(home, settings)
     keys = [_load(path) for path in paths if path.exists()]
     if not keys:
-        raise Permanent(f"no SSH key: neither {' nor '.join(str(path) for path in paths)} is there")
+        raise Permanent(f"no SSH key: there is no {' and no '.join(str(path) for path in paths)}")
     return keys
 
 

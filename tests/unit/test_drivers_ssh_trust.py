@@ -93,7 +93,7 @@ def test_this_machine(name: str, here: bool) -> None:
 
 def test_no_key_is_told_with_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(Permanent, match=r"no SSH key: neither .*/ssh/id_ed25519 nor"):
+    with pytest.raises(Permanent, match=r"no SSH key: there is no .*/ssh/id_ed25519 and no"):
         client_keys(tmp_path, Settings())
     KEY.write_private_key_file(str(tmp_path / "locked"), password="secret")
     with pytest.raises(Permanent, match="passphrase"):
