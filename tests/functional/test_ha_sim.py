@@ -189,6 +189,21 @@ def test_a_host_that_is_back_before_it_is_fenced(ha: HaGround) -> None:
     assert ha.sent("fence") == 0 and ha.error() == "" and "PENDING" not in ha.sim.path(vm)[1:]
 
 
+def test_a_host_that_is_back_for_a_moment(make_ha: MakeHa) -> None:
+    """Heard of between two looks and lost again: its time in ERROR, and the wait for another try, begin anew."""
+    ha = make_ha(retry=10_000)
+    vm = ha.vm()
+    ha.script({"action": "im.fence", "fail": "no power switch", "times": 1})
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence") == 1, 120)
+    ha.sim.advance(100)
+    assert ha.sent("fence") == 1 and ha.sim.state(vm) == "UNKNOWN"
+    ha.sim.core.kinds["samples"].heard[ha.ids[0]] = ha.sim.clock.monotonic()
+    ha.sim.advance(25)
+    assert ha.sent("fence") == 1
+    ha.sim.wait(vm, "PENDING", limit=30)
+
+
 def test_a_host_that_is_back_while_it_is_fenced(make_ha: MakeHa) -> None:
     """Its VMs are not taken away, whatever the fence says; silent again, it is fenced again."""
     ha = make_ha(timeout=60)

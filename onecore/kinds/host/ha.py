@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from onecore.errors import WrongState
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.commands import command, is_shared
-from onecore.kinds.host.debts import debts
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import tree_of
 from onecore.kinds.restore import held
@@ -75,26 +74,26 @@ def _fencing(core: Core) -> set[int]:
 
 
 def _follow(core: Core) -> dict[int, Episode]:
-    """The hosts in ERROR; one that is back and has to pay its debts begins anew with each of its samples."""
+    """The hosts in ERROR; one that was heard of meanwhile, back for a moment or paying its debts, begins anew."""
     found, now = _episodes(core), core.clock.monotonic()
     dark = {host.oid for host in core.store.all(Host) if host.state == HostState.ERROR}
     for hid in found.keys() - dark:
         del found[hid]
     for hid in dark:
         episode = found.get(hid)
-        if episode is None or _pays(core, hid, episode):
+        if episode is None or _was_heard(core, hid, episode):
             found[hid] = Episode(now if episode is None else samples(core).heard[hid])
     return found
 
 
-def _pays(core: Core, hid: int, episode: Episode) -> bool:
-    return samples(core).heard.get(hid, episode.since) > episode.since and bool(debts(core, hid))
+def _was_heard(core: Core, hid: int, episode: Episode) -> bool:
+    return samples(core).heard.get(hid, episode.since) > episode.since
 
 
 def _goes_on(core: Core, hid: int, episode: Episode) -> bool:
     host = core.store.get(Host, hid)
     return (host is not None and host.state == HostState.ERROR and _episodes(core).get(hid) is episode
-            and not _pays(core, hid, episode))
+            and not _was_heard(core, hid, episode))
 
 
 def _act(core: Core, host: Host, episode: Episode) -> None:
