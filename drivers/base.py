@@ -77,6 +77,10 @@ class Executor(Protocol):
         """Whether the host is this machine, the front-end: its files are ours."""
         ...
 
+    def insist(self) -> None:
+        """Somebody wants to know how the host is now: connect at once, whatever failed a moment ago."""
+        ...
+
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
         """Run argv (never a shell string), return standard output; errors carry the tail of standard error."""
         ...

@@ -37,6 +37,9 @@ class LocalExecutor:
         """It is."""
         return True
 
+    def insist(self) -> None:
+        """This machine is always there."""
+
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
         """Run argv, return standard output; Temporary on a timeout, Cancelled, Permanent when it fails."""
         self._check()

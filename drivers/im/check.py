@@ -22,6 +22,7 @@ def check(ctx: Context, args: Doc) -> Doc:
     names = [*NAMES[2:], *(f"storage {each['id']}" for each in datastores), *(f"bridge {name}" for name in bridges)]
     began = time.monotonic()
     try:
+        executor.insist()
         executor.exists("/")
         reached = time.monotonic() - began
         with _tokens(datastores, executor) as marked:

@@ -23,6 +23,10 @@ class Breaker:
         if self._error is not None and left > 0:
             raise type(self._error)(f"{self._error} (next try in {max(1, round(left))} s)")
 
+    def insist(self) -> None:
+        """The next try is now."""
+        self._next = 0.0
+
     def failed(self, error: DriverError) -> bool:
         """A connection could not be made; whether that is news."""
         known = self._error is not None and str(self._error) == str(error)

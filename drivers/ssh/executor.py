@@ -38,6 +38,10 @@ class SshExecutor:
         """It is not."""
         return False
 
+    def insist(self) -> None:
+        """Connect at once, whatever failed a moment ago."""
+        self._lane.insist()
+
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
         """Run argv on the host, return standard output; Temporary on a timeout or a lost host, Permanent, Cancelled."""
         answer, out = self._ask({"do": "run", "argv": list(argv)}, stdin, timeout, shlex.join(argv))

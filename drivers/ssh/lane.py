@@ -59,6 +59,11 @@ class Lane:
             raise Temporary(f"{self.target}: no connection within {waited:.1f} s")
         return attempt.connection
 
+    def insist(self) -> None:
+        """The next connection is tried at once."""
+        with self._lock:
+            self._breaker.insist()
+
     def watch(self, connection: Connection) -> None:
         """CONNECTION is being made: from now on it is looked after."""
         with self._lock:

@@ -140,13 +140,13 @@ def _accept(req: Request, force: bool, take_over: bool) -> list[int]:
     unseen = restore.unseen(core)
     if unseen and not force:
         names = ", ".join(f"{host.oid} ({host.name})" for host in unseen[:10])
-        raise WrongState(f"hosts {names} were not compared yet; wait for them, disable them, or accept with force")
+        raise WrongState(f"hosts {names} were not compared yet; wait for them, disable them, or accept with --force")
     adopted, moved = _adopt_all(tx, core, take_over)
     if moved and not force:
         names = ", ".join(f"{guest.vid} (host {guest.host.oid}, {guest.host.name})" for guest in moved[:10])
-        how = "their datastore is not known: end them there" if take_over else "take them over, end them there"
+        how = "their datastore is not known: end them there" if take_over else "--take-over, end them there"
         raise WrongState(f"VMs {names} run on another host than recorded, and could be started twice; {how}, "
-                         "or accept with force")
+                         "or accept with --force")
     hold = tx.get(Hold, 0)
     assert hold is not None
     tx.delete(hold)

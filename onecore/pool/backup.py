@@ -90,6 +90,8 @@ def save(database: Database, target: Path, counts: Mapping[str, str], force: boo
     """
     if target.exists() and not force:
         raise BackupError(f"{target} is there already; --force replaces it")
+    if not target.parent.is_dir():
+        raise BackupError(f"FILE must be in a directory that is there; {target.parent} is not")
     partial, room = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.part.d")
     with _draft(partial) as out:
         shutil.rmtree(room, ignore_errors=True)  # of one that was killed

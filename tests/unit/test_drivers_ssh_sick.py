@@ -101,6 +101,19 @@ def test_no_server_is_told(sshd: Sshd, hosts: Hosts) -> None:
     assert "next try in 1 s" in str(error_of(lambda: executor(hosts).exists("/"))[0])
 
 
+def test_who_insists_does_not_wait(sshd: Sshd, hosts: Hosts) -> None:
+    """Somebody mended the host and asks now."""
+    sshd.stop()
+    for _ in range(4):
+        executor(hosts).insist()
+        assert "Connection refused" in str(error_of(lambda: executor(hosts).exists("/"))[0])
+    sshd.start()
+    assert "next try in" in str(error_of(lambda: executor(hosts).exists("/"))[0])
+    made = executor(hosts)
+    made.insist()
+    assert made.exists("/")
+
+
 def test_a_server_that_stops_in_the_middle(sshd: Sshd, hosts: Hosts, tmp_path: Path) -> None:
     executor(hosts).exists("/")
     hand = int(executor(hosts).run(["sh", "-c", "echo $PPID"]))
