@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
+
+from ports import free_port
 
 from onecore.wire.client import Client, ClientError
 from onecore.wire.states import vm_name
@@ -219,13 +220,6 @@ def until(seconds: float, what: str, done: Callable[[], T], now: Callable[[], ob
             raise AssertionError(f"waited {seconds:g} s for {what}" + (f", it is {now()}" if now else ""))
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def unique(word: str) -> str:

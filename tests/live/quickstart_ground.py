@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -15,6 +14,7 @@ from typing import Any
 
 import libvirtd
 import pytest
+from ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 BIN = CHECKOUT / ".venv/bin"
@@ -27,9 +27,7 @@ class Quickstart:
     """One cloud that quickstart.sh makes."""
 
     def __init__(self, home: Path, dummy: bool) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.home = home
         self.options = ["--home", str(home), "--port", str(port), *(["--dummy"] if dummy else [])]
         self._environment = {**os.environ, "ONE_AUTH": str(home / "one_auth"),

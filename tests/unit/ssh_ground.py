@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 from drivers.base import DriverError
 from drivers.ssh.executor import SshExecutor
 from drivers.ssh.hosts import Hosts
@@ -112,14 +114,6 @@ def make_key(path: Path) -> None:
 def executor(hosts: Hosts, **more: Any) -> SshExecutor:
     """An executor for HOST with ten seconds a call."""
     return SshExecutor(hosts, **{"host": HOST, "default": 10.0, **more})
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def answers(port: int) -> bool:
