@@ -58,9 +58,9 @@ clean_up() {
     rm -rf "$scratch"
 }
 
-on_real_parts() { # clouds on test-beds of their own, two at once; then what needs this machine's libvirt for itself
+on_real_parts() { # clouds on test-beds of their own, which wait more than they work; then what needs this machine's libvirt for itself
     local status=0
-    .venv/bin/pytest "${apart[@]}" -m live tests/live/test_remote_*.py || status=1
+    .venv/bin/pytest -n 3 --dist loadfile -m live tests/live/test_remote_*.py || status=1
     .venv/bin/pytest -m live --ignore-glob='*/test_remote_*' || status=1
     return $status
 }
