@@ -53,7 +53,7 @@ def _keep(core: Core, host: Host, sample: Sample) -> bool:
     kept, before = samples(core), samples(core).hosts.get(host.oid)
     kept.hosts[host.oid], kept.heard[host.oid] = sample, core.clock.monotonic()
     kept.pending.append(sample)
-    kept.found[host.oid] = orphans.findings(core, host, sample)
+    kept.show(host.oid, orphans.findings(core, host, sample))
     for doc in sample.vms:
         if _is_there(core, doc, host.oid):
             kept.vms[doc["id"]] = (sample.time, doc)

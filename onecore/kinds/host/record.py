@@ -63,12 +63,20 @@ class Samples:
     skewed: set[int] = field(default_factory=set)
     """Hosts whose clock is wrong; it was said."""
     found: dict[int, Findings] = field(default_factory=dict)
+    """Of the few hosts that show what should not be there: each deploy looks through them."""
+
+    def show(self, hid: int, findings: Findings) -> None:
+        """What a host's latest sample shows that should not be there."""
+        if findings == Findings():
+            self.found.pop(hid, None)
+        else:
+            self.found[hid] = findings
 
     def ended(self, hid: int, vid: int) -> None:
         """What ran of a VM on a host, and should not, was ended since the last sample."""
         if hid in self.found:
             found = self.found[hid]
-            self.found[hid] = replace(found, zombies=tuple(each for each in found.zombies if each != f"one-{vid}"))
+            self.show(hid, replace(found, zombies=tuple(each for each in found.zombies if each != f"one-{vid}")))
 
     def forget(self, hid: int) -> None:
         """Nothing is known of a host any more."""
