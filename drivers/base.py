@@ -23,6 +23,11 @@ class DriverError(Exception):
 
     temporary = False
 
+    def __init__(self, text: str = "", data: Doc | None = None) -> None:
+        super().__init__(text)
+        self.data: Doc = dict(data or {})
+        """What the result says besides: where a guest is that was to move."""
+
 
 class Temporary(DriverError):
     """The same command may succeed later (host away, timeout, no space)."""

@@ -29,9 +29,10 @@ def describe(family: str, command: Command) -> str:
             f"operation {command.op}/{command.attempt}")
 
 
-def refusal(command: Command, error: str, *, temporary: bool = False, cancelled: bool = False) -> Result:
+def refusal(command: Command, error: str, *, temporary: bool = False, cancelled: bool = False,
+            data: Doc | None = None) -> Result:
     """The result of a command that did not succeed."""
-    return Result(command.op, command.attempt, command.epoch, False, error[:_LONGEST], temporary, cancelled)
+    return Result(command.op, command.attempt, command.epoch, False, error[:_LONGEST], temporary, cancelled, data or {})
 
 
 def _attempt(around: Surroundings, family: str, command: Command, token: Token) -> Result:
@@ -41,7 +42,8 @@ def _attempt(around: Surroundings, family: str, command: Command, token: Token) 
         data = _call(context, family, command)
     except DriverError as error:
         cancelled = token.cancelled or isinstance(error, Cancelled)
-        return refusal(command, str(error) or type(error).__name__, temporary=error.temporary, cancelled=cancelled)
+        return refusal(command, str(error) or type(error).__name__, temporary=error.temporary, cancelled=cancelled,
+                       data=error.data)
     except BaseException as error:
         around.journal.line("error", command.rid, traceback.format_exc())
         text = f"internal error in {command.driver}.{command.action}: {type(error).__name__}: {error}"

@@ -9,9 +9,10 @@ from typing import Any
 
 from drivers.base import Action, Context, DriverError
 from drivers.dummy.ds import capacity
+from drivers.dummy.guest import INCOMING, Guest
 from drivers.dummy.script import Script
 from drivers.dummy.stage import Stage, act, stage
-from drivers.dummy.world import Guest, World, world
+from drivers.dummy.world import World, world
 from drivers.timers import timers
 from onecore.wire.messages import Doc, Sample
 
@@ -87,7 +88,7 @@ def take(here: Stage, guests: World, host: Doc, datastores: list[Doc]) -> Sample
         return None
     if fate.fail:
         return Sample(host["id"], now, fate.fail)
-    running = guests.guests(host["name"])
+    running = {vm: guest for vm, guest in guests.guests(host["name"]).items() if guest.state != INCOMING}
     attributes = host.get("attrs") or {}
     disk_mb = _number(attributes, "DUMMY_DISK_MB", script.disk_mb)
     return Sample(host["id"], now, host=facts(script, host, running.values()),

@@ -9,6 +9,8 @@ from typing import Any
 
 from onecore.wire.messages import Doc
 
+_TEXTS = ("wild", "problems")
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -44,6 +46,8 @@ class Script:
     """Seconds that the hosts' clocks are ahead."""
     wild: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of domains that are not ours, by glob of the host."""
+    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What `premigrate` finds against a move to a host, by its glob."""
     checks: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     """What `check` finds besides or instead of what is usual, by glob of the host."""
 
@@ -53,7 +57,11 @@ class Script:
 
     def wild_on(self, host: str) -> list[str]:
         """The domains on HOST that are not ours."""
-        return [name for pattern, names in self.wild.items() if fnmatchcase(host, pattern) for name in names]
+        return _of_host(self.wild, host)
+
+    def problems_of(self, host: str) -> list[str]:
+        """What speaks against a move to HOST."""
+        return _of_host(self.problems, host)
 
     def checks_of(self, host: str) -> list[Mapping[str, Any]]:
         """What `check` is to find on HOST."""
@@ -72,15 +80,15 @@ class Fate:
 
 def parse_script(data: Mapping[str, Any]) -> Script:
     """The script in a JSON object; ValueError names what is wrong."""
-    rest = {key: value for key, value in data.items() if key not in ("rules", "delay", "wild", "checks")}
+    rest = {key: value for key, value in data.items() if key not in (*_TEXTS, "rules", "delay", "checks")}
     unknown = sorted(set(rest) - set(Script.__dataclass_fields__))
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}")
     delay = {str(action): float(seconds) for action, seconds in dict(data.get("delay", {})).items()}
-    wild = {str(host): tuple(map(str, names)) for host, names in dict(data.get("wild", {})).items()}
+    wild, problems = (_texts(data.get(key, {})) for key in _TEXTS)
     checks = {str(host): tuple(map(parse_check, found)) for host, found in dict(data.get("checks", {})).items()}
-    return Script(delay=delay, rules=tuple(parse_rule(rule) for rule in data.get("rules", ())), wild=wild,
-                  checks=checks, **rest)
+    return Script(delay=delay, rules=tuple(parse_rule(rule) for rule in data.get("rules", ())), checks=checks,
+                  wild=wild, problems=problems, **rest)
 
 
 def parse_check(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,6 +146,15 @@ class Dice:
         if rule.times:
             self._struck[rule, vm] = struck + 1
         return True
+
+
+def _texts(data: object) -> Mapping[str, tuple[str, ...]]:
+    """Lists of texts by glob of the host."""
+    return {str(host): tuple(map(str, texts)) for host, texts in dict(data).items()}  # type: ignore[call-overload]
+
+
+def _of_host(texts: Mapping[str, tuple[str, ...]], host: str) -> list[str]:
+    return [text for pattern, found in texts.items() if fnmatchcase(host, pattern) for text in found]
 
 
 def _truth(value: object) -> bool:

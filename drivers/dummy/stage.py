@@ -87,6 +87,11 @@ def act(ctx: Context, action: str, host: Doc, vm: Doc | None = None) -> None:
         raise Temporary(fate.fail) if fate.temporary else Permanent(fate.fail)
 
 
+def failure(ctx: Context, action: str, host: Doc, vm: Doc) -> str:
+    """The text with which the script makes ACTION fail, '' when it does not; it takes no time."""
+    return stage(ctx).fate(action, host, vm).fail
+
+
 def _parsed(where: str, data: Mapping[str, Any]) -> Script:
     try:
         return parse_script(data)

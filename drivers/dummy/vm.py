@@ -1,11 +1,13 @@
 """Dummy guests: deploy makes a file, destroy removes it; nothing runs."""
 from __future__ import annotations
 
-from drivers.base import Action, Context, Permanent
-from drivers.dummy import net
+from drivers.base import Action, Context
+from drivers.dummy import migrate, net, plug, snapshots
+from drivers.dummy.guest import INCOMING, guest_of
+from drivers.dummy.running import check_newest, running
 from drivers.dummy.stage import act
 from drivers.dummy.watch import unwatch, watch
-from drivers.dummy.world import Guest, world
+from drivers.dummy.world import world
 from onecore.wire.messages import Doc
 
 
@@ -53,7 +55,9 @@ def state(ctx: Context, args: Doc) -> Doc:
     """What its file says."""
     act(ctx, "vm.state", args["host"], args["vm"])
     guest = world(ctx).get(args["host"]["name"], args["vm"]["id"])
-    return {"state": guest.state, "generation": guest.generation} if guest else {"state": "gone", "generation": 0}
+    if guest is None:
+        return {"state": "gone", "generation": 0}
+    return {"state": "suspended" if guest.state == INCOMING else guest.state, "generation": guest.generation}
 
 
 def untap(ctx: Context, args: Doc) -> Doc:
@@ -66,27 +70,18 @@ def untap(ctx: Context, args: Doc) -> Doc:
 
 def _start(ctx: Context, args: Doc, action: str) -> Doc:
     host, vm = args["host"], args["vm"]
-    there = _check_newest(ctx, host, vm)
+    there = check_newest(ctx, host, vm)
     if not (there and there.generation == vm["generation"] and there.state == "running"):
         net.plug(ctx, args)
         act(ctx, action, host, vm)
-        guest = Guest(vm["generation"], "running", float(vm.get("cpu", 1)), int(vm.get("memory_mb", 0)) * 1024)
-        world(ctx).put(host["name"], vm["id"], guest)
+        world(ctx).put(host["name"], vm["id"], guest_of(vm))
     return {"deploy_id": f"one-{vm['id']}"}
-
-
-def _check_newest(ctx: Context, host: Doc, vm: Doc) -> Guest | None:
-    """The VM's guest on the host, if any; Permanent when it is a newer one than this command is about."""
-    there = world(ctx).get(host["name"], vm["id"])
-    if there and there.generation > vm["generation"]:
-        raise Permanent(f"superseded: generation {there.generation} of VM {vm['id']} is on {host['name']}")
-    return there
 
 
 def _stop(ctx: Context, args: Doc, action: str) -> Doc:
     host, vm = args["host"], args["vm"]
     act(ctx, action, host, vm)
-    _check_newest(ctx, host, vm)
+    check_newest(ctx, host, vm)
     world(ctx).drop(host["name"], vm["id"])
     net.unplug(ctx, args)
     return {}
@@ -94,14 +89,18 @@ def _stop(ctx: Context, args: Doc, action: str) -> Doc:
 
 def _ask(ctx: Context, args: Doc, action: str) -> Doc:
     act(ctx, action, args["host"], args["vm"])
-    guest = world(ctx).get(args["host"]["name"], args["vm"]["id"])
-    if guest is None or guest.state != "running":
-        raise Permanent(f"VM {args['vm']['id']} does not run on {args['host']['name']}")
+    running(ctx, args)
     return {}
 
 
 ACTIONS: dict[str, Action] = {
     "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
     "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
-    "untap": untap,
+    "untap": untap, "premigrate": migrate.premigrate, "migrate": migrate.migrate, "attach_disk": plug.attach_disk,
+    "detach_disk": plug.detach_disk, "attach_nic": plug.attach_nic, "detach_nic": plug.detach_nic,
+    "update_nic": plug.update_nic, "resize": plug.resize, "resize_disk": plug.resize_disk,
+    "updateconf": plug.updateconf, "exec": plug.execute, "snapshot_create": snapshots.create,
+    "snapshot_revert": snapshots.revert, "snapshot_delete": snapshots.delete,
+    "disk_snapshot_create": snapshots.disk_create, "disk_snapshot_delete": snapshots.disk_delete,
+    "copy_disk": snapshots.copy_disk,
 }

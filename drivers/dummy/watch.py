@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from drivers.base import Context
+from drivers.dummy.guest import INCOMING
 from drivers.dummy.stage import act
 from drivers.dummy.world import World, world
 from drivers.timers import timers
@@ -27,7 +28,8 @@ class Lookout:
         """Watch HOST; news of each of its guests at once."""
         self._hids[host] = hid
         for vm, guest in self._world.follow(host).items():
-            self._emit(News(hid, vm, guest.generation, guest.state))
+            if guest.state != INCOMING:
+                self._emit(News(hid, vm, guest.generation, guest.state))
 
     def end(self, host: str) -> None:
         """Watch HOST no more."""
@@ -40,7 +42,7 @@ class Lookout:
         for host in self._world.inhabited():
             for vm, old, new in self._world.changes(host):
                 now = new or old
-                if host in self._hids and now:
+                if host in self._hids and now and now.state != INCOMING:
                     self._emit(News(self._hids[host], vm, now.generation, new.state if new else "gone"))
         return max(_PERIOD, (time.thread_time() - began) / _SHARE)
 

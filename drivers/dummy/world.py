@@ -1,6 +1,7 @@
 """What dummy hosts hold, in small files that anybody may change behind our back.
 
-`HOME/dummy/HOST/ID` is a guest: `GENERATION STATE` and, for the samples, the VM's CPU (cores) and memory (KB).
+`HOME/dummy/HOST/ID` is a guest: `GENERATION STATE`, for the samples the VM's CPU (cores) and memory (KB), and what the
+guest has (JSON).
 `HOME/dummy/HOST/dirs/DS-ID` (MB) is a directory that a VM left, `HOME/dummy/HOST/taps/NAME` a tap without a domain.
 """
 from __future__ import annotations
@@ -9,43 +10,19 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from drivers.base import Context
+from drivers.dummy.guest import Guest
 
-_SIZE = 64
+_SIZE = 512
 T = TypeVar("T")
 Mark = tuple[int, int, int]
-Change = tuple[int, "Guest | None", "Guest | None"]
+Change = tuple[int, Guest | None, Guest | None]
 """VM, what it was, what it is; None: gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """What runs; `state` as in a News (running, poweroff, crashed, suspended)."""
-
-    generation: int
-    state: str = "running"
-    cpu: float = 1.0
-    memory_kb: int = 0
-
-    def text(self) -> str:
-        """The content of its file."""
-        return f"{self.generation} {self.state} {self.cpu:g} {self.memory_kb}\n"
-
-    @staticmethod
-    def parse(text: str) -> Guest | None:
-        """What a file says; None when it says nothing that can be understood."""
-        words = text.partition("\n")[0].split()
-        try:
-            rest = (float(words[2]), int(words[3])) if len(words) > 3 else ()
-            return Guest(int(words[0]), words[1], *rest)
-        except (ValueError, IndexError):
-            return None
 
 
 class Spares:
@@ -104,6 +81,16 @@ class World:
             self._followed.get(host, {}).pop(vm, None)
             self._spares.keep(f"{self._directory(host)}/{vm}")
 
+    def move(self, vm: int, host: str, to: str) -> None:
+        """A guest leaves HOST for another in one step; FileNotFoundError when it is not there."""
+        source, target = f"{self._directory(host)}/{vm}", f"{self._directory(to)}/{vm}"
+        with self._lock:
+            _with_parent(target, lambda: os.rename(source, target))
+            self._followed.get(host, {}).pop(vm, None)
+            seen = _read(target)
+            if seen and to in self._followed:
+                self._followed[to][vm] = seen
+
     def guests(self, host: str) -> dict[int, Guest]:
         """All guests of a host."""
         directory = self._directory(host)
@@ -151,7 +138,8 @@ class World:
 
     def _write(self, directory: str, vm: int, guest: Guest) -> Mark:
         """Over what is there, or into a spare file that gets the name when it is complete."""
-        path, text = f"{directory}/{vm}", guest.text().encode().ljust(_SIZE)
+        path, text = f"{directory}/{vm}", guest.text().encode()
+        text = text.ljust(-(-len(text) // _SIZE) * _SIZE)
         try:
             return _overwrite(path, text)
         except FileNotFoundError:
@@ -224,14 +212,15 @@ def _read(path: str) -> tuple[Mark, Guest] | None:
     """The file's mark and guest; None when it is away or, for the moment, unreadable."""
     try:
         with open(path, "rb", buffering=0) as file:
-            mark, guest = _mark(os.fstat(file.fileno())), Guest.parse(file.read(_SIZE).decode(errors="replace"))
+            mark = _mark(os.fstat(file.fileno()))
+            guest = Guest.parse(file.read(max(mark[1], _SIZE)).decode(errors="replace"))
     except FileNotFoundError:
         return None
     return (mark, guest) if guest else None
 
 
 def _overwrite(path: str, text: bytes, flags: int = 0) -> Mark:
-    """One write of one size over what was there: a reader sees the old or the new."""
+    """One write over what was there: a reader sees the old or the new.  What is left behind its line means nothing."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
     try:
         os.pwrite(fd, text, 0)

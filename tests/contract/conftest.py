@@ -10,8 +10,9 @@ To put a driver under it, add `tests/contract/rigs_NAME.py` with a list `RIGS` o
 
 A Rig names its family and driver and opens a Ground: the documents (host, vm, datastore, image) that the tests hand to
 the driver, and `vanish`, which ends a guest behind its back.  rig.py says what each must be.  test_contract_FAMILY.py
-runs once for each rig of its family through the `bench` fixture: `bench.ok("deploy", host=…, vm=…)` gives the result's
-data, `bench.refused(…)` the error of a permanent failure, `bench.samples()` and `bench.news()` what the driver emitted.
+and test_contract_FAMILY_….py run once for each rig of their family through the `bench` fixture: `bench.ok("deploy",
+host=…, vm=…)` gives the result's data, `bench.refused(…)` the error of a permanent failure, `bench.samples()` and
+`bench.news()` what the driver emitted.
 """
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def _rigs() -> list[Rig]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test of test_contract_FAMILY.py for every rig of FAMILY."""
     if "bench" in metafunc.fixturenames:
-        family = metafunc.module.__name__.rpartition("test_contract_")[2]
+        family = metafunc.module.__name__.rpartition("test_contract_")[2].partition("_")[0]
         rigs = [pytest.param(rig, id=rig.name, marks=rig.marks) for rig in _rigs() if rig.family == family]
         metafunc.parametrize("rig", rigs)
 

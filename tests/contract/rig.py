@@ -42,6 +42,16 @@ class Ground:
     """Where this machine has what the host calls by a path."""
     vanish: Callable[[Doc, Doc], None] | None = None
     """vm: end the guest of (host, vm) behind the driver's back."""
+    other: Callable[[], Doc] | None = None
+    """vm: a second host that can be reached, whose guests see the same files."""
+    has: Callable[[Doc, Doc], Doc] | None = None
+    """vm: what the guest of (host, vm) has, seen without the driver: `disks` and `nics` (sorted ids), `vcpu`, `dir`."""
+    add_disk: Callable[[Doc, int], Doc] | None = None
+    """vm: a disk DISK_ID more for a VM, its file made; it is not among the VM's disks yet."""
+    more: Doc = field(default_factory=dict)
+    """vm: more of a VM's document than the suite's usual one, for a guest that is to change while it runs."""
+    agent: bool = True
+    """vm: whether the guests have an agent."""
     begin: Callable[[Doc, Doc], None] | None = None
     """fence: have a guest of (host, vm) run."""
     runs: Callable[[Doc, Doc], bool] | None = None

@@ -1,6 +1,7 @@
 """The dummies under the contract suite."""
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,18 @@ def _opened(directory: Path) -> Iterator[Ground]:
     def vanish(host: Doc, machine: Doc) -> None:
         (directory / "dummy" / host["name"] / str(machine["id"])).unlink()
 
-    yield Ground(home=directory, host=lambda: dict(_HOST), vm=vm, datastore=datastore, image=image, on_disk=False,
-                 vanish=vanish, patience=2.0)
+    def has(host: Doc, machine: Doc) -> Doc:
+        words = (directory / "dummy" / host["name"] / str(machine["id"])).read_text().split(None, 4)
+        found = json.loads(words[4])
+        return {"disks": sorted(found["disks"]), "nics": sorted(found["nics"]), "vcpu": found["vcpu"],
+                "dir": found["dir"]}
+
+    def add_disk(machine: Doc, number: int) -> Doc:
+        return {"DISK_ID": str(number), "TYPE": "fs", "SIZE": "1", "FORMAT": "raw", "TARGET": "vdb"}
+
+    yield Ground(home=directory, host=lambda: dict(_HOST), other=lambda: {**_HOST, "id": 4, "name": "node2"}, vm=vm,
+                 datastore=datastore, image=image, on_disk=False, vanish=vanish, has=has, add_disk=add_disk,
+                 patience=2.0)
 
 
 RIGS = [Rig(family, "dummy", _opened) for family in ("vm", "tm", "ds", "im")]

@@ -1,0 +1,69 @@
+"""Snapshots of dummy guests and of their disks: names and numbers on the VM's shelf, which outlives the guest."""
+from __future__ import annotations
+
+from drivers.base import Context, Permanent
+from drivers.dummy.running import change, check_newest, running
+from drivers.dummy.shelf import shelf
+from drivers.dummy.stage import act
+from onecore.wire.messages import Doc
+
+
+def create(ctx: Context, args: Doc) -> Doc:
+    """A system snapshot of the running guest."""
+    vm, snapshot = args["vm"]["id"], args["snapshot"]
+    act(ctx, "vm.snapshot_create", args["host"], args["vm"])
+    running(ctx, args)
+    name = f"snap-{snapshot['id']}"
+    kept = shelf(ctx).get(vm)
+    shelf(ctx).put(vm, {**kept, "snapshots": {**kept.get("snapshots", {}), name: snapshot.get("name", "")}})
+    return {"hypervisor_id": name}
+
+
+def revert(ctx: Context, args: Doc) -> Doc:
+    """The guest notes which snapshot it is; Permanent when there is none such."""
+    name = args["snapshot"]["hypervisor_id"]
+    act(ctx, "vm.snapshot_revert", args["host"], args["vm"])
+    guest = running(ctx, args)
+    if name not in shelf(ctx).get(args["vm"]["id"]).get("snapshots", {}):
+        raise Permanent(f"VM {args['vm']['id']} has no snapshot {name}")
+    change(ctx, args, guest.with_equipment({**guest.equipment(), "reverted": name}))
+    return {}
+
+
+def delete(ctx: Context, args: Doc) -> Doc:
+    """The snapshot is gone, whether the guest runs or not."""
+    vm, name = args["vm"]["id"], args["snapshot"]["hypervisor_id"]
+    act(ctx, "vm.snapshot_delete", args["host"], args["vm"])
+    check_newest(ctx, args["host"], args["vm"])
+    kept = shelf(ctx).get(vm)
+    if kept.get("snapshots", {}).pop(name, None) is not None:
+        shelf(ctx).put(vm, kept)
+    return {}
+
+
+def disk_create(ctx: Context, args: Doc) -> Doc:
+    """A snapshot of a disk of the running guest."""
+    _disk(ctx, args, "vm.disk_snapshot_create")
+    shelf(ctx).add(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    return {}
+
+
+def disk_delete(ctx: Context, args: Doc) -> Doc:
+    """It is gone."""
+    _disk(ctx, args, "vm.disk_snapshot_delete")
+    shelf(ctx).remove(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    return {}
+
+
+def copy_disk(ctx: Context, args: Doc) -> Doc:
+    """A copy of the disk waits for `tm saveas`."""
+    _disk(ctx, args, "vm.copy_disk")
+    shelf(ctx).add(args["vm"]["id"], "saveas", str(args["disk_id"]))
+    return {}
+
+
+def _disk(ctx: Context, args: Doc, action: str) -> None:
+    act(ctx, action, args["host"], args["vm"])
+    has = running(ctx, args).equipment()
+    if "disks" in has and str(args["disk_id"]) not in has["disks"]:
+        raise Permanent(f"VM {args['vm']['id']} has no disk {args['disk_id']}")

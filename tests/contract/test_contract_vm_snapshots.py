@@ -1,0 +1,68 @@
+"""Every VM driver: snapshots of running guests and of their disks."""
+from __future__ import annotations
+
+import pytest
+from rig import Bench
+
+from onecore.wire.messages import Doc
+
+
+@pytest.fixture
+def pair(bench: Bench) -> Doc:
+    """A host and a guest that runs on it."""
+    if bench.ground.has is None:
+        pytest.skip("this rig cannot look into guests")
+    pair = {"host": bench.ground.host(), "vm": {**bench.ground.vm(1), **bench.ground.more}}
+    bench.ok("deploy", **pair)
+    return pair
+
+
+def snapshot(bench: Bench, pair: Doc, number: int) -> Doc:
+    """A system snapshot, made."""
+    named = {"id": number, "name": f"number {number}"}
+    return {**named, **bench.ok("snapshot_create", **pair, snapshot=named)}
+
+
+def test_a_system_snapshot_is_made_once_reverted_to_and_deleted(bench: Bench, pair: Doc) -> None:
+    first = snapshot(bench, pair, 0)
+    assert snapshot(bench, pair, 0) == first and first["hypervisor_id"]
+    for _ in range(2):
+        bench.ok("snapshot_revert", **pair, snapshot=first)
+        assert bench.ok("state", **pair) == {"state": "running", "generation": 1}
+    for _ in range(2):
+        bench.ok("snapshot_delete", **pair, snapshot=first)
+    assert first["hypervisor_id"] in bench.refused("snapshot_revert", **pair, snapshot=first)
+
+
+def test_a_system_snapshot_outlives_a_restart_of_the_guest(bench: Bench, pair: Doc) -> None:
+    first, second = snapshot(bench, pair, 0), snapshot(bench, pair, 1)
+    bench.ok("shutdown", **pair)
+    bench.ok("snapshot_delete", **pair, snapshot=second)
+    pair["vm"]["generation"] = 2
+    bench.ok("deploy", generation=2, **pair)
+    assert second["hypervisor_id"] in bench.refused("snapshot_revert", generation=2, **pair, snapshot=second)
+    bench.ok("snapshot_revert", generation=2, **pair, snapshot=first)
+    assert bench.ok("state", generation=2, **pair) == {"state": "running", "generation": 2}
+
+
+def test_disk_snapshots_are_made_and_deleted(bench: Bench, pair: Doc) -> None:
+    for number in (0, 1):
+        for _ in range(2):
+            bench.ok("disk_snapshot_create", **with_snapshots(pair, range(number + 1)), disk_id=0, snap_id=number)
+    for number in (0, 1):
+        for _ in range(2):
+            bench.ok("disk_snapshot_delete", **with_snapshots(pair, range(number + 1, 2)), disk_id=0, snap_id=number)
+    assert bench.ok("state", **pair) == {"state": "running", "generation": 1}
+
+
+def with_snapshots(pair: Doc, numbers: range) -> Doc:
+    """PAIR with snapshots NUMBERS of disk 0, each made from the one before, in the VM's document."""
+    made = [{"id": each, "parent": each - 1 if each - 1 in numbers else -1, "name": "", "size_mb": 1}
+            for each in numbers]
+    return {**pair, "vm": {**pair["vm"], "snapshots": {"0": {"base": max(numbers, default=-1), "list": made}}}}
+
+
+def test_a_disk_is_copied_while_the_guest_writes(bench: Bench, pair: Doc) -> None:
+    for _ in range(2):
+        bench.ok("copy_disk", **pair, disk_id=0)
+    assert "9" in bench.refused("copy_disk", **pair, disk_id=9)
