@@ -1,9 +1,9 @@
-"""Snapshots of dummy guests and of their disks: names and numbers on the VM's shelf, which outlives the guest."""
+"""Snapshots of dummy guests and of their disks: names and numbers beside them, which outlive the guest."""
 from __future__ import annotations
 
 from drivers.base import Context, Permanent
+from drivers.dummy.moments import moments
 from drivers.dummy.running import change, check_newest, running
-from drivers.dummy.shelf import shelf
 from drivers.dummy.stage import act
 from onecore.wire.messages import Doc
 
@@ -14,8 +14,8 @@ def create(ctx: Context, args: Doc) -> Doc:
     act(ctx, "vm.snapshot_create", args["host"], args["vm"])
     running(ctx, args)
     name = f"snap-{snapshot['id']}"
-    kept = shelf(ctx).get(vm)
-    shelf(ctx).put(vm, {**kept, "snapshots": {**kept.get("snapshots", {}), name: snapshot.get("name", "")}})
+    kept = moments(ctx).get(vm)
+    moments(ctx).put(vm, {**kept, "snapshots": {**kept.get("snapshots", {}), name: snapshot.get("name", "")}})
     return {"hypervisor_id": name}
 
 
@@ -24,7 +24,7 @@ def revert(ctx: Context, args: Doc) -> Doc:
     name = args["snapshot"]["hypervisor_id"]
     act(ctx, "vm.snapshot_revert", args["host"], args["vm"])
     guest = running(ctx, args)
-    if name not in shelf(ctx).get(args["vm"]["id"]).get("snapshots", {}):
+    if name not in moments(ctx).get(args["vm"]["id"]).get("snapshots", {}):
         raise Permanent(f"VM {args['vm']['id']} has no snapshot {name}")
     change(ctx, args, guest.with_equipment({**guest.equipment(), "reverted": name}))
     return {}
@@ -35,30 +35,30 @@ def delete(ctx: Context, args: Doc) -> Doc:
     vm, name = args["vm"]["id"], args["snapshot"]["hypervisor_id"]
     act(ctx, "vm.snapshot_delete", args["host"], args["vm"])
     check_newest(ctx, args["host"], args["vm"])
-    kept = shelf(ctx).get(vm)
+    kept = moments(ctx).get(vm)
     if kept.get("snapshots", {}).pop(name, None) is not None:
-        shelf(ctx).put(vm, kept)
+        moments(ctx).put(vm, kept)
     return {}
 
 
 def disk_create(ctx: Context, args: Doc) -> Doc:
     """A snapshot of a disk of the running guest."""
     _disk(ctx, args, "vm.disk_snapshot_create")
-    shelf(ctx).add(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    moments(ctx).add(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
     return {}
 
 
 def disk_delete(ctx: Context, args: Doc) -> Doc:
     """It is gone."""
     _disk(ctx, args, "vm.disk_snapshot_delete")
-    shelf(ctx).remove(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    moments(ctx).remove(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
     return {}
 
 
 def copy_disk(ctx: Context, args: Doc) -> Doc:
     """A copy of the disk waits for `tm saveas`."""
     _disk(ctx, args, "vm.copy_disk")
-    shelf(ctx).add(args["vm"]["id"], "saveas", str(args["disk_id"]))
+    moments(ctx).add(args["vm"]["id"], "saveas", str(args["disk_id"]))
     return {}
 
 

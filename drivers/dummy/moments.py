@@ -1,4 +1,4 @@
-"""What a dummy VM's disks hold beside their content, wherever they are: `HOME/dummy/%shelf/ID`, there if anything is.
+"""What a dummy VM's disks hold beside their content, wherever they are: `HOME/dummy/%moments/ID`, there if anything is.
 
 A JSON object: `snapshots` (system snapshots: names by hypervisor id), `disks` (ids of each disk's snapshots, by disk),
 `saveas` (disks of which a copy waits to be taken).
@@ -14,11 +14,11 @@ from typing import Any
 from drivers.base import Context
 
 
-class Shelf:
-    """The shelves of all VMs of a home."""
+class Moments:
+    """The moments of all VMs of a home."""
 
     def __init__(self, root: Path) -> None:
-        self._root = f"{root}/%shelf"
+        self._root = f"{root}/%moments"
 
     def get(self, vm: int) -> dict[str, Any]:
         """What is kept of the VM; {} when nothing is."""
@@ -64,6 +64,6 @@ class Shelf:
             self.put(vm, kept)
 
 
-def shelf(ctx: Context) -> Shelf:
-    """The shelf of this process's home."""
-    return ctx.keep("dummy.shelf", lambda: Shelf(ctx.home / "dummy"))
+def moments(ctx: Context) -> Moments:
+    """The moments of this process's home."""
+    return ctx.keep("dummy.moments", lambda: Moments(ctx.home / "dummy"))
