@@ -38,6 +38,10 @@ class Inline:
         """Take the turns of watches that are due; when the next one is, None when nothing repeats."""
         return self._timers.run_due()
 
+    def keep(self, key: str, kept: object) -> None:
+        """Have the drivers use KEPT where they would make their own object under KEY."""
+        self._around.kept.get(key, lambda: kept)
+
     def close(self) -> None:
         """Close what the drivers keep."""
         self._around.kept.close()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sim_drivers import SimTransport
+from sim_drivers import Fiber, SimTransport
+from sim_points import CORE, DEATHS, DRIVER, Crash, Points, Strike
 
 from onecore import app
 from onecore.auth.password import Passwords
@@ -40,10 +41,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {"auth": {"argon2_time_cost": 1, "argon2_m
                                        "defaults": {"system_tm": "dummy"}}
 
 
-class Crash(BaseException):
-    """The core is gone between one instruction and the next (kill -9)."""
-
-
 class Refused(Exception):
     """A call was answered with an error."""
 
@@ -53,16 +50,13 @@ class Refused(Exception):
 
 
 class SimWriter(InlineWriter):
-    """Commits a moment after the first transaction that waits; told to, it holds, fails, or dies after a commit."""
+    """Commits a moment after the first transaction that waits; told to, it holds, or fails."""
 
     def __init__(self, database: Database, durable: Callable[[int], None], failed: Callable[[int, BaseException], None],
-                 clock: SimClock) -> None:
+                 clock: SimClock, points: Points, perform: Callable[[str], None]) -> None:
         super().__init__(database, self._told)
-        self._became, self._failed, self._clock = durable, failed, clock
+        self._became, self._failed, self._clock, self._points, self._perform = durable, failed, clock, points, perform
         self.held = []
-        self.commits = 0
-        self.crash_after = 0
-        """Crash when this many commits are made: SQL has the last one, nobody was told."""
         self.fail_next: Exception | None = None
         self.holding = self.broken = self._due = False
 
@@ -88,6 +82,9 @@ class SimWriter(InlineWriter):
         self._due = False
         if self.holding or not self.held:
             return
+        strike = self._points.hit("commit.before")
+        if strike is not None and self._struck(strike):
+            return
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             self.broken, self.held, first = True, [], self.held[0].seq
@@ -95,10 +92,22 @@ class SimWriter(InlineWriter):
             return
         self.release()
 
+    def _struck(self, strike: Strike) -> bool:
+        """Whether the commit has to wait."""
+        if strike.fault in DEATHS:
+            self._perform(strike.fault)
+        elif strike.fault == "fail":
+            self.fail_next = OSError("disk full")
+        else:
+            self._due = True
+            self._clock.call_later(strike.amount, self._commit)
+            return True
+        return False
+
     def _told(self, seq: int) -> None:
-        self.commits += 1
-        if self.commits == self.crash_after:
-            raise Crash
+        strike = self._points.hit("commit.after")
+        if strike is not None:
+            self._perform(strike.fault)
         self._became(seq)
 
 
@@ -118,6 +127,11 @@ class SimLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Simulated seconds."""
         return self._sim.monotonic()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything can go on without time passing, but for who asks."""
+        return bool(self._ready)  # type: ignore[attr-defined]
 
     def next_due(self) -> float:
         """When the next sleep or timeout of a coroutine ends; for ever, if there is none."""
@@ -168,6 +182,9 @@ class Sim:
                                      for name in {*DEFAULTS, *given}} | {"drivers": {"dummy": {"seed": seed}}})
         self.wall = 1_800_000_000.0
         self.loop: SimLoop | None = None
+        self.points = Points()
+        self.graves: list[Fiber] = []
+        self._fell = False
 
     def boot(self) -> Sim:
         """Start a core."""
@@ -178,7 +195,8 @@ class Sim:
         self.log = Log(self.home / "log")
         self.database, _ = app.open_database(self.config, self.home)
         _do_not_sync(self.database)
-        self.transport = SimTransport(self.clock, self.home, dict(self.config.drivers), self.rng)
+        self._fell = False
+        self.transport = SimTransport(self.clock, self.home, dict(self.config.drivers), self.rng, self.points)
         self._inside(self._build)
         return self
 
@@ -188,7 +206,8 @@ class Sim:
         auth = self.config.auth
         self.core.passwords = Passwords(auth.argon2_time_cost, auth.argon2_memory_kb, AtOnce(1))
         self.transport.epoch = lambda: self.core.epoch
-        self.writer = SimWriter(self.database, self.core.store.became_durable, self._failed, self.clock)
+        self.writer = SimWriter(self.database, self.core.store.became_durable, self._failed, self.clock, self.points,
+                                self.transport.perform)
         app.start(self.core, self.writer)
         app.keep_going(self.core)
         self.dispatch = Dispatch(self.core)
@@ -203,7 +222,10 @@ class Sim:
         """The core and its drivers are gone, as they stand; hosts and SQL stay."""
         assert self.loop is not None
         self.wall = self.clock.time()
+        armed, self.points.armed = self.points.armed, False
         self.transport.end()
+        self.points.armed = armed
+        self.graves += self.transport.graves
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         self.loop.run_until_complete(asyncio.sleep(0))
@@ -214,7 +236,13 @@ class Sim:
         self.database.close()
         self.log.close()
 
-    close = crash
+    def close(self) -> None:
+        """The end of it all."""
+        if self.loop is not None:
+            self.crash()
+        for fiber in self.graves:
+            fiber.bury()
+        self.graves.clear()
 
     def reboot(self) -> None:
         """Crash, then start again."""
@@ -253,8 +281,11 @@ class Sim:
 
     async def _settle(self) -> None:
         """Let tasks come to where they wait for time or a commit."""
-        for _ in range(8):
+        await asyncio.sleep(0)
+        while self.loop is not None and self.loop.is_busy:
             await asyncio.sleep(0)
+        if self._fell:
+            raise Crash
 
     def _inside(self, call: Callable[[], None]) -> None:
         async def run() -> None:
@@ -272,10 +303,18 @@ class Sim:
         data = xmlrpc.encode_call(method, (secret or self.secret, *arguments))
 
         async def begin() -> Pending:
-            pending = Pending(asyncio.get_running_loop().create_task(self.dispatch.answer(data, "127.0.0.1")))
+            pending = Pending(asyncio.get_running_loop().create_task(self._answer(method, data)))
             await self._settle()
             return pending
         return self._run(begin())
+
+    async def _answer(self, method: str, data: bytes) -> list[bytes]:
+        fragments = await self.dispatch.answer(data, "127.0.0.1")
+        strike = self.points.hit("answer.before", method)
+        if strike is not None:
+            self._fell = strike.fault != DRIVER
+            self.transport.perform(strike.fault)
+        return fragments
 
     def call(self, method: str, *arguments: object, secret: str = "") -> Any:
         """A call and its answer; raises Refused."""
@@ -358,10 +397,14 @@ class Sim:
     @contextmanager
     def crashing(self, after: int) -> Iterator[None]:
         """In the block, the core dies after that many further commits; it is started again when that happened."""
-        self.writer.crash_after = self.writer.commits + after
+        self.strike(Strike("commit.after", after, CORE))
         try:
             yield
         except Crash:
             self.reboot()
         finally:
-            self.writer.crash_after = 0
+            self.points.armed = False
+
+    def strike(self, *strikes: Strike) -> None:
+        """From now on points are counted, and these strikes come."""
+        self.points.arm(strikes)

@@ -4,18 +4,25 @@ A command that takes time is a fiber (a thread, of which exactly one runs at any
 """
 from __future__ import annotations
 
+import _thread
 import io
+import math
 import random
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sim_points import CORE, DEATHS, DRIVER, ENDS, STUCK, Crash, Points, Strike
+
+from drivers.base import Cancelled, DriverError, Permanent, Temporary
+from drivers.dummy.script import Fate
+from drivers.dummy.stage import Stage
+from drivers.execute import refusal
 from drivers.inline import Inline
 from drivers.token import Token
 from onecore.lifecycle.clock import SimClock
-from onecore.wire.messages import Cancel, Command, Hello, Message, Result
+from onecore.wire.messages import Cancel, Command, Doc, Hello, Message, Result
 
 HOP = 0.01
 """The most that a message takes through a pipe, in seconds."""
@@ -23,14 +30,24 @@ SPAWN = 0.2
 """Seconds until a driver process is up."""
 
 
+QUIET = frozenset(("watch", "unwatch", "monitor"))
+"""Commands that come all the time, and at which nothing is struck."""
+
+
+class Buried(BaseException):
+    """A fiber of a process that is gone is let go of."""
+
+
 class Fiber:
     """A call that can be left in the middle and taken up again."""
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._go, self._back = _thread.allocate_lock(), _thread.allocate_lock()
+        self._go.acquire()
+        self._back.acquire()
+        self._buried = False
         self.done = False
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._thread.start()
+        _thread.start_new_thread(self._run, (work,))
 
     def resume(self) -> None:
         """Let it go on until it parks or ends."""
@@ -39,13 +56,25 @@ class Fiber:
 
     def park(self) -> None:
         """Called inside: leave the word to who resumed it."""
-        self._back.release()
-        self._go.acquire()
+        if not self._buried:
+            self._back.release()
+            self._go.acquire()
+        if self._buried:
+            raise Buried
+
+    def bury(self) -> None:
+        """It never goes on: end its thread."""
+        self._buried = True
+        if not self.done:
+            self.resume()
 
     def _run(self, work: Callable[[], None]) -> None:
         self._go.acquire()
         try:
-            work()
+            if not self._buried:
+                work()
+        except Buried:
+            pass
         finally:
             self.done = True
             self._back.release()
@@ -62,17 +91,33 @@ class Job:
     """It does not hear a cancel (a host that hangs)."""
 
 
+class SimStage(Stage):
+    """A stage that tells of every act."""
+
+    def __init__(self, home: Path, settings: Mapping[str, Any], on_act: Callable[[], None]) -> None:
+        super().__init__(home, settings)
+        self._on_act = on_act
+
+    def fate(self, action: str, host: Doc, vm: Doc | None) -> Fate:
+        """As ever, after it was told."""
+        self._on_act()
+        return super().fate(action, host, vm)
+
+
 class Family:
     """One driver process: its commands at work, its timers, its end of the pipe."""
 
     def __init__(self, name: str, transport: SimTransport) -> None:
         self.name, self.transport, self.alive = name, transport, True
         self.jobs: dict[int, Job] = {}
+        self.journal = io.StringIO()
         self._current: Job | None = None
+        self._doom = ""
         self._next_tick = float("inf")
         clock = transport.clock
         self._inline = Inline(name, transport.home, transport.settings, clock.time, self._sleep, self._emit,
-                              io.StringIO())
+                              self.journal)
+        self._inline.keep("dummy.stage", SimStage(transport.home, transport.settings.get("dummy", {}), self._act))
 
     def take(self, message: Message) -> None:
         """What came through the pipe."""
@@ -84,12 +129,18 @@ class Family:
             self._cancel(message)
 
     def end(self) -> None:
-        """Killed: nothing of it goes on, nothing more is heard of it."""
+        """The core is gone: what is under way is cancelled, nothing more is heard of it."""
         self.alive = False
         for job in list(self.jobs.values()):
             job.token.cancel()
-            while not job.fiber.done:
-                self._enter(job)
+            if not job.deaf and not job.fiber.done:
+                job.fiber.resume()
+        self.die()
+
+    def die(self) -> None:
+        """kill -9: nothing of it goes on."""
+        self.alive = False
+        self.transport.graves += [job.fiber for job in self.jobs.values() if not job.fiber.done]
         self.jobs.clear()
         self._inline.close()
 
@@ -106,7 +157,12 @@ class Family:
         self._enter(job)
 
     def _work(self, job: Job) -> None:
-        result = self._inline.run(job.command, job.token)
+        try:
+            self._reach("step.before", job)
+            result = self._inline.run(job.command, job.token)
+        except DriverError as error:
+            result = refusal(job.command, str(error), temporary=error.temporary, cancelled=job.token.cancelled)
+        self._reach("step.after", job)
         if self.jobs.get(job.command.op) is job:
             del self.jobs[job.command.op]
         self._emit(result)
@@ -120,9 +176,14 @@ class Family:
             self._enter(job)
 
     def _enter(self, job: Job) -> None:
+        if not self.alive:
+            return
         before, self._current = self._current, job
         job.fiber.resume()
         self._current = before
+        doom, self._doom = self._doom, ""
+        if doom:
+            self.transport.perform(doom, self.name)
         self._watch_timers()
 
     def _sleep(self, seconds: float) -> None:
@@ -131,8 +192,43 @@ class Family:
         assert job is not None, "only commands sleep"
         end = clock.monotonic() + (1e9 if job.deaf else seconds)
         clock.call_later(end - clock.monotonic(), lambda: None if job.fiber.done else self._enter(job))
-        while self.alive and not job.token.cancelled and clock.monotonic() < end - 1e-9:
+        while self.alive and (job.deaf or not job.token.cancelled) and clock.monotonic() < end - 1e-9:
             job.fiber.park()
+
+    # -- points
+
+    def _act(self) -> None:
+        """Whatever the drivers do next."""
+        if self._current is not None:
+            self._reach("step.middle", self._current)
+
+    def _reach(self, point: str, job: Job) -> None:
+        """Called inside a fiber."""
+        strike = self.transport.reach(point, job.command) if self.alive else None
+        if strike is None:
+            return
+        if strike.fault in DEATHS:
+            self._doom = strike.fault
+            job.fiber.park()
+        elif strike.fault in STUCK:
+            self._stick(job, strike)
+        elif strike.fault in ENDS:
+            raise (Permanent if strike.fault == "fail" else Temporary)("struck")
+        else:
+            self._sleep(strike.amount)
+        if job.token.cancelled and point != "step.after":
+            raise Cancelled("cancelled")
+
+    def _stick(self, job: Job, strike: Strike) -> None:
+        before, job.deaf = job.deaf, strike.fault != "hang"
+        if strike.fault != "late":
+            return self._sleep(math.inf if job.deaf else 1e9)
+        clock = self.transport.clock
+        end = clock.monotonic() + strike.amount
+        clock.call_later(strike.amount, lambda: None if job.fiber.done else self._enter(job))
+        while clock.monotonic() < end - 1e-9:
+            job.fiber.park()
+        job.deaf = before
 
     def _watch_timers(self) -> None:
         """Have the turns of watches come when they are due."""
@@ -152,10 +248,12 @@ class Family:
 
 
 class SimTransport:
-    """Pipes and driver processes.  What goes wrong on the way is set by a test."""
+    """Pipes and driver processes.  What goes wrong on the way is set by a test, or struck at a point."""
 
-    def __init__(self, clock: SimClock, home: Path, settings: Mapping[str, Any], rng: random.Random) -> None:
+    def __init__(self, clock: SimClock, home: Path, settings: Mapping[str, Any], rng: random.Random,
+                 points: Points | None = None) -> None:
         self.clock, self.home, self.settings, self.rng = clock, home, settings, rng
+        self.points = points or Points()
         self.families: dict[str, Family] = {}
         self.sent: list[Command] = []
         """Every command that went out, oldest first."""
@@ -165,7 +263,13 @@ class SimTransport:
         """How often a message of a driver arrives: 0 loses it, 2 doubles it."""
         self.late: Callable[[Message], float] = lambda message: 0.0
         """Seconds that a message of a driver is held up."""
+        self.graves: list[Fiber] = []
+        """What was at work in processes that were killed."""
+        self.journals: list[io.StringIO] = []
+        """What all processes wrote to their logs."""
         self._order: dict[tuple[int, str], float] = {}
+        self._behind: dict[tuple[int, str], list[Callable[[], None]]] = {}
+        self._details: dict[int, str] = {}
 
     def start(self, on_message: Callable[[str, Message], None], on_up: Callable[[str], None]) -> None:
         """Start all families."""
@@ -180,8 +284,20 @@ class SimTransport:
             return False
         if isinstance(message, Command):
             self.sent.append(message)
-        self._later(id(process), "to", lambda: process.take(message))
+            self._details[message.op] = "" if message.action in QUIET else f"{family}.{message.action}"
+        point, detail = ("cancel" if isinstance(message, Cancel) else "send"), self._detail(message)
+        strike = self.points.hit(f"{point}.before", detail) if detail else None
+        if strike is not None and strike.fault in DEATHS:
+            self.perform(strike.fault, family)
+        self._into("to", process, lambda: self._taken(process, message, detail), strike)
+        if point == "send" and detail:
+            self._strike(self.points.hit("send.after", detail), family)
         return True
+
+    def _taken(self, process: Family, message: Message, detail: str) -> None:
+        process.take(message)
+        if isinstance(message, Cancel) and detail:
+            self._strike(self.points.hit("cancel.after", detail), process.name)
 
     def replace(self, family: str) -> None:
         """Kill the process; a new one comes."""
@@ -191,14 +307,37 @@ class SimTransport:
         """The process dies."""
         process = self.families.pop(family, None)
         if process is not None:
-            process.end()
+            process.die()
             self._spawn(family)
 
     def end(self) -> None:
-        """All of them die for good (the core is gone)."""
+        """All of them end (the core is gone, their pipes are closed)."""
         for process in self.families.values():
             process.end()
         self.families.clear()
+
+    def perform(self, fault: str, family: str = "") -> None:
+        """One of DEATHS; FAMILY: the process that it is about, "" for all."""
+        for name in [family] if family else sorted(self.families):
+            if fault != CORE:
+                self.kill(name)
+        if fault != DRIVER:
+            raise Crash
+
+    def reach(self, point: str, command: Command) -> Strike | None:
+        """A command is at a point inside a driver."""
+        detail = self._details.get(command.op, "")
+        return self.points.hit(point, detail) if detail else None
+
+    def _strike(self, strike: Strike | None, family: str) -> None:
+        if strike is not None:
+            self.perform(strike.fault, family)
+
+    def _detail(self, message: Message) -> str:
+        """What a message is about, "" for what is not worth a strike."""
+        if isinstance(message, (Command, Cancel, Result)):
+            return self._details.get(message.op, "")
+        return message.t
 
     def carry(self, process: Family, message: Message) -> None:
         """From a driver to the core."""
@@ -206,17 +345,58 @@ class SimTransport:
             self._later(id(process), "from", lambda: self._arrive(process, message), self.late(message))
 
     def _arrive(self, process: Family, message: Message) -> None:
-        if self.families.get(process.name) is process:
-            self._on_message(process.name, message)
+        if self.families.get(process.name) is not process:
+            return
+        detail = self._detail(message)
+        point = "result.before" if isinstance(message, Result) else "word.before"
+        strike = self.points.hit(point, detail) if detail else None
+        if strike is not None and strike.fault in DEATHS:
+            self.perform(strike.fault, process.name)
+        elif strike is not None:
+            self._into("from", process, lambda: self._heard(process, message, detail), strike)
+        else:
+            self._heard(process, message, detail)
+
+    def _heard(self, process: Family, message: Message, detail: str) -> None:
+        if self.families.get(process.name) is not process:
+            return
+        self._on_message(process.name, message)
+        if isinstance(message, Result) and detail:
+            self._strike(self.points.hit("result.after", detail), process.name)
+        for call in self._behind.pop((id(process), "from"), []):
+            call()
 
     def _spawn(self, family: str) -> None:
         self.clock.call_later(SPAWN, lambda: self._up(family))
 
     def _up(self, family: str) -> None:
-        if family not in self.families:
-            self.families[family] = Family(family, self)
-            self._on_message(family, Hello(epoch=self.epoch(), family=family, pid=1))
-            self._on_up(family)
+        if family in self.families:
+            return
+        strike = self.points.hit("driver.start", family)
+        if strike is not None and strike.fault == "delay":
+            self.clock.call_later(strike.amount, lambda: self._up(family))
+            return
+        self.families[family] = Family(family, self)
+        self.journals.append(self.families[family].journal)
+        self._on_message(family, Hello(epoch=self.epoch(), family=family, pid=1))
+        self._on_up(family)
+        self._strike(strike, family)
+
+    def _into(self, way: str, process: Family, call: Callable[[], None], strike: Strike | None) -> None:
+        """Into a pipe, as the strike says."""
+        pipe, fault = id(process), strike.fault if strike else ""
+        held = strike.amount if strike and fault in ("delay", "duplicate") else 0.0
+        if fault == "reorder":
+            once = _once(call)
+            self._behind.setdefault((pipe, way), []).append(once)
+            self.clock.call_later(strike.amount if strike else 0.0, once)
+            return
+        self._later(pipe, way, call, held if fault == "delay" else 0.0)
+        if fault == "duplicate":
+            self._later(pipe, way, call, held)
+        if way == "to":
+            for behind in self._behind.pop((pipe, way), []):
+                self._later(pipe, way, behind)
 
     def _later(self, pipe: int, way: str, call: Callable[[], None], held: float = 0.0) -> None:
         """In the order of a pipe, unless it is held up on purpose."""
@@ -224,3 +404,14 @@ class SimTransport:
         at = max(self._order.get((pipe, way), 0.0), now + self.rng.random() * HOP)
         self._order[pipe, way] = at
         self.clock.call_later(at - now + held, call)
+
+
+def _once(call: Callable[[], None]) -> Callable[[], None]:
+    """CALL, for the first time only."""
+    called: list[bool] = []
+
+    def first() -> None:
+        if not called:
+            called.append(True)
+            call()
+    return first

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from makers import MakeGround
-from sim import Crash, Pending, Refused
+from sim import Pending, Refused
 from sim_ground import Ground, assert_sums
+from sim_points import CORE, Crash, Strike
 
 from onecore.kinds.host.record import Host
 from onecore.kinds.vm.record import Vm
@@ -60,7 +61,7 @@ def test_a_crash_after_each_commit(make_ground: MakeGround, name: str) -> None:
         after += 1
         ground = make_ground(after)
         ground.script(delay={"default": 0.3})
-        ground.sim.writer.crash_after = ground.sim.writer.commits + after
+        ground.sim.strike(Strike("commit.after", after, CORE))
         epoch = ground.sim.core.epoch
         _drive(ground, LIVES[name])
         ground.sim.until(lambda sim=ground.sim: sim.core.store.given == sim.core.store.durable)  # type: ignore[misc]
