@@ -11,6 +11,7 @@ from drivers.base import Action, Context, DriverError
 from drivers.dummy.ds import capacity
 from drivers.dummy.guest import INCOMING, Guest
 from drivers.dummy.script import Script
+from drivers.dummy.shelf import shelf
 from drivers.dummy.stage import Stage, act, stage
 from drivers.dummy.world import World, world
 from drivers.timers import timers
@@ -61,7 +62,7 @@ def survey(ctx: Context, args: Doc) -> Doc:
             for each in stage(ctx).script().wild_on(name)]
     bases = {each["id"]: str(each["base_path"]) for each in args.get("datastores") or []}
     dirs = [{"ds": ds, "vm": vm, "path": f"{bases[ds]}/{vm}", "size_mb": size}
-            for ds, vm, size in here.dirs(name) if ds in bases]
+            for ds, vm, size in [*here.dirs(name), *shelf(ctx, "im").sizes(name)] if ds in bases]
     return {"domains": guests + wild, "dirs": dirs, "taps": here.taps(name)}
 
 

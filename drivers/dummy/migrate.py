@@ -6,7 +6,7 @@ and where `vm.migrate.where` fails, nobody can tell where the guest is.
 from __future__ import annotations
 
 from drivers.base import Context, DriverError, Permanent, Temporary
-from drivers.dummy import net
+from drivers.dummy import guest_disks, net
 from drivers.dummy.guest import INCOMING, Guest
 from drivers.dummy.stage import act, failure, stage
 from drivers.dummy.world import world
@@ -55,11 +55,13 @@ def _switch(ctx: Context, args: Doc) -> None:
     if host != to:
         net.plug(ctx, {**args, "host": args["to"]})
         world(ctx).put(to, vm["id"], Guest(vm["generation"], INCOMING))
+    guest_disks.announce(ctx, args)
     ctx.progress("copying memory")
     act(ctx, "vm.migrate", args["host"], vm)
     if not _is_here(ctx, args):
         raise Permanent(f"VM {vm['id']} ended on {host} while it was to move")
     ctx.progress("switching over")
+    guest_disks.bring(ctx, args)
     if host != to:
         world(ctx).move(vm["id"], host, to)
 
@@ -70,6 +72,8 @@ def _after_failure(ctx: Context, args: Doc) -> Doc:
     there = _guest(ctx, args, "to")
     if there and there.state == INCOMING and not lost:
         world(ctx).drop(args["to"]["name"], args["vm"]["id"])
+    if found == "from":
+        guest_disks.leave(ctx, args, moved=False)
     return {"where": found, "left": [args["to"]["id"]] if lost else []}
 
 
@@ -81,6 +85,8 @@ def _complete(ctx: Context, args: Doc) -> list[int]:
         world(ctx).put(args["to"]["name"], args["vm"]["id"],
                        guest.with_equipment({**guest.equipment(), "dir": _directory(args)}))
     why = failure(ctx, "vm.migrate.clean", args["host"], args["vm"])
+    if not why:
+        guest_disks.leave(ctx, args, moved=True)
     try:
         if args["host"]["name"] != args["to"]["name"] and not why:
             net.unplug(ctx, args)

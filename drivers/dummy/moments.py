@@ -1,7 +1,6 @@
-"""What a dummy VM's disks hold beside their content, wherever they are: `HOME/dummy/%moments/ID`, there if anything is.
+"""The system snapshots of a dummy VM, wherever its disks are: `HOME/dummy/%moments/ID`, there if it has any.
 
-A JSON object: `snapshots` (system snapshots: names by hypervisor id), `disks` (ids of each disk's snapshots, by disk),
-`saveas` (disks of which a copy waits to be taken).
+A JSON object, `{"snapshots": {HYPERVISOR_ID: NAME}}`.
 """
 from __future__ import annotations
 
@@ -44,24 +43,6 @@ class Moments:
         """The VM's disks are gone."""
         with suppress(FileNotFoundError):
             os.unlink(f"{self._root}/{vm}")
-
-    def add(self, vm: int, kind: str, disk: str, snapshot: int = 0) -> None:
-        """Keep a snapshot of a disk (`disks`), or a copy (`saveas`); there already: fine."""
-        kept = self.get(vm)
-        numbers = kept.setdefault(kind, {}).setdefault(disk, [])
-        if snapshot not in numbers:
-            numbers.append(snapshot)
-            self.put(vm, kept)
-
-    def remove(self, vm: int, kind: str, disk: str, snapshot: int = 0) -> None:
-        """The reverse; not there: fine."""
-        kept = self.get(vm)
-        numbers = kept.get(kind, {}).get(disk, [])
-        if snapshot in numbers:
-            numbers.remove(snapshot)
-            if not numbers:
-                del kept[kind][disk]
-            self.put(vm, kept)
 
 
 def moments(ctx: Context) -> Moments:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from drivers.base import Context, Permanent
 from drivers.dummy import net
 from drivers.dummy.guest import context_sum, disk_mb, is_alias, nic_facts
+from drivers.dummy.guest_disks import grow
 from drivers.dummy.running import change, running
 from drivers.dummy.stage import act
 from onecore.wire.messages import Doc
@@ -32,6 +33,7 @@ def resize_disk(ctx: Context, args: Doc) -> Doc:
     number = str(args["disk_id"])
     if number not in disks:
         raise Permanent(f"VM {args['vm']['id']} has no disk {number}")
+    grow(ctx, args)
     return _put(ctx, args, "disks", number, max(disks[number], int(args["size_mb"])))
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from drivers.base import Context, Permanent
+from drivers.dummy.guest_disks import drop_snapshot, keep_copy, keep_snapshot
 from drivers.dummy.moments import moments
 from drivers.dummy.running import change, check_newest, running
 from drivers.dummy.stage import act
@@ -44,21 +45,21 @@ def delete(ctx: Context, args: Doc) -> Doc:
 def disk_create(ctx: Context, args: Doc) -> Doc:
     """A snapshot of a disk of the running guest."""
     _disk(ctx, args, "vm.disk_snapshot_create")
-    moments(ctx).add(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    keep_snapshot(ctx, args)
     return {}
 
 
 def disk_delete(ctx: Context, args: Doc) -> Doc:
     """It is gone."""
     _disk(ctx, args, "vm.disk_snapshot_delete")
-    moments(ctx).remove(args["vm"]["id"], "disks", str(args["disk_id"]), int(args["snap_id"]))
+    drop_snapshot(ctx, args)
     return {}
 
 
 def copy_disk(ctx: Context, args: Doc) -> Doc:
     """A copy of the disk waits for `tm saveas`."""
     _disk(ctx, args, "vm.copy_disk")
-    moments(ctx).add(args["vm"]["id"], "saveas", str(args["disk_id"]))
+    keep_copy(ctx, args)
     return {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from drivers.base import Action, Context
 from drivers.dummy import migrate, net, plug, snapshots
 from drivers.dummy.guest import INCOMING, guest_of
+from drivers.dummy.guest_disks import keep_checkpoint, write_disks
 from drivers.dummy.running import check_newest, running
 from drivers.dummy.stage import act
 from drivers.dummy.watch import unwatch, watch
@@ -17,8 +18,10 @@ def deploy(ctx: Context, args: Doc) -> Doc:
 
 
 def restore(ctx: Context, args: Doc) -> Doc:
-    """As deploy: a dummy keeps nothing in its checkpoint."""
-    return _start(ctx, args, "vm.restore")
+    """As deploy; no checkpoint any more."""
+    answer = _start(ctx, args, "vm.restore")
+    keep_checkpoint(ctx, args, False)
+    return answer
 
 
 def shutdown(ctx: Context, args: Doc) -> Doc:
@@ -32,7 +35,10 @@ def destroy(ctx: Context, args: Doc) -> Doc:
 
 
 def save(ctx: Context, args: Doc) -> Doc:
-    """No guest, as if its state were saved."""
+    """No guest, and a checkpoint, in which a dummy keeps nothing."""
+    there = world(ctx).get(args["host"]["name"], args["vm"]["id"])
+    if there and there.generation == args["vm"]["generation"]:
+        keep_checkpoint(ctx, args, True)
     return _stop(ctx, args, "vm.save")
 
 
@@ -74,6 +80,7 @@ def _start(ctx: Context, args: Doc, action: str) -> Doc:
     if not (there and there.generation == vm["generation"] and there.state == "running"):
         net.plug(ctx, args)
         act(ctx, action, host, vm)
+        write_disks(ctx, args)
         world(ctx).put(host["name"], vm["id"], guest_of(vm))
     return {"deploy_id": f"one-{vm['id']}"}
 

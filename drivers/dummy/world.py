@@ -3,55 +3,23 @@
 `HOME/dummy/HOST/ID` is a guest: `GENERATION STATE`, for the samples the VM's CPU (cores) and memory (KB), and what the
 guest has (JSON).
 `HOME/dummy/HOST/dirs/DS-ID` (MB) is a directory that a VM left, `HOME/dummy/HOST/taps/NAME` a tap without a domain.
+Directories of VMs and images: shelf.py.
 """
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
 from drivers.base import Context
+from drivers.dummy.files import Mark, Spares, host_directory, mark_of, numbers, overwrite, with_parent
 from drivers.dummy.guest import Guest
 
 _SIZE = 512
-T = TypeVar("T")
-Mark = tuple[int, int, int]
 Change = tuple[int, Guest | None, Guest | None]
 """VM, what it was, what it is; None: gone."""
-
-
-class Spares:
-    """Files of guests that ended, for guests to come: ext4 is slow to make files soon after it removed many."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._free = [f"{directory}/{number}" for number in _names(directory)]
-        self._serial = count(max(_names(directory), default=0) + 1)
-
-    def give(self, path: str, text: bytes) -> Mark:
-        """A file with TEXT at PATH, where there was none."""
-        spare = self._free.pop() if self._free else self._another()
-        mark = _with_parent(spare, lambda: _overwrite(spare, text, os.O_CREAT))
-        _with_parent(path, lambda: os.rename(spare, path))
-        return mark
-
-    def keep(self, path: str) -> None:
-        """Take the file at PATH away; none there is fine."""
-        spare = self._another()
-        try:
-            os.stat(path)
-            _with_parent(spare, lambda: os.rename(path, spare))
-        except FileNotFoundError:
-            return
-        self._free.append(spare)
-
-    def _another(self) -> str:
-        return f"{self._directory}/{next(self._serial)}"
 
 
 class World:
@@ -85,7 +53,7 @@ class World:
         """A guest leaves HOST for another in one step; FileNotFoundError when it is not there."""
         source, target = f"{self._directory(host)}/{vm}", f"{self._directory(to)}/{vm}"
         with self._lock:
-            _with_parent(target, lambda: os.rename(source, target))
+            with_parent(target, lambda: os.rename(source, target))
             self._followed.get(host, {}).pop(vm, None)
             seen = _read(target)
             if seen and to in self._followed:
@@ -94,7 +62,7 @@ class World:
     def guests(self, host: str) -> dict[int, Guest]:
         """All guests of a host."""
         directory = self._directory(host)
-        found = {vm: _read(f"{directory}/{vm}") for vm in _names(directory)}
+        found = {vm: _read(f"{directory}/{vm}") for vm in numbers(directory)}
         return {vm: seen[1] for vm, seen in found.items() if seen}
 
     def dirs(self, host: str) -> list[tuple[int, int, int]]:
@@ -141,13 +109,12 @@ class World:
         path, text = f"{directory}/{vm}", guest.text().encode()
         text = text.ljust(-(-len(text) // _SIZE) * _SIZE)
         try:
-            return _overwrite(path, text)
+            return overwrite(path, text)
         except FileNotFoundError:
             return self._spares.give(path, text)
 
     def _directory(self, host: str) -> str:
-        name = quote(host, safe="") or "%"
-        return f"{self._root}/{name.replace('.', '%2E') if not name.strip('.') else name}"
+        return host_directory(self._root, host)
 
 
 def world(ctx: Context) -> World:
@@ -169,14 +136,6 @@ def _differences(known: dict[int, tuple[Mark, Guest]], directory: str) -> list[C
     return changed
 
 
-def _names(directory: str) -> list[int]:
-    """The VMs that have a file."""
-    try:
-        return [int(name) for name in os.listdir(directory) if name.isdecimal()]
-    except FileNotFoundError:
-        return []
-
-
 def _files(directory: str) -> list[str]:
     try:
         return sorted(os.listdir(directory))
@@ -196,43 +155,20 @@ def _size(path: str) -> int:
 def _listed(directory: str) -> dict[int, Mark]:
     """The VMs that have a file, with the file's mark."""
     marks: dict[int, Mark] = {}
-    for vm in _names(directory):
+    for vm in numbers(directory):
         try:
-            marks[vm] = _mark(os.stat(f"{directory}/{vm}"))
+            marks[vm] = mark_of(os.stat(f"{directory}/{vm}"))
         except FileNotFoundError:
             continue
     return marks
-
-
-def _mark(stat: os.stat_result) -> Mark:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _read(path: str) -> tuple[Mark, Guest] | None:
     """The file's mark and guest; None when it is away or, for the moment, unreadable."""
     try:
         with open(path, "rb", buffering=0) as file:
-            mark = _mark(os.fstat(file.fileno()))
+            mark = mark_of(os.fstat(file.fileno()))
             guest = Guest.parse(file.read(max(mark[1], _SIZE)).decode(errors="replace"))
     except FileNotFoundError:
         return None
     return (mark, guest) if guest else None
-
-
-def _overwrite(path: str, text: bytes, flags: int = 0) -> Mark:
-    """One write over what was there: a reader sees the old or the new.  What is left behind its line means nothing."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
-    try:
-        os.pwrite(fd, text, 0)
-        return _mark(os.fstat(fd))
-    finally:
-        os.close(fd)
-
-
-def _with_parent(path: str, make: Callable[[], T]) -> T:
-    """MAKE something at PATH; its directory is made when it is missing."""
-    try:
-        return make()
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return make()

@@ -24,6 +24,13 @@ HELD = {
     "tm.epilog": "writes disks over their images, and removes a VM's directory",
     "tm.epilog_stop": "takes a VM's files away from where its guest may run",
     "tm.delete": "removes a VM's directory",
+    "tm.move": "takes a VM's files away from where its guest may run",
+    "tm.move_back": "takes a VM's files away from where its guest may run",
+    "tm.detach": "writes a disk over its image, and removes its file",
+    "tm.resize": "changes a disk that a guest may write on",
+    "tm.snap_create": "changes a disk that a guest may write on",
+    "tm.snap_revert": "gives up what is on a disk",
+    "tm.snap_delete": "removes what a disk was",
     "tm.remove": "removes an image's file",
     "im.fence": "ends all guests of a host",
 }
@@ -39,7 +46,8 @@ FREE = {
     "vm.reboot": "the guest stays", "vm.reset": "the guest stays", "vm.state": "looks", "vm.watch": "looks",
     "vm.unwatch": "looks no more",
     "tm.register": "makes a file of a new name", "tm.mkfs": "makes a file of a new name",
-    "tm.clone": "makes a file of a new name", "tm.stat": "looks", "tm.monitor": "looks",
+    "tm.clone": "makes a file of a new name", "tm.stat": "looks", "tm.monitor": "looks", "tm.state": "looks",
+    "tm.premigrate": "looks", "tm.attach": "makes a file of a new name", "tm.saveas": "makes a file of a new name",
     "im.watch": "looks", "im.unwatch": "looks no more", "im.probe": "looks", "im.survey": "looks", "im.check": "looks",
 }
 """What nothing is lost by.  A command that is in none of the three is held."""
