@@ -183,11 +183,19 @@ def _vm_result(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
     if vm is None or vm.op != box.op:
         return
     action = box.command.split(".")[1]
-    info = {k: v for k, v in result.data.items() if k == "deploy_id"}
     vm = replace(vm, op_attempt=max(vm.op_attempt, box.attempt))  # it was tried again: the next step is a later attempt
-    vm = fire_vm(tx, core, vm, f"{action}.{'ok' if result.ok else 'fail'}", error=result.error, **info)
+    info = {k: v for k, v in result.data.items() if k not in ("error", "owed")}
+    vm = fire_vm(tx, core, vm, f"{action}.{_outcome(action, result)}", error=result.error, **info)
     if result.data.get("owed") and vm.hid >= 0 and state_of(vm) not in LIVE:  # what should run is no debt
         owe_guest(tx, core, vm, {})
+
+
+def _outcome(action: str, result: Result) -> str:
+    """ok or fail; of a live migration the place where the guest is, lost when nobody knows."""
+    if action != "migrate":
+        return "ok" if result.ok else "fail"
+    where = "to" if result.ok else result.data.get("where", "unknown")
+    return {"to": "ok", "from": "fail"}.get(str(where), "lost")
 
 
 def load(core: Core) -> None:

@@ -87,8 +87,16 @@ class Deadlines:
     """Asking for a reboot or reset."""
     cleanup: int = 120
     """Each step of a clean-up."""
+    migrate: int = 3600
+    """Moving a running guest to another host."""
+    hotplug: int = 120
+    """Plugging or unplugging a device, resizing a running guest, writing its context anew."""
+    snapshot: int = 600
+    """Making a snapshot, going back to one, deleting one."""
+    exec: int = 3600
+    """A command inside a guest."""
     image: int = 3600
-    """Registering, cloning or making an image."""
+    """Registering, cloning or making an image, or saving a disk as one."""
     grace: int = 30
     """Time to confirm a cancel; then the lane is abandoned and the clean-up is owed."""
 

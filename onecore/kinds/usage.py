@@ -17,11 +17,11 @@ class Sums:
 
     def change(self, old: Vm | None, new: Vm | None) -> None:
         """Take the old row off, add the new one."""
-        was, now = _load(old), _load(new)
+        was, now = _loads(old), _loads(new)
         if was == now:
             return
-        for load, sign in ((was, -1), (now, 1)):
-            if load is not None:
+        for loads, sign in ((was, -1), (now, 1)):
+            for load in loads:
                 hid, *values = load
                 sums = self._by_host.setdefault(hid, [0, 0, 0, 0])
                 for i, value in enumerate(values):
@@ -38,9 +38,12 @@ class Sums:
         return cpu, memory, disk, count
 
 
-def _load(vm: Vm | None) -> tuple[int, int, int, int, int] | None:
-    """What a VM takes: (host, percent of cores, KB, MB of disk, 1); None when it is on no host."""
-    return None if vm is None or vm.hid < 0 else (vm.hid, vm.cpu, vm.memory * 1024, vm.disk_mb, 1)
+def _loads(vm: Vm | None) -> list[tuple[int, int, int, int, int]]:
+    """What a VM takes: (host, percent of cores, KB, MB of disk, 1), on its host and, while it moves, where it goes."""
+    if vm is None:
+        return []
+    hosts = [vm.hid] if vm.to_hid in (-1, vm.hid) else [vm.hid, vm.to_hid]
+    return [(hid, vm.cpu, vm.memory * 1024, vm.disk_mb, 1) for hid in hosts if hid >= 0]
 
 
 @dataclass
@@ -48,15 +51,18 @@ class Usage:
     """The indexes."""
 
     by_host: Groups[Vm]
+    arriving: Groups[Vm]
+    """By the host that a migration goes to."""
     by_image: Members[Vm]
     sums: Sums
 
 
 def add_indexes(core: Core) -> None:
     """Make them in CORE."""
-    made = Usage(Groups(lambda vm: vm.hid if vm.hid >= 0 else None), Members(lambda vm: ids(vm.images)), Sums())
+    made = Usage(Groups(lambda vm: vm.hid if vm.hid >= 0 else None),
+                 Groups(lambda vm: vm.to_hid if vm.to_hid >= 0 else None), Members(lambda vm: ids(vm.images)), Sums())
     core.kinds["usage"] = made
-    for index in (made.by_host, made.by_image, made.sums):
+    for index in (made.by_host, made.arriving, made.by_image, made.sums):
         core.store.index(Vm, index)
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onecore.errors import WrongState
@@ -25,6 +25,8 @@ class Row:
     """Late or repeated news, dropped on purpose."""
     keeps_op: bool = False
     """The current operation goes on: this row is a mark or an observation."""
+    why: str = ""
+    """What a refusal says when `when` is false."""
 
 
 def row(sources: Any, event: str, target: Any = None, *effects: Effect, send: str = "", when: Guard | None = None,
@@ -32,6 +34,17 @@ def row(sources: Any, event: str, target: Any = None, *effects: Effect, send: st
     """One line of a table; SOURCES is a state or a set of them."""
     many = sources if isinstance(sources, (set, frozenset)) else {sources}
     return Row(frozenset(many), event, target, effects, send, when, ignore, keeps_op)
+
+
+def split(line: Row, state: Any, when: Guard, why: str) -> list[Row]:
+    """LINE, which holds in STATE only WHEN (unless WHY is empty, or LINE is not about it)."""
+    if not why or state not in line.sources:
+        return [line]
+    given = line.when
+    guard = when if given is None else lambda record: given(record) and when(record)
+    rest = line.sources - {state}
+    return ([replace(line, sources=rest)] if rest else []) + [
+        replace(line, sources=frozenset((state,)), when=guard, why=why)]
 
 
 class Machine:
@@ -61,6 +74,9 @@ class Machine:
     def _refusal(self, state: Any, record: Any, event: str) -> str:
         possible = sorted({s.name for line in self.rows if line.event == event for s in line.sources})
         where = f"; it is possible in {', '.join(possible[:12])}" if possible and len(possible) <= 12 else ""
+        why = next((line.why for line in self._cells.get((state, event), ()) if line.why), "")
+        if why:
+            where = f": {why}"
         action = event.replace("_", "-")
         return f'Action "{action}" is not available for {self.noun} {record.oid} in state {state.name}{where}'
 

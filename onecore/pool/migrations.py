@@ -22,7 +22,19 @@ def _restored(connection: sa.Connection) -> None:
                                'PRIMARY KEY (kind, "first"))')
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored}
+def _moving(connection: sa.Connection) -> None:
+    for column, what in (("op_args", "TEXT NOT NULL DEFAULT ''"), ("to_hid", "BIGINT NOT NULL DEFAULT -1"),
+                         ("to_cid", "BIGINT NOT NULL DEFAULT -1"), ("to_ds", "BIGINT NOT NULL DEFAULT -1")):
+        connection.exec_driver_sql(f"ALTER TABLE vm_pool ADD COLUMN {column} {what}")
+    connection.exec_driver_sql("ALTER TABLE vm_text ADD COLUMN snapshots TEXT NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("ALTER TABLE host_pool ADD COLUMN drain BIGINT NOT NULL DEFAULT 0")
+    numbers = ("vid", "repeat", "end_type", "end_value", "runs", "done", "due", "warning", "uid", "gid")
+    texts = ("action", "args", "time", "days", "message", "misfire")
+    columns = [f'"{n}" BIGINT' for n in numbers] + [f'"{n}" TEXT' for n in texts]
+    connection.exec_driver_sql(f"CREATE TABLE scheduled (oid BIGINT NOT NULL PRIMARY KEY, {', '.join(columns)})")
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving}
 """From schema number N to N + 1."""
 
 

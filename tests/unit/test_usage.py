@@ -14,18 +14,27 @@ from onecore.kinds.vm.record import Vm, ids
 from onecore.pool.store import Counter, Groups, Members, Store
 
 BLANK = Vm(**{f.name: "" if f.type == "str" else 0 for f in fields(Vm)})  # type: ignore[arg-type]
+
+
+def hosts(vm: Vm) -> set[int]:
+    """Where a VM takes capacity: on its host, and where it goes to."""
+    return {vm.hid, vm.to_hid} - {-1}
+
+
+
 shapes = st.fixed_dictionaries({
     "hid": st.integers(-1, 2), "cpu": st.integers(0, 800), "memory": st.integers(0, 4096),
     "disk_mb": st.integers(0, 10_000), "images": st.sampled_from(["", "1", "2,1", "3,3"]),
-    "name": st.sampled_from("ab")})
+    "to_hid": st.integers(-1, 2), "name": st.sampled_from("ab")})
 steps = st.lists(st.tuples(st.lists(st.tuples(st.integers(0, 4), st.none() | shapes), max_size=4), st.booleans()),
                  max_size=8)
 
 
 def fresh(store: Store) -> Usage:
     """The indexes, as add_indexes makes them."""
-    made = Usage(Groups(lambda vm: vm.hid if vm.hid >= 0 else None), Members(lambda vm: ids(vm.images)), Sums())
-    for index in (made.by_host, made.by_image, made.sums):
+    made = Usage(Groups(lambda vm: vm.hid if vm.hid >= 0 else None),
+                 Groups(lambda vm: vm.to_hid if vm.to_hid >= 0 else None), Members(lambda vm: ids(vm.images)), Sums())
+    for index in (made.by_host, made.arriving, made.by_image, made.sums):
         store.index(Vm, index)
     return made
 
@@ -49,10 +58,11 @@ def test_the_indexes_equal_a_count_from_scratch(what: list[tuple[list[tuple[int,
                     tx.delete(old)
         vms = list(store.all(Vm))
         for host in range(3):
-            mine = [v for v in vms if v.hid == host]
+            mine = [v for v in vms if host in hosts(v)]
             assert used.sums.of(host) == (sum(v.cpu for v in mine), sum(v.memory for v in mine) * 1024,
                                           sum(v.disk_mb for v in mine), len(mine))
-            assert used.by_host.of(host) == {v.oid for v in mine} and used.by_host.count(host) == len(mine)
+            assert used.by_host.of(host) == {v.oid for v in vms if v.hid == host}
+            assert used.arriving.of(host) == {v.oid for v in vms if v.to_hid == host}
             assert used.sums.of(host) == before[host] or used.sums.version(host) > versions[host]
         held = Count(i for v in vms for i in set(ids(v.images)))
         assert {i: used.by_image.count(i) for i in (1, 2, 3)} == {i: held[i] for i in (1, 2, 3)}

@@ -10,7 +10,7 @@ from onecore.kinds.usage import Sums
 from onecore.kinds.vm.record import Vm, ids, text
 from onecore.pool.store import Groups, Members, Store
 
-BLANK = {f.name: "" if f.type == "str" else 0 for f in fields(Vm)}
+BLANK = {f.name: "" if f.type == "str" else 0 for f in fields(Vm)} | {"to_hid": -1}
 
 
 def _vm(oid: int, hid: int, cpu: int, memory: int, disk: int, images: tuple[int, ...]) -> Vm:

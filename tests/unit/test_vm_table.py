@@ -34,6 +34,8 @@ ENTRY = {S.PENDING, S.HOLD, S.CLONING}
 """States that a new VM is in."""
 OFF, AWAY = {S.SUSPENDED, S.POWEROFF}, {S.STOPPED, S.UNDEPLOYED}
 
+MIGRATIONS = {"live_migrate", "migrate", "migrate_poff", "migrate_poff_hard"}
+"""What one.vm.migrate asks for."""
 ALLOWED: dict[str, set[S]] = {
     "deploy": {S.PENDING, S.HOLD, S.STOPPED, S.UNDEPLOYED},
     "hold": {S.PENDING},
@@ -49,6 +51,10 @@ ALLOWED: dict[str, set[S]] = {
     "reboot": {S.RUNNING},
     "reboot_hard": {S.RUNNING},
     "resume": {S.STOPPED, S.UNDEPLOYED, S.SUSPENDED, S.POWEROFF, S.UNKNOWN},
+    "live_migrate": {S.RUNNING},
+    "migrate": {S.RUNNING, S.UNKNOWN, S.POWEROFF, S.SUSPENDED},
+    "migrate_poff": {S.RUNNING},
+    "migrate_poff_hard": {S.RUNNING},
     "resched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "unresched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "recover_success": TRANSIENT | FAILED | CLEANING | {S.UNKNOWN, S.CLONING_FAILURE},
@@ -147,19 +153,22 @@ def test_failure_states_can_be_recovered_and_ended() -> None:
 
 def test_guards_are_exclusive() -> None:
     """Whatever a record says, at most one guarded row of a cell is true; the order never decides."""
-    kinds = ("", *VM.events())
+    kinds = ("", "migrate_back", "migrate_poff_back", *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
-        for came, kind in product(("", "stopped", "undeployed"), kinds):
-            record = SimpleNamespace(oid=1, came=came, op_kind=kind)
-            assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, came, kind)
+        for came, kind, to in product(("", "stopped", "undeployed"), kinds, (-1, 1)):
+            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to)
+            assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, came, kind, to)
 
 
 def test_each_cell_has_an_answer_for_every_record() -> None:
-    """A cell whose rows are all guarded would refuse the rest; STOPPED and UNDEPLOYED always have a `came`."""
+    """A cell whose rows are all guarded would refuse the rest; STOPPED and UNDEPLOYED always have a `came`.
+
+    Rows that say why they refuse do so on purpose.
+    """
     for state, event in product(S, VM.events()):
         rows = [row for row in VM.rows if state in row.sources and row.event == event]
-        if rows and all(row.when for row in rows):
+        if rows and all(row.when and not row.why for row in rows):
             assert (state, event) in {(s, "deploy") for s in AWAY}
 
 
@@ -171,7 +180,8 @@ def test_what_is_allowed_where(event: str) -> None:
 
 def test_all_that_users_ask_is_in_that_table() -> None:
     """one.vm.action, one.vm.deploy, one.vm.recover."""
-    assert set(ALLOWED) == {*USER_EVENTS, "deploy", *(f"recover_{name.replace('-', '')}" for name in RECOVER)}
+    recovers = {f"recover_{name.replace('-', '')}" for name in RECOVER}
+    assert set(ALLOWED) == {*USER_EVENTS, *MIGRATIONS, "deploy", *recovers}
 
 
 def test_actions_have_history_numbers() -> None:

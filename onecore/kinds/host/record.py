@@ -13,7 +13,10 @@ from onecore.wire.messages import Sample
 
 @dataclass(frozen=True, slots=True)
 class Host(Record):
-    """`total_cpu` percent, `total_mem` KB and `facts` are what monitoring found; they change seldom."""
+    """`total_cpu` percent, `total_mem` KB and `facts` are what monitoring found; they change seldom.
+
+    `drain`: Unix seconds since when its VMs are moved away (flush), 0: they are not.
+    """
 
     TABLE: ClassVar[str] = "host_pool"
     KIND: ClassVar[str] = "host"
@@ -29,6 +32,7 @@ class Host(Record):
     facts: bytes
     template: bytes
     error: str
+    drain: int = 0
 
     def touches(self) -> tuple[Object, ...]:
         """The host and its cluster."""

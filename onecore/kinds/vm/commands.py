@@ -21,7 +21,13 @@ from onecore.wire.template import Tree
 _OF_THE_USER = ("CPU_MODEL",)
 """What drivers read that the schema of VMs leaves to USER_TEMPLATE."""
 _NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
-_DEADLINES = {"prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup"}
+_DEADLINES = {
+    "prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup", "move": "prolog",
+    "move_back": "prolog", "attach": "prolog", "detach": "epilog", "saveas": "image", "copy_disk": "image",
+    **dict.fromkeys(("attach_disk", "detach_disk", "attach_nic", "detach_nic", "update_nic", "updateconf", "resize",
+                     "resize_disk"), "hotplug"),
+    **dict.fromkeys(("snapshot_create", "snapshot_revert", "snapshot_delete", "snap_create", "snap_revert",
+                     "snap_delete", "disk_snapshot_create", "disk_snapshot_delete"), "snapshot")}
 
 
 def deadline_key(action: str) -> str:
@@ -43,10 +49,23 @@ def compose(core: Core, box: Outbox) -> Command | None:
     args: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {}}
     if family == "tm":
         args["datastore"] = datastore_document(core, datastore)
+    if vm.to_hid >= 0:
+        args |= destination(core, vm)
+    if vm.op_args:
+        args |= json.loads(vm.op_args)
     timeout = float(getattr(core.config.deadlines, deadline_key(action)))
     return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname,
                    stay.vm_mad if family == "vm" else stay.tm_mad,
                    action, ("vm", vm.oid), timeout, box.rid, args)
+
+
+def destination(core: Core, vm: Vm) -> Doc:
+    """Where a migration goes, and where it comes from, as drivers see it."""
+    host, datastore = core.store.get(Host, vm.to_hid), core.store.get(Datastore, vm.to_ds)
+    source = core.store.get(Datastore, vm.ds_id)
+    return {"to": host_document(host) if host else {}, "to_dir": f"{base_path(core, vm.to_ds)}/{vm.oid}",
+            "to_datastore": datastore_document(core, datastore) if datastore else {},
+            "datastore": datastore_document(core, source) if source else {}}
 
 
 def uuid_of(core: Core, oid: int) -> str:

@@ -17,12 +17,13 @@ from onecore.pool.store import Tx
 Info = dict[str, Any]
 
 
-def _history(tx: Tx, vm: Vm) -> History | None:
+def history(tx: Tx, vm: Vm) -> History | None:
+    """The present stay on a host, or the last one."""
     return tx.get(History, (vm.oid, vm.seq)) if vm.seq >= 0 else None
 
 
 def _stamp(tx: Tx, vm: Vm, **fields: int) -> None:
-    found = _history(tx, vm)
+    found = history(tx, vm)
     if found is not None:
         tx.put(replace(found, **fields))  # type: ignore[arg-type]
 
@@ -85,7 +86,7 @@ def next_generation(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def runs(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """RSTIME, DEPLOY_ID; it is not resumed from anywhere any more."""
-    found = _history(tx, vm)
+    found = history(tx, vm)
     if found is not None and not found.rstime:
         tx.put(replace(found, rstime=core.now()))
     return replace(vm, deploy_id=str(info.get("deploy_id") or vm.deploy_id or f"one-{vm.oid}"), came="", error="")
@@ -111,30 +112,35 @@ def epilog_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def stay_ends(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """ETIME of the history record, and which action ended it."""
-    found = _history(tx, vm)
+    found = history(tx, vm)
     if found is not None and not found.etime:
-        kind = vm.op_kind.removeprefix("recover_").replace("deletedb", "delete")
-        action = ACTIONS["monitor"] if info.get("seen") else ACTIONS.get(kind, 0)
+        action = ACTIONS["monitor"] if info.get("seen") else action_of(vm)
         found = replace(found, etime=core.now(), action=action)
         asked = tx.actor.uid < 0 and not info.get("seen")
         tx.put(found if asked else replace(found, uid=tx.actor.uid, gid=tx.actor.gid, rid=tx.actor.rid))
     return vm
 
 
-ENDS_A_STAY = frozenset(("terminate", "terminate_hard", "undeploy", "undeploy_hard", "stop", "suspend", "poweroff",
-                         "poweroff_hard", "recover_delete", "recover_recreate"))
+def action_of(vm: Vm) -> int:
+    """OpenNebula's number of the VM's operation, for the history; 0: none."""
+    return ACTIONS.get(vm.op_kind.removeprefix("recover_").removesuffix("_back").replace("deletedb", "delete"), 0)
+
+
+ENDS_A_STAY = frozenset(("migrate", "live_migrate", "migrate_poff", "migrate_poff_hard", "terminate", "terminate_hard",
+                         "undeploy", "undeploy_hard", "stop", "suspend", "poweroff", "poweroff_hard", "recover_delete",
+                         "recover_recreate"))
 
 
 def note_asker(tx: Tx, vm: Vm) -> None:
     """Who asked for what will end the stay: a driver's answer ends it."""
-    found = _history(tx, vm)
+    found = history(tx, vm)
     if found is not None and not found.etime:
         tx.put(replace(found, uid=tx.actor.uid, gid=tx.actor.gid, rid=tx.actor.rid))
 
 
 def stays_again(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Another stay on the same host: a new history record like the last."""
-    found = _history(tx, vm)
+    found = history(tx, vm)
     if found is None or not found.etime:
         return vm
     tx.put(replace(found, seq=vm.seq + 1, stime=core.now(), etime=0, pstime=0, petime=0, rstime=0, retime=0, estime=0,

@@ -1,6 +1,7 @@
 """fire(): the only way in which a VM's state changes.  Asks the table, runs effects, keeps the operation, logs."""
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ def fire(tx: Tx, core: Core, vm: Vm, event: str, **info: Any) -> Vm:
     if not answer:
         refuse(core, "vm", vm.oid, event.replace("_", "-"), line.send, line.target is S.DONE)
     if not answer and not line.keeps_op:
-        vm = replace(vm, op_kind=_op_kind(vm, event))
+        vm = replace(vm, op_kind=_op_kind(vm, event), op_args=_op_args(vm, event, info))
     if line.target is not None:
         state, lcm = line.target.value
         vm = replace(vm, state=state, lcm=lcm, prev_state=old.state, prev_lcm=old.lcm, changed=core.now())
@@ -56,6 +57,13 @@ def _op_kind(vm: Vm, event: str) -> str:
     return vm.op_kind if event in ("recover_retry", "recover_success", "recover_failure") and vm.op_kind else event
 
 
+def _op_args(vm: Vm, event: str, info: dict[str, Any]) -> str:
+    """What the operation is about, JSON: `args` of INFO for a new one; a recover goes on with what there is."""
+    if event in ("recover_retry", "recover_success", "recover_failure"):
+        return vm.op_args
+    return json.dumps(info["args"], separators=(",", ":")) if info.get("args") else ""
+
+
 def _keys(old: Vm, new: Vm) -> list[str]:
     return ["STATE", "LCM_STATE"] + (["HID"] if old.hid != new.hid else [])
 
@@ -69,7 +77,7 @@ def _operate(tx: Tx, core: Core, old: Vm, vm: Vm, line: Row, answer: bool) -> Vm
         replaced = old.op
         tx.after(lambda: core.dispatcher.drop(replaced))
     if not line.send:
-        return replace(vm, op=0)
+        return replace(vm, op=0, op_args="")
     op = old.op if answer and old.op else core.dispatcher.new_op()
     attempt = old.op_attempt + 1 if op == old.op else 1
     tx.put(Outbox(op, "vm", vm.oid, line.send, attempt, core.now(), tx.actor.rid))

@@ -32,6 +32,8 @@ def observe(tx: Tx, core: Core, oid: int, event: str, error: str = "") -> None:
 def take_news(core: Core, news: News) -> None:
     """A domain changed by itself.  News of another generation, or of a VM that is not on that host, is a finding."""
     vm = core.store.get(Vm, news.vm)
+    if vm is not None and vm.to_hid == news.hid != vm.hid and vm.generation == news.generation:
+        return  # it comes: the migration's result, or the roster, says when it is there
     if vm is None or vm.hid != news.hid or vm.generation != news.generation:
         if news.state == "running":
             core.log.warning(f"host {news.hid} runs VM {news.vm} generation {news.generation}, "
@@ -57,6 +59,19 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
         if event:
             with core.store.tx(_MONITOR) as tx:
                 observe(tx, core, oid, event)
+    for oid in sorted(usage(core).arriving.of(host.oid)):
+        _settle(core, oid, there.get(oid), sample)
+
+
+def _settle(core: Core, oid: int, doc: dict[str, object] | None, sample: Sample) -> None:
+    """A live migration ended and nobody could tell how: its destination has the guest, or has not."""
+    vm = core.store.get(Vm, oid)
+    if vm is None or vm.op or vm.state != VmState.ACTIVE or vm.lcm != Lcm.UNKNOWN or sample.time <= vm.changed:
+        return
+    moved = doc is not None and doc.get("generation") == vm.generation and doc.get("state") in ("running", "suspended")
+    if moved or sample.roster:
+        with core.store.tx(_MONITOR) as tx:
+            observe(tx, core, oid, "seen_moved" if moved else "seen_not_moved")
 
 
 def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:

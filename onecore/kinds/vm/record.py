@@ -14,8 +14,9 @@ class Vm(Record):
 
     `cpu` is percent of a core, `memory` and `disk_mb` MB.  `hid` and `ds_id` are -1 while the VM is on no host.
     `images` and `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or
-    "".  The operation: `op` (0: none), its kind, the attempt, since when.  `generation` rises with each start of the
-    guest.
+    "".  The operation: `op` (0: none), its kind, the attempt, since when, what it is about (`op_args`, a JSON object).
+    `generation` rises with each start of the guest.  `to_hid`, `to_cid` and `to_ds` are where a migration goes, -1:
+    nowhere; capacity is taken there too.
     """
 
     TABLE: ClassVar[str] = "vm_pool"
@@ -51,10 +52,15 @@ class Vm(Record):
     op_attempt: int
     op_since: int
     error: str
+    op_args: str = ""
+    to_hid: int = -1
+    to_cid: int = -1
+    to_ds: int = -1
 
     def touches(self) -> tuple[Object, ...]:
         """The VM, its host, its images."""
-        return (("vm", self.oid), ("host", self.hid), *(("image", i) for i in ids(self.images)))
+        return (("vm", self.oid), ("host", self.hid), ("host", self.to_hid),
+                *(("image", i) for i in ids(self.images)))
 
     @classmethod
     def live(cls, row: Record) -> bool:
@@ -64,13 +70,17 @@ class Vm(Record):
 
 @dataclass(frozen=True, slots=True)
 class VmText(Record):
-    """TEMPLATE and USER_TEMPLATE as escaped fragments; `done` mirrors the VM's end so that loading can skip it."""
+    """TEMPLATE and USER_TEMPLATE as escaped fragments; `done` mirrors the VM's end so that loading can skip it.
+
+    `snapshots` are its disks' snapshots, JSON (kinds/vm/snapshots.py); "" when there are none.
+    """
 
     TABLE: ClassVar[str] = "vm_text"
     oid: int
     template: bytes
     user: bytes
     done: int
+    snapshots: str = ""
 
     def touches(self) -> tuple[Object, ...]:
         """The VM."""
@@ -120,6 +130,39 @@ class History(Record):
         return not getattr(row, "done", 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Scheduled(Record):
+    """One SCHED_ACTION of a VM (kinds/vm/scheduled.py).
+
+    `time` is as it was given (Unix seconds, or +seconds after the VM's start), `due` the Unix seconds of the next run,
+    0: none any more; `done` those of the last one.  `repeat` and `end_type` are OpenNebula's numbers, -1: none.
+    `misfire`: what becomes of a run that was missed, "run" or "skip".  It acts as user `uid` of group `gid`.
+    """
+
+    TABLE: ClassVar[str] = "scheduled"
+    oid: int
+    vid: int
+    action: str
+    args: str
+    time: str
+    repeat: int
+    days: str
+    end_type: int
+    end_value: int
+    runs: int
+    done: int
+    due: int
+    message: str
+    warning: int
+    misfire: str
+    uid: int
+    gid: int
+
+    def touches(self) -> tuple[Object, ...]:
+        """The VM."""
+        return (("vm", self.vid),)
+
+
 def ids(text: str) -> tuple[int, ...]:
     """Ids kept as text."""
     return tuple(int(part) for part in text.split(",")) if text else ()
@@ -131,7 +174,8 @@ def text(values: tuple[int, ...] | list[int]) -> str:
 
 
 ACTIONS = {
-    "migrate": 1, "live-migrate": 2, "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
+    "migrate": 1, "live_migrate": 2, "migrate_poff": 48, "migrate_poff_hard": 49,
+    "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
     "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
     "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
     "recover": 42, "retry": 43, "monitor": 44,

@@ -6,7 +6,8 @@ from enum import Enum
 from typing import Any
 
 from onecore.kinds.vm import effects as do
-from onecore.lifecycle.machine import Machine, Row, row
+from onecore.kinds.vm import moving as go
+from onecore.lifecycle.machine import Machine, Row, row, split
 from onecore.wire.states import VmState
 
 
@@ -25,8 +26,11 @@ class S(Enum):
     PROLOG = 3, 1
     BOOT = 3, 2
     RUNNING = 3, 3
+    MIGRATE = 3, 4
     SAVE_STOP = 3, 5
     SAVE_SUSPEND = 3, 6
+    SAVE_MIGRATE = 3, 7
+    PROLOG_MIGRATE = 3, 8
     PROLOG_RESUME = 3, 9
     EPILOG_STOP = 3, 10
     EPILOG = 3, 11
@@ -43,15 +47,24 @@ class S(Enum):
     EPILOG_UNDEPLOY = 3, 30
     PROLOG_UNDEPLOY = 3, 31
     BOOT_UNDEPLOY = 3, 32
+    BOOT_MIGRATE = 3, 35
     BOOT_FAILURE = 3, 36
+    BOOT_MIGRATE_FAILURE = 3, 37
+    PROLOG_MIGRATE_FAILURE = 3, 38
     PROLOG_FAILURE = 3, 39
     EPILOG_FAILURE = 3, 40
     EPILOG_STOP_FAILURE = 3, 41
     EPILOG_UNDEPLOY_FAILURE = 3, 42
+    PROLOG_MIGRATE_POWEROFF = 3, 43
+    PROLOG_MIGRATE_POWEROFF_FAILURE = 3, 44
+    PROLOG_MIGRATE_SUSPEND = 3, 45
+    PROLOG_MIGRATE_SUSPEND_FAILURE = 3, 46
     BOOT_UNDEPLOY_FAILURE = 3, 47
     BOOT_STOPPED_FAILURE = 3, 48
     PROLOG_RESUME_FAILURE = 3, 49
     PROLOG_UNDEPLOY_FAILURE = 3, 50
+    PROLOG_MIGRATE_UNKNOWN = 3, 60
+    PROLOG_MIGRATE_UNKNOWN_FAILURE = 3, 61
 
 
 STATE_OF = {s.value: s for s in S}
@@ -85,6 +98,35 @@ def _held(vm: Any) -> bool:
 
 def _hard(vm: Any) -> bool:
     return str(vm.op_kind).endswith("_hard")
+
+
+def _saved(vm: Any) -> bool:
+    """Whether the guest that moves is in a checkpoint, and not off."""
+    return str(vm.op_kind) in ("migrate", "migrate_back")
+
+
+def _returns(vm: Any) -> bool:
+    """Whether files go back to where a migration took them from."""
+    return str(vm.op_kind).endswith("_back")
+
+
+def _not_saved(vm: Any) -> bool:
+    return not _saved(vm)
+
+
+def _goes_on(vm: Any) -> bool:
+    return not _returns(vm)
+
+
+def _settled(vm: Any) -> bool:
+    """Whether it is certain which host a VM is on: not after a live migration of which nobody knows how it ended."""
+    return bool(vm.to_hid < 0)
+
+
+def _all(*guards: Any) -> Any:
+    """A guard of several; None is none."""
+    given = [guard for guard in guards if guard]
+    return lambda vm: all(guard(vm) for guard in given)
 
 
 def _step(source: S, action: str, target: S, failure: S | None, *effects: Any, send: str = "", back: tuple[Any, ...] = (),
@@ -157,8 +199,8 @@ ROWS: list[Row] = [
     *_step(S.BOOT_POWEROFF,    "deploy",          S.RUNNING,            S.POWEROFF, do.runs, back=(do.stay_ends,), begin=(do.next_generation,)),
     row(S.UNKNOWN,             "resume",          S.BOOT_UNKNOWN,       *_GO, do.next_generation, send="vm.deploy"),
     *_step(S.BOOT_UNKNOWN,     "deploy",          S.RUNNING,            S.UNKNOWN, do.runs, begin=(do.next_generation,)),
-    row(S.UNKNOWN,             "recover_success", S.RUNNING,            do.clear_error),
-    row(S.UNKNOWN,             "recover_failure", S.POWEROFF,           do.halts, do.stay_ends),
+    row(S.UNKNOWN,             "recover_success", S.RUNNING,            do.clear_error, go.give_up_move),
+    row(S.UNKNOWN,             "recover_failure", S.POWEROFF,           go.give_up_move, do.halts, do.stay_ends),
 
     row(LIVE,                  "undeploy",        S.SHUTDOWN_UNDEPLOY,  *_GO, send="vm.shutdown"),
     row(LIVE | {S.SHUTDOWN_UNDEPLOY}, "undeploy_hard", S.SHUTDOWN_UNDEPLOY, *_GO, send="vm.destroy"),
@@ -179,7 +221,7 @@ for _end in ("terminate", "terminate_hard"):
         row(CLONING,           _end,              S.DONE,               do.finish),
         row(OFF,               _end,              S.EPILOG,             *_GO, do.stays_again, do.epilog_begins, send="tm.epilog"),
         row(AWAY,              _end,              S.EPILOG,             *_GO, send="tm.epilog"),
-        row(FAILED,            _end,              S.CLEANUP_DELETE,     *_GO, send="vm.cleanup"),
+        row(FAILED,            _end,              S.CLEANUP_DELETE,     *_GO, go.give_up_move, send="vm.cleanup"),
     ]
 
 _AFTER = {S.SHUTDOWN: (S.EPILOG, (do.halts, do.epilog_begins), "tm.epilog"),
@@ -193,10 +235,80 @@ for _state, (_next, _effects, _send) in _AFTER.items():
     ROWS += [row(_state, "recover_retry", None, do.again, when=_hard, send="vm.destroy"),
              row(_state, "recover_retry", None, do.again, send="vm.shutdown")]
 
+# -- migration: the destination is reserved first, the record moves when the guest (live) or its files have
+
+ROWS += [
+    row(S.RUNNING,             "live_migrate",    S.MIGRATE,            *_GO, go.reserve, send="vm.migrate"),
+    *_step(S.MIGRATE,          "migrate",         S.RUNNING,            S.RUNNING, go.owe_left, go.arrive_running, back=(go.owe_left, go.unreserve)),
+    row(S.MIGRATE,             "migrate.lost",    S.UNKNOWN,            do.note_error),
+    row(S.UNKNOWN,             "seen_moved",      S.RUNNING,            go.arrive_running),
+    row(S.UNKNOWN,             "seen_not_moved",  None,                 go.unreserve),
+
+    row(S.RUNNING,             "migrate",         S.SAVE_MIGRATE,       *_GO, go.reserve, send="vm.save"),
+    row(S.RUNNING,             "migrate_poff",    S.SAVE_MIGRATE,       *_GO, go.reserve, send="vm.shutdown"),
+    row(S.RUNNING,             "migrate_poff_hard", S.SAVE_MIGRATE,     *_GO, go.reserve, send="vm.destroy"),
+    row(S.SAVE_MIGRATE,        "recover_retry",   None,                 do.again, when=_saved, send="vm.save"),
+    row(S.SAVE_MIGRATE,        "recover_retry",   None,                 do.again, when=_hard, send="vm.destroy"),
+    row(S.SAVE_MIGRATE,        "recover_retry",   None,                 do.again, send="vm.shutdown"),
+
+    row(S.POWEROFF,            "migrate",         S.PROLOG_MIGRATE_POWEROFF, *_GO, go.reserve, send="tm.move"),
+    row(S.SUSPENDED,           "migrate",         S.PROLOG_MIGRATE_SUSPEND, *_GO, go.reserve, send="tm.move"),
+    row(S.UNKNOWN,             "migrate",         S.PROLOG_MIGRATE_UNKNOWN, *_GO, go.reserve, send="vm.cleanup"),
+    row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.ok",   None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.UNKNOWN,            do.note_error, go.unreserve),
+]
+for _event in ("save.ok", "shutdown.ok", "destroy.ok", "recover_success"):
+    ROWS.append(row(S.SAVE_MIGRATE, _event, S.PROLOG_MIGRATE, do.halts, send="tm.move"))
+for _event in ("save.fail", "shutdown.fail", "destroy.fail", "recover_failure"):
+    ROWS.append(row(S.SAVE_MIGRATE, _event, S.RUNNING, do.note_error, go.unreserve))
+
+
+def _move(state: S, failure: S, target: S, *effects: Any, retry: str = "tm.move", send: str = "", saved: str = "") -> list[Row]:
+    """The files go to the destination or, after recover --failure, back to where they were; TARGET is reached either way.
+
+    SAVED: what is sent instead of SEND when there is a checkpoint.
+    """
+    ends: list[tuple[Any, str]] = [(_saved, saved), (None, send)] if saved else [(None, send)]
+    rows: list[Row] = []
+    for guard, command in ends:
+        for source, clear in ((state, ()), (failure, (do.clear_error,))):
+            rows += [row(source, "recover_success", target, *clear, go.owe_left, go.unreserve, *effects,
+                         when=_all(_returns, guard or (_not_saved if saved else None)), send=command),
+                     row(source, "recover_success", target, *clear, go.owe_left, go.arrive, *effects,
+                         when=guard and _all(_goes_on, guard), send=command)]
+        rows += [row(state, "move.ok", target, go.owe_left, go.arrive, *effects, when=guard, send=command),
+                 row(state, "move_back.ok", target, go.owe_left, go.unreserve, *effects, when=guard, send=command)]
+    for source, begin in ((state, do.again), (failure, do.clear_error)):
+        target_again = None if source is state else state
+        rows += [row(source, "recover_retry", target_again, begin, when=_returns, send="tm.move_back"),
+                 row(source, "recover_retry", target_again, begin, send=retry)]
+    return [*rows,
+            row(state, "move.fail", failure, do.note_error),
+            row(state, "move_back.fail", failure, do.note_error),
+            row(state, "recover_failure", failure, do.note_error),
+            row(failure, "recover_failure", state, go.turn_back, send="tm.move_back")]
+
+
+ROWS += [
+    *_move(S.PROLOG_MIGRATE,   S.PROLOG_MIGRATE_FAILURE, S.BOOT_MIGRATE, do.next_generation, saved="vm.restore", send="vm.deploy"),
+    *_move(S.PROLOG_MIGRATE_POWEROFF, S.PROLOG_MIGRATE_POWEROFF_FAILURE, S.POWEROFF),
+    *_move(S.PROLOG_MIGRATE_SUSPEND, S.PROLOG_MIGRATE_SUSPEND_FAILURE, S.SUSPENDED),
+    *_move(S.PROLOG_MIGRATE_UNKNOWN, S.PROLOG_MIGRATE_UNKNOWN_FAILURE, S.BOOT, do.next_generation, retry="vm.cleanup", send="vm.deploy"),
+]
+for _event in ("restore.ok", "deploy.ok", "recover_success"):
+    ROWS.append(row(S.BOOT_MIGRATE, _event, S.RUNNING, do.runs))
+for _event in ("restore.fail", "deploy.fail", "recover_failure"):
+    ROWS.append(row(S.BOOT_MIGRATE, _event, S.BOOT_MIGRATE_FAILURE, do.note_error))
+for _state, _begin, _target in ((S.BOOT_MIGRATE, do.again, None), (S.BOOT_MIGRATE_FAILURE, do.clear_error, S.BOOT_MIGRATE)):
+    ROWS += [row(_state, "recover_retry", _target, _begin, do.next_generation, when=_saved, send="vm.restore"),
+             row(_state, "recover_retry", _target, _begin, do.next_generation, send="vm.deploy")]
+ROWS += [row(S.BOOT_MIGRATE_FAILURE, "recover_success", S.RUNNING, do.clear_error, do.runs),
+         row(S.BOOT_MIGRATE_FAILURE, "recover_failure", ignore=True)]
+
 _HOSTED = ACTIVE | OFF
 for _source, _event, _target in ((_HOSTED - CLEANING, "recover_delete", S.CLEANUP_DELETE),
                                  (_HOSTED - CLEANING, "recover_recreate", S.CLEANUP_RESUBMIT)):
-    ROWS.append(row(_source, _event, _target, *_GO, send="vm.cleanup"))
+    ROWS.append(row(_source, _event, _target, *_GO, go.give_up_move, send="vm.cleanup"))
 ROWS += [
     row(AWAY,                  "recover_delete",  S.CLEANUP_DELETE,     *_GO, send="tm.delete"),
     row(WAITING | CLONING,     "recover_delete",  S.CLEANUP_DELETE,     *_GO, when=lambda vm: bool(vm.came), send="tm.delete"),
@@ -205,7 +317,7 @@ ROWS += [
     row(WAITING,               "recover_recreate", S.CLEANUP_RESUBMIT,  *_GO, when=lambda vm: bool(vm.came), send="tm.delete"),
     row(WAITING,               "recover_recreate", S.PENDING,           *_GO),
     row(CLONING,               "recover_recreate", ignore=True),
-    row(set(S) - {S.DONE},     "recover_deletedb", S.DONE,              do.finish),
+    row(set(S) - {S.DONE},     "recover_deletedb", S.DONE,              go.unreserve, do.finish),
     row(CLEANING,              "cleanup.ok",      None,                 send="tm.delete"),
     row(CLEANING,              "cleanup.fail",    None,                 do.owe_guest, send="tm.delete"),
     row(S.CLEANUP_DELETE,      "delete.ok",       S.DONE,               do.stay_ends, do.finish),
@@ -220,19 +332,24 @@ ROWS += [
     row(S.CLEANUP_DELETE,      "recover_delete",  None,                 do.again, send="vm.cleanup"),
 
     # what monitoring and libvirt's events say
+    row(S.UNKNOWN,             "seen_poweroff",   ignore=True,          when=lambda vm: vm.to_hid >= 0),  # it may have moved: its destination tells
     row(LIVE,                  "seen_poweroff",   S.POWEROFF,           do.halts, do.stay_ends),
-    row(LIVE,                  "seen_suspended",  S.SUSPENDED,          do.halts, do.stay_ends),
+    row(LIVE,                  "seen_suspended",  S.SUSPENDED,          do.halts, do.stay_ends, go.unreserve),
     row(S.RUNNING,             "seen_lost",       S.UNKNOWN),
-    row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error),
+    row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error, go.unreserve),
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
-    row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
+    row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE, S.BOOT_MIGRATE_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
     row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, do.found),  # after a restore, accepted
 
     # its host is in ERROR: nothing runs there any more and it may start elsewhere, or why it may not
-    row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, do.owe_fenced, do.came_undeployed, do.leave_host),
+    row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, go.give_up_move, do.owe_fenced, do.came_undeployed, do.leave_host),
     row(LIVE,                  "stranded",        None,                 do.note_error, keeps_op=True),
 ]
+_UNSURE = "it may have moved to another host, which is asked as soon as it answers; recover --success, --failure or --delete decide"
+_DOUBTED = {"resume", "migrate", "poweroff", "poweroff_hard", "undeploy", "undeploy_hard", "terminate", "terminate_hard", "fenced"}
+ROWS = [part for r in ROWS for part in split(r, S.UNKNOWN, _settled, _UNSURE if r.event in _DOUBTED else "")]
+
 _SEEN = ("seen_poweroff", "seen_suspended", "seen_lost", "seen_running")
 _KNOWN = {(s, r.event) for r in ROWS for s in r.sources}
 ROWS += [row(s, event, ignore=True) for s in S for event in _SEEN if (s, event) not in _KNOWN]

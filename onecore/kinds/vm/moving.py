@@ -1,0 +1,84 @@
+"""What a migration does to the records: its destination reserved, the VM there when that is a fact, what is left owed.
+
+Effects of the state table, as kinds/vm/effects.py.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onecore.kinds.host.record import Host
+from onecore.kinds.kind import KINDS
+from onecore.kinds.vm.effects import Info, action_of, history, stay_ends
+from onecore.kinds.vm.record import Vm
+from onecore.lifecycle.core import Core
+from onecore.lifecycle.outbox import Owed
+from onecore.pool.store import Tx
+
+
+def reserve(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Capacity on the destination, INFO's host and datastore, is the VM's too."""
+    host, datastore = info["host"], info["datastore"]
+    return replace(vm, to_hid=host.oid, to_cid=host.cid, to_ds=datastore.oid)
+
+
+def unreserve(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It goes nowhere."""
+    return replace(vm, to_hid=-1, to_cid=-1, to_ds=-1)
+
+
+def arrive(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The VM is on its destination: the stay ends and another begins there, which is over too when the VM is off."""
+    before = history(tx, vm)
+    host = tx.get(Host, vm.to_hid)
+    if before is None or host is None:
+        return unreserve(tx, core, vm, info)
+    off, now = bool(before.etime), core.now()
+    vm = stay_ends(tx, core, vm, info)
+    stay = replace(before, seq=vm.seq + 1, hid=host.oid, hostname=host.name, cid=host.cid, vm_mad=host.vm_mad,
+                   tm_mad=_tm_of(tx, core, vm.to_ds, before.tm_mad), ds_id=vm.to_ds, stime=now,
+                   etime=now if off else 0, pstime=now, petime=now, rstime=0, retime=0, estime=0, eetime=0,
+                   action=action_of(vm) if off else 0, uid=-1, gid=-1, rid="")
+    tx.put(stay)
+    return unreserve(tx, core, replace(vm, hid=host.oid, cid=host.cid, ds_id=vm.to_ds, seq=stay.seq), info)
+
+
+def arrive_running(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """As arrive; the guest never stopped."""
+    vm = arrive(tx, core, vm, info)
+    stay = history(tx, vm)
+    if stay is not None:
+        tx.put(replace(stay, rstime=core.now()))
+    return replace(vm, error="")
+
+
+def owe_left(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """What the driver could not remove, on the hosts that it names, is owed; call before the record moves."""
+    for hid in info.get("left") or ():
+        if hid in (vm.hid, vm.to_hid):
+            _owe(tx, core, vm, int(hid), vm.ds_id if hid == vm.hid else vm.to_ds)
+    return vm
+
+
+def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The VM goes nowhere, and what the move left on its destination, files and guest, is owed."""
+    if vm.to_hid < 0:
+        return vm
+    _owe(tx, core, vm, vm.to_hid, vm.to_ds)
+    return unreserve(tx, core, vm, info)
+
+
+def turn_back(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The files go back to where they came from: the operation's kind says so from now on."""
+    kind = vm.op_kind.removesuffix("_back").removesuffix("_hard")
+    return replace(vm, op_kind=f"{kind}_back", error="")
+
+
+def _owe(tx: Tx, core: Core, vm: Vm, hid: int, ds_id: int) -> None:
+    tx.put(Owed(hid, vm.oid, vm.generation, ds_id, core.now(), 1))
+    tx.log("host", hid, "update", keys=["OWED"])
+
+
+def _tm_of(tx: Tx, core: Core, ds_id: int, otherwise: str) -> str:
+    found = tx.get(KINDS["datastore"].record, ds_id)
+    return str(getattr(found, "tm_mad", otherwise))
+
