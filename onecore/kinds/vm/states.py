@@ -1,87 +1,33 @@
-"""Every state a VM can be in and every way it moves.  The numbers are OpenNebula's public (STATE, LCM_STATE)."""
+"""Every way in which a VM moves from state to state: the table."""
 # ruff: noqa: E501 (a row is a line: the table is read by columns)
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 from onecore.kinds.vm import effects as do
 from onecore.kinds.vm import moving as go
+from onecore.kinds.vm.public import (
+    ACTIVE,
+    AWAY,
+    CLEANING,
+    CLONING,
+    FAILED,
+    LIVE,
+    OFF,
+    STATE_OF,
+    STAYS,
+    TRANSIENT,
+    UNSAVED,
+    WAITING,
+    S,
+)
+from onecore.kinds.vm.rows import GO as _GO
+from onecore.kinds.vm.rows import all_of as _all
+from onecore.kinds.vm.rows import step as _step
 from onecore.lifecycle.machine import Machine, Row, row, split
-from onecore.wire.states import VmState
 
-
-class S(Enum):
-    """(STATE, LCM_STATE)."""
-
-    PENDING = 1, 0
-    HOLD = 2, 0
-    STOPPED = 4, 0
-    SUSPENDED = 5, 0
-    DONE = 6, 0
-    POWEROFF = 8, 0
-    UNDEPLOYED = 9, 0
-    CLONING = 10, 0
-    CLONING_FAILURE = 11, 0
-    PROLOG = 3, 1
-    BOOT = 3, 2
-    RUNNING = 3, 3
-    MIGRATE = 3, 4
-    SAVE_STOP = 3, 5
-    SAVE_SUSPEND = 3, 6
-    SAVE_MIGRATE = 3, 7
-    PROLOG_MIGRATE = 3, 8
-    PROLOG_RESUME = 3, 9
-    EPILOG_STOP = 3, 10
-    EPILOG = 3, 11
-    SHUTDOWN = 3, 12
-    CLEANUP_RESUBMIT = 3, 15
-    UNKNOWN = 3, 16
-    SHUTDOWN_POWEROFF = 3, 18
-    BOOT_UNKNOWN = 3, 19
-    BOOT_POWEROFF = 3, 20
-    BOOT_SUSPENDED = 3, 21
-    BOOT_STOPPED = 3, 22
-    CLEANUP_DELETE = 3, 23
-    SHUTDOWN_UNDEPLOY = 3, 29
-    EPILOG_UNDEPLOY = 3, 30
-    PROLOG_UNDEPLOY = 3, 31
-    BOOT_UNDEPLOY = 3, 32
-    BOOT_MIGRATE = 3, 35
-    BOOT_FAILURE = 3, 36
-    BOOT_MIGRATE_FAILURE = 3, 37
-    PROLOG_MIGRATE_FAILURE = 3, 38
-    PROLOG_FAILURE = 3, 39
-    EPILOG_FAILURE = 3, 40
-    EPILOG_STOP_FAILURE = 3, 41
-    EPILOG_UNDEPLOY_FAILURE = 3, 42
-    PROLOG_MIGRATE_POWEROFF = 3, 43
-    PROLOG_MIGRATE_POWEROFF_FAILURE = 3, 44
-    PROLOG_MIGRATE_SUSPEND = 3, 45
-    PROLOG_MIGRATE_SUSPEND_FAILURE = 3, 46
-    BOOT_UNDEPLOY_FAILURE = 3, 47
-    BOOT_STOPPED_FAILURE = 3, 48
-    PROLOG_RESUME_FAILURE = 3, 49
-    PROLOG_UNDEPLOY_FAILURE = 3, 50
-    PROLOG_MIGRATE_UNKNOWN = 3, 60
-    PROLOG_MIGRATE_UNKNOWN_FAILURE = 3, 61
-
-
-STATE_OF = {s.value: s for s in S}
-
-WAITING = {S.PENDING, S.HOLD}
-CLONING = {S.CLONING, S.CLONING_FAILURE}
-LIVE = {S.RUNNING, S.UNKNOWN}
-FAILED = {s for s in S if s.name.endswith("_FAILURE")} - CLONING
-UNSAVED = FAILED - {S.PROLOG_FAILURE, S.BOOT_FAILURE}
-"""Failures of VMs that have run before, whose disks may hold more than their images."""
-OFF = {S.SUSPENDED, S.POWEROFF}
-AWAY = {S.STOPPED, S.UNDEPLOYED}
-CLEANING = {S.CLEANUP_DELETE, S.CLEANUP_RESUBMIT}
-ACTIVE = {s for (state, _), s in STATE_OF.items() if state == VmState.ACTIVE}
-TRANSIENT = ACTIVE - LIVE - FAILED - CLEANING
-STAYS = WAITING | CLONING | LIVE | OFF | AWAY | FAILED | {S.DONE}
-"""States in which nothing has to happen."""
+__all__ = ["ACTIVE", "AWAY", "CLEANING", "CLONING", "FAILED", "LIVE", "OFF", "ROWS", "STATE_OF", "STAYS", "TRANSIENT",
+           "UNSAVED", "USER_EVENTS", "VM", "WAITING", "S"]
 
 
 def _stopped(vm: Any) -> bool:
@@ -122,33 +68,6 @@ def _settled(vm: Any) -> bool:
     """Whether it is certain which host a VM is on: not after a live migration of which nobody knows how it ended."""
     return bool(vm.to_hid < 0)
 
-
-def _all(*guards: Any) -> Any:
-    """A guard of several; None is none."""
-    given = [guard for guard in guards if guard]
-    return lambda vm: all(guard(vm) for guard in given)
-
-
-def _step(source: S, action: str, target: S, failure: S | None, *effects: Any, send: str = "", back: tuple[Any, ...] = (),
-          begin: tuple[Any, ...] = ()) -> list[Row]:
-    """What every driver action has: success, failure, the operator's word for either, and another try.
-
-    FAILURE is a *_FAILURE state, or the state to go back to (BACK: effects then).  BEGIN: effects of another try.
-    """
-    command = {"prolog": "tm", "epilog": "tm", "epilog_stop": "tm", "prolog_resume": "tm"}.get(action, "vm") + "." + action
-    rows = [row(source, f"{action}.ok", target, *effects, send=send),
-            row(source, "recover_success", target, *effects, send=send),
-            row(source, "recover_retry", None, do.again, *begin, send=command)]
-    if failure is not None:
-        rows += [row(source, f"{action}.fail", failure, do.note_error, *back), row(source, "recover_failure", failure, do.note_error, *back)]
-    if failure in FAILED:
-        rows += [row(failure, "recover_retry", source, do.clear_error, *begin, send=command),
-                 row(failure, "recover_success", target, do.clear_error, *effects, send=send),
-                 row(failure, "recover_failure", ignore=True)]
-    return rows
-
-
-_GO = (do.clear_error, do.clear_resched)
 
 ROWS: list[Row] = [
     # from                     event              to                    effects …
