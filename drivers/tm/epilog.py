@@ -14,7 +14,7 @@ from drivers.tm.prolog import TEMPORARY, disks_to_make, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
 
-_KEPT = re.compile(r"disk\.[0-9]+|checkpoint")
+_KEPT = re.compile(r"disk\.[0-9]+|checkpoint|snapshot\.[0-9]+")
 
 
 def epilog_steps(vm: Doc, found: Found, sizes: Mapping[str, int]) -> list[Step]:

@@ -57,6 +57,22 @@ def disk_format(disk: Disk, tm_mad: str = "qcow2") -> str:
     return "qcow2" if tm_mad == "qcow2" and kind(disk) == "clone" else image_format(disk)
 
 
+def active_format(vm: Doc, disk: Disk) -> str:
+    """The format of `dir/disk.N` as it is now: an overlay while the disk stands on a snapshot."""
+    snapshots = vm.get("snapshots", {}).get(disk.get("DISK_ID", ""), {})
+    return "qcow2" if snapshots.get("base", -1) >= 0 else disk_format(disk, str(vm.get("tm_mad") or "qcow2"))
+
+
+def snapshots_dir(vm: Doc, disk: Disk) -> str:
+    """Where the disk's snapshots lie: `dir/disk.N.snap`."""
+    return f"{disk_path(vm, disk)}.snap"
+
+
+def snapshot_name(disk: Disk, snapshot: int) -> str:
+    """What the files of a VM's directory call a snapshot of the disk, from wherever they lie: `disk.N.snap/ID`."""
+    return f"disk.{disk['DISK_ID']}.snap/{int(snapshot)}"
+
+
 def source(disk: Disk) -> str:
     """The image's file; raises Permanent when the disk names none."""
     path = disk.get("SOURCE", "")

@@ -8,7 +8,7 @@ import pytest
 from drivers.base import Permanent
 from drivers.tm.blank import blank_steps, file_systems
 from drivers.tm.epilog import epilog_steps, keep_steps, remove_steps
-from drivers.tm.layout import disk_format, disk_path, kind, vm_dir
+from drivers.tm.layout import active_format, disk_format, disk_path, kind, snapshot_name, snapshots_dir, vm_dir
 from drivers.tm.prolog import grow_image_steps, prolog_steps
 from drivers.tm.qcow2 import overlay_steps
 from drivers.tm.steps import Step
@@ -71,6 +71,16 @@ def test_formats_on_the_host() -> None:
     assert [disk_format(d) for d in disks] == ["qcow2", "qcow2", "raw", "raw", "qcow2"]
     for copying in ("shared", "ssh"):
         assert [disk_format(d, copying) for d in disks] == ["raw", "qcow2", "raw", "raw", "qcow2"]
+
+
+def test_a_disk_is_an_overlay_while_it_stands_on_a_snapshot() -> None:
+    disk = {"DISK_ID": "2", "TYPE": "FILE", "IMAGE_ID": "1", "SOURCE": "/images/a", "FORMAT": "raw", "CLONE": "NO"}
+    made = [{"id": 0, "parent": -1, "name": "", "size_mb": 1}]
+    vm = {"id": 12, "dir": "/ds/0/12", "tm_mad": "shared", "disks": [disk]}
+    for base, form in ((-1, "raw"), (0, "qcow2")):
+        assert active_format({**vm, "snapshots": {"2": {"base": base, "list": made}}}, disk) == form
+    assert active_format(vm, disk) == "raw" and active_format({**vm, "snapshots": {"0": {"base": 0}}}, disk) == "raw"
+    assert snapshots_dir(vm, disk) == "/ds/0/12/disk.2.snap" and snapshot_name(disk, 7) == "disk.2.snap/7"
 
 
 def test_a_file_system_in_qcow2_is_made_raw_and_converted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drivers.base import Permanent
-from drivers.tm.layout import disk_format
+from drivers.tm.layout import active_format
 from drivers.vm.domain.element import Element, Item, Part, Property, Value
 from drivers.vm.domain.os import boot_order, disk_device
 from drivers.vm.domain.values import attr, const, lower, number, section, truth, whole
@@ -77,7 +77,7 @@ def _format(part: Part) -> Value:
 
     A guest can write another format's header into its raw disk; read as that format, it may name any file of the host.
     """
-    return "raw" if _is_block(part) else disk_format(dict(part.item), str(part.vm.get("tm_mad") or "qcow2"))
+    return "raw" if _is_block(part) else active_format(part.vm, part.item)
 
 
 def _thread(part: Part) -> Value:
