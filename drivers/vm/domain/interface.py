@@ -37,6 +37,14 @@ def _filter_address(part: Part) -> Value:
     return part.item.get("IP") if part.item.get("FILTER") else None
 
 
+def _link(part: Part) -> Value:
+    """LINK_STATE, up or down; nothing (up) when it is not given."""
+    state = str(part.item.get("LINK_STATE") or "").lower()
+    if state not in ("", "up", "down"):
+        raise Permanent(f"NIC {part.item['NIC_ID']}: LINK_STATE must be up or down, not {state!r}")
+    return state or None
+
+
 def _limit(direction: str, name: str, attribute: str) -> Property:
     """libvirt's units are OpenNebula's: KB/s for average and peak, KB for the burst."""
     return Property(f"bandwidth/{direction}/@{name}", whole(f"{direction.upper()}_{attribute}"))
@@ -50,6 +58,7 @@ ELEMENTS = (
         Property("model/@type", attr("MODEL", "virtio")),
         Property("target/@dev", _target),
         Property("driver/@queues", _queues),
+        Property("link/@state", _link),
         Property("filterref/@filter", attr("FILTER")),
         Property("filterref/parameter[@name='IP']/@value", _filter_address),
         Property("boot/@order", lambda part: boot_order(part, f"nic{part.item['NIC_ID']}")),

@@ -1,6 +1,7 @@
 """Memory: what the guest starts with, how far it may grow, and the balloon that tells what it uses."""
 from __future__ import annotations
 
+from drivers.vm.domain.cpu import ceiling as most_processors
 from drivers.vm.domain.element import Element, Part, Property, Value, the_vm
 from drivers.vm.domain.values import const, number
 
@@ -22,8 +23,6 @@ def _at_start(part: Part) -> Value:
     return (int(part.vm["memory_mb"]) if _by_slots(part) else _ceiling(part)) * 1024
 
 
-
-
 ELEMENTS = (
     Element("memory", the_vm, (Property("@unit", const("KiB")), Property("text()", _at_start)), merge=True),
     Element("currentMemory", the_vm, (
@@ -34,7 +33,7 @@ ELEMENTS = (
         Property("@slots", lambda part: number(part.vm["attrs"], "MEMORY_SLOTS", 1) or 8),
         Property("text()", lambda part: _ceiling(part) * 1024)), merge=True),
     Element("cpu", lambda part: [{}] if _by_slots(part) else [], (
-        Property("numa/cell[@id='0']/@cpus", lambda part: f"0-{int(part.vm['vcpu']) - 1}"),
+        Property("numa/cell[@id='0']/@cpus", lambda part: f"0-{most_processors(part) - 1}"),
         Property("numa/cell[@id='0']/@memory", _at_start),
         Property("numa/cell[@id='0']/@unit", const("KiB"))), merge=True),
     Element("devices/memballoon", the_vm, (
