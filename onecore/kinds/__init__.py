@@ -2,6 +2,7 @@
 from onecore.kinds import cluster, datastore, fixed, group, host, image, reconcile, system, template, user, vnet
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import methods as vm
+from onecore.kinds.vm import migrate, operations, placing, recover
 
 __all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "reconcile", "system", "template",
            "user", "vm", "vnet"]

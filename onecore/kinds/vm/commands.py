@@ -59,6 +59,21 @@ def compose(core: Core, box: Outbox) -> Command | None:
                    action, ("vm", vm.oid), timeout, box.rid, args)
 
 
+def question(core: Core, vm: Vm, family: str, action: str, seconds: float, args: Doc | None = None,
+             rid: str = "") -> Command:
+    """A command that changes nothing, about a VM as it is: what its drivers find on its host (or where it was last)."""
+    stay = core.store.get(History, (vm.oid, vm.seq))
+    host = core.store.get(Host, vm.hid if vm.hid >= 0 else stay.hid if stay else -1)
+    datastore = core.store.get(Datastore, vm.ds_id)
+    given: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {},
+                  "datastore": datastore_document(core, datastore) if datastore else {}}
+    if vm.to_hid >= 0:
+        given |= destination(core, vm)
+    driver = (stay.vm_mad if family == "vm" else stay.tm_mad) if stay else ""
+    return Command(0, 0, core.epoch, vm.generation, f"ask:{stay.hostname if stay else ''}", driver, action,
+                   ("vm", vm.oid), seconds, rid, given | (args or {}))
+
+
 def destination(core: Core, vm: Vm) -> Doc:
     """Where a migration goes, and where it comes from, as drivers see it."""
     host, datastore = core.store.get(Host, vm.to_hid), core.store.get(Datastore, vm.to_ds)

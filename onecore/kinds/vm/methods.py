@@ -8,13 +8,10 @@ from itertools import islice
 from typing import Any
 
 from onecore.api import Body, Request, method
-from onecore.auth.authorize import authorize
-from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
+from onecore.errors import BadArgument, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.commands import is_shared
-from onecore.kinds.host.record import Host, samples
-from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import (
     KINDS,
     MAX_ID,
@@ -24,7 +21,6 @@ from onecore.kinds.kind import (
     inner_xml,
     lookup,
     parse_template,
-    rules,
     tree_of,
     whole,
 )
@@ -35,7 +31,7 @@ from onecore.kinds.vm.record import History, Vm, VmText
 from onecore.kinds.vm.states import UNSAVED, USER_EVENTS
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
-from onecore.wire.states import DatastoreType, HostState, VmState
+from onecore.wire.states import VmState
 from onecore.wire.xmlrpc import escape_bytes
 
 
@@ -95,89 +91,6 @@ def _check_saved(core: Core, vm: Vm) -> None:
                          "--retry goes on, recover --delete gives up what it wrote on them", vm.oid)
 
 
-@method("one.vm.deploy", right="ADMIN", on="vm")
-def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "",
-           force: bool = False) -> int:
-    """Start the VM on a host; with ENFORCE only if there is room.  DS_ID -1: the VM's, or one of the host's cluster.
-
-    FORCE (administrators): even if another host, which owes the VM's end, may still run it.
-    """
-    host: Host = verbs.existing("host", req.core, host_id)
-    authorize(req.caller, "MANAGE", "host", host, rules(req.core))
-    if host.state not in (HostState.MONITORED, HostState.DISABLED):
-        raise WrongState(f"Host {host_id} ({host.name}) is in state {HostState(host.state).name}, "
-                         "deploying needs MONITORED or DISABLED", host_id)
-    datastore = _system_datastore(req, vm, host, ds_id)
-    if enforce:
-        _check_room(req.core, vm, host, datastore)
-    _check_owed(req, vm, host, force)
-    _check_seen(req, vm, force)
-    info: dict[str, Any] = {"host": host, "datastore": datastore}
-    if extra_template.strip():
-        with changing():
-            extra = parse_template(extra_template, "extra_template")
-        info["scheduled"] = lambda text: replace(
-            text, user=inner_xml(tree_of(text.user).merged(extra).without(["SCHED_MESSAGE"])))
-    elif b"SCHED_MESSAGE" in req.core.store.get(VmText, vm.oid).user:  # type: ignore[union-attr]
-        info["scheduled"] = lambda text: replace(text, user=inner_xml(tree_of(text.user).without(["SCHED_MESSAGE"])))
-    fire(req.tx, req.core, vm, "deploy", **info)
-    return vm.oid
-
-
-def _check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
-    """Raise WrongState if an older copy may run, unless another host that has it is fenced, or FORCE says it is off."""
-    if force and not req.caller.admin:
-        raise Forbidden("Only administrators deploy with force.", vm.oid)
-    disabled = host.state == HostState.DISABLED  # it pays, but nothing waits for that; where it is ON a start replaces
-    owing = [o for o in req.core.store.all(Owed)
-             if o.vid == vm.oid and (disabled if o.hid == host.oid else not o.fenced)]
-    if not owing:
-        return
-    old = req.core.store.get(Host, owing[0].hid)
-    where = f"host {owing[0].hid}" + (f" ({old.name})" if old else "")
-    if not force:
-        raise WrongState(f"VM {vm.oid} may still run on {where}, which owes its clean-up; an administrator who is sure "
-                         "that it does not may deploy it with force", vm.oid)
-    text = f"deployed with force by user {req.caller.uid} although {where} owes its clean-up"
-    req.core.log.warning(f"VM {vm.oid} is {text}", req.rid)
-    req.core.log.vm(vm.oid, text, req.rid, "warning")
-
-
-def _check_seen(req: Request, vm: Vm, force: bool) -> None:
-    """Raise WrongState if a host, by its latest sample, has a guest of the VM which should not run, unless FORCE."""
-    seen = [hid for hid, found in samples(req.core).found.items() if f"one-{vm.oid}" in found.zombies]
-    if not seen:
-        return
-    text = f"a guest one-{vm.oid} runs on host {', '.join(map(str, sorted(seen)))}, where it should not be"
-    if not force:
-        raise WrongState(f"VM {vm.oid} could run twice: {text}; `onehost reconcile` may end it, or an administrator "
-                         "who is sure that it does no harm may deploy the VM with force", vm.oid)
-    req.core.log.warning(f"VM {vm.oid} is deployed with force by user {req.caller.uid} although {text}", req.rid)
-    req.core.log.vm(vm.oid, f"deployed with force by user {req.caller.uid} although {text}", req.rid, "warning")
-
-
-def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore:
-    if vm.came and ds_id in (-1, vm.ds_id):
-        ds_id = vm.ds_id
-    elif vm.came:
-        raise BadArgument(f"VM {vm.oid} has its disks in datastore {vm.ds_id}, not in {ds_id}", vm.oid)
-    if ds_id != -1:
-        found: Datastore = verbs.existing("datastore", req.core, ds_id)
-        if found.type != DatastoreType.SYSTEM:
-            raise BadArgument(f"datastore {ds_id} ({found.name}) is not a SYSTEM_DS", ds_id)
-        return found
-    for found in sorted(req.core.store.all(Datastore), key=lambda d: d.oid):
-        if found.type == DatastoreType.SYSTEM and found.state == 0 and str(host.cid) in found.clusters.split():
-            return found
-    raise NotAllocated(f"no SYSTEM_DS is in cluster {host.cid} of host {host.oid}")
-
-
-def _check_room(core: Core, vm: Vm, host: Host, datastore: Datastore) -> None:
-    short = [] if vm.hid == host.oid else lacks(core, vm, host, datastore)
-    if short:
-        raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): {'; '.join(short)}", vm.oid)
-
-
 @method("one.vm.update", right="MANAGE", on="vm")
 def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
     """Replace (0) or merge (1) the user template."""
@@ -194,21 +107,6 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
     if not append and vm.error:
         req.tx.put(replace(vm, error=""))
     req.tx.log("vm", vm.oid, "update", keys=given.names())
-    return vm.oid
-
-
-RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
-
-
-@method("one.vm.recover", right="ADMIN", on="vm")
-def recover(req: Request, vm: Vm, operation: int) -> int:
-    """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5)."""
-    if not 0 <= operation < len(RECOVER):
-        raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
-                          f"5 (delete-db), not {operation}", vm.oid)
-    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}",
-                    req.rid)
-    fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
     return vm.oid
 
 

@@ -1,0 +1,130 @@
+"""one.vm.migrate: a VM goes to another host, another datastore, or both; what keeps it from that is said before."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from onecore.api import Request, method
+from onecore.auth.authorize import authorize
+from onecore.errors import BadArgument, WrongState
+from onecore.kinds import verbs
+from onecore.kinds.cluster import cluster_ids
+from onecore.kinds.datastore import Datastore
+from onecore.kinds.host.record import Host
+from onecore.kinds.kind import rules, tree_of
+from onecore.kinds.vm.commands import question
+from onecore.kinds.vm.fire import fire, state_of
+from onecore.kinds.vm.placing import check_owed, check_room, check_seen
+from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.states import VM, S
+from onecore.wire.messages import Result
+from onecore.wire.states import DatastoreType, HostState
+
+SECONDS = 60.0
+"""How long the drivers have to find out what keeps a VM from moving."""
+KINDS_OF_MOVE = ("migrate", "migrate_poff", "migrate_poff_hard")
+"""migration_type: 0 saves the guest, 1 shuts it down, 2 ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where to and how: `event` is the state table's."""
+
+    host: Host
+    datastore: Datastore
+    event: str
+
+    @property
+    def live(self) -> bool:
+        """Whether the guest runs on."""
+        return self.event == "live_migrate"
+
+
+def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Move:
+    """What is asked for, if it may be; raises what the call is answered with."""
+    if not 0 <= kind < len(KINDS_OF_MOVE):
+        raise BadArgument(f"migration_type must be 0 (save), 1 (poweroff) or 2 (poweroff-hard), not {kind}", vm.oid)
+    running = state_of(vm) is S.RUNNING
+    event = "migrate" if not running else "live_migrate" if live else KINDS_OF_MOVE[kind]
+    VM.decide(state_of(vm), vm, event)
+    move = Move(_host(req, vm, host_id), _datastore(req, vm, host_id, ds_id), event)
+    _check_sense(req, vm, move)
+    if enforce and move.host.oid != vm.hid:
+        check_room(req.core, vm, move.host, move.datastore)
+    check_owed(req, vm, move.host, False)
+    check_seen(req, vm, False)
+    return move
+
+
+def _host(req: Request, vm: Vm, host_id: int) -> Host:
+    host: Host = verbs.existing("host", req.core, host_id)
+    authorize(req.caller, "MANAGE", "host", host, rules(req.core))
+    if host.state not in (HostState.MONITORED, HostState.DISABLED):
+        raise WrongState(f"Host {host_id} ({host.name}) is in state {HostState(host.state).name}, "
+                         "migrating needs MONITORED or DISABLED", host_id)
+    here: Any = req.core.store.get(Host, vm.hid)
+    if here is not None and here.vm_mad != host.vm_mad:
+        raise WrongState(f"Host {host_id} ({host.name}) has VM driver {host.vm_mad}, host {here.oid} has {here.vm_mad}",
+                         host_id)
+    return host
+
+
+def _datastore(req: Request, vm: Vm, host_id: int, ds_id: int) -> Datastore:
+    found: Datastore = verbs.existing("datastore", req.core, vm.ds_id if ds_id == -1 else ds_id)
+    host: Host = verbs.existing("host", req.core, host_id)
+    if found.type != DatastoreType.SYSTEM:
+        raise BadArgument(f"datastore {found.oid} ({found.name}) is not a SYSTEM_DS", found.oid)
+    if found.state != 0 and found.oid != vm.ds_id:
+        raise WrongState(f"datastore {found.oid} ({found.name}) is DISABLED", found.oid)
+    if host.cid not in cluster_ids(found.clusters):
+        raise WrongState(f"datastore {found.oid} ({found.name}) is not in cluster {host.cid} of host {host.oid} "
+                         f"({host.name}); name another one", found.oid)
+    return found
+
+
+def _check_sense(req: Request, vm: Vm, move: Move) -> None:
+    """Raise WrongState for a move to where the VM is, or that no running guest can make."""
+    elsewhere, other_store = move.host.oid != vm.hid, move.datastore.oid != vm.ds_id
+    if not elsewhere and not other_store:
+        raise WrongState(f"VM {vm.oid} is on host {vm.hid} and in datastore {vm.ds_id} already", vm.oid)
+    if not move.live:
+        return
+    if elsewhere and other_store:
+        raise WrongState("a live migration changes the host or the datastore, not both at once; move one after the "
+                         "other, or without --live", vm.oid)
+    text = req.core.store.get(VmText, vm.oid)
+    topology = tree_of(text.template).vector("TOPOLOGY") if text else None
+    if topology and topology.get("PIN_POLICY", "NONE").upper() not in ("", "NONE"):
+        raise WrongState(f"VM {vm.oid} is pinned to cores of its host (TOPOLOGY/PIN_POLICY), it moves without --live "
+                         "only", vm.oid)
+
+
+async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int,
+                    migration_type: int) -> list[str]:
+    """What both drivers find that keeps the VM from moving; empty when nothing does."""
+    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
+    going = replace(vm, to_hid=move.host.oid, to_cid=move.host.cid, to_ds=move.datastore.oid)
+    answers = await asyncio.gather(*(req.core.dispatcher.question(family, question(
+        req.core, going, family, "premigrate", SECONDS, {"live": move.live}, req.rid)) for family in ("vm", "tm")))
+    return [problem for answer in answers for problem in _told(answer)]
+
+
+def _told(answer: Result) -> list[str]:
+    return [str(problem) for problem in answer.data.get("problems", ())] if answer.ok else [answer.error]
+
+
+@method("one.vm.migrate", right="ADMIN", on="vm", prepare=_problems)
+def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: bool = False, ds_id: int = -1,
+            migration_type: int = 0) -> int:
+    """Move the VM to a host and a system datastore (-1: the one it is in); ENFORCE: only if there is room.
+
+    LIVE moves a running guest as it runs; else MIGRATION_TYPE says how it is stopped: 0 save, 1 poweroff,
+    2 poweroff-hard.
+    """
+    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
+    if req.prepared:
+        raise WrongState(f"VM {vm.oid} cannot move to host {host_id} ({move.host.name}): {'; '.join(req.prepared)}",
+                         vm.oid)
+    fire(req.tx, req.core, vm, move.event, host=move.host, datastore=move.datastore)
+    return vm.oid
