@@ -33,6 +33,7 @@ from onecore.kinds.vnet.record import Free, Lease, Range
 from onecore.lifecycle.clock import Calendar, Clock, trigger
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.dispatcher import Dispatcher, Transport
+from onecore.lifecycle.operations import Operations
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
 from onecore.pool.changelog import ChangeLog
@@ -105,7 +106,7 @@ def build(config: Config, home: Path, database: Database, clock: Clock, log: Log
     dispatcher = Dispatcher(store, transport, clock, log, float(config.deadlines.grace))
     core = Core(config, home, database, store, clock, log, dispatcher, ChangeLog(database), Series(home / "monitor.db"),
                 Passwords(config.auth.argon2_time_cost, config.auth.argon2_memory_kb),
-                Sessions(rng.randbytes(32), clock.monotonic, float(config.auth.session_expiration)), rng)
+                Sessions(rng.randbytes(32), clock.monotonic, float(config.auth.session_expiration)), rng, Operations())
     _index(core)
     _wire(core)
     store.on_events = core.changelog.publish

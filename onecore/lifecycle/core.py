@@ -11,6 +11,7 @@ from onecore.auth.sessions import Sessions
 from onecore.config import Config
 from onecore.lifecycle.clock import Clock
 from onecore.lifecycle.dispatcher import Dispatcher
+from onecore.lifecycle.operations import Operations
 from onecore.log import Log
 from onecore.pool.changelog import ChangeLog
 from onecore.pool.database import Database
@@ -34,6 +35,7 @@ class Core:
     passwords: Passwords
     sessions: Sessions
     random: random.Random
+    operations: Operations
     epoch: int = 0
     kinds: dict[str, Any] = field(default_factory=dict)
     """kind name -> its state in memory beyond the records (indexes, samples, caches), typed by the kind."""

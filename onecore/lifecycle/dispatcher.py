@@ -23,6 +23,8 @@ LONGEST_PAUSE = 30.0
 """Failures that may pass are tried again after 1, 2, 4 … seconds, at most so many."""
 NEVER_AGAIN = frozenset(("vm.shutdown", "vm.reboot", "vm.reset"))
 """Commands that are not tried again: a guest that does not shut down, and what must not happen to it twice."""
+WITHOUT_DRIVER = frozenset(("vm.migrate",))
+"""Commands whose work goes on when their driver ends: a cancel needs a driver that looks and ends it."""
 MAX_ABANDONED = 8
 """Commands that one driver process may hang in before it is replaced even though others are at work in it."""
 
@@ -64,6 +66,8 @@ class _Flight:
     """When its first attempt was sent, on the monotonic clock."""
     tries: int = 0
     """Attempts before this one that failed for now."""
+    due: float = 0.0
+    """When its time is up, on the monotonic clock."""
     resting: bool = False
     """It failed for now and waits for its next attempt."""
 
@@ -143,6 +147,8 @@ class Dispatcher:
             flight.first, flight.tries = before.first, before.tries + 1
         self._arm(flight, command.timeout)
         flight.sent = self._transport.send(flight.family, command)
+        if box.cancelled:
+            self.cancel(op)
 
     def release(self) -> None:
         """Send what was held and may be sent now."""
@@ -157,6 +163,16 @@ class Dispatcher:
             self._transport.send(flight.family, Cancel(op, flight.command.attempt))
             self._arm(flight, self._grace)
 
+    def stop(self, op: int) -> None:
+        """As cancel, for somebody who asked, and whose wish is in the outbox; what no driver has ends at once."""
+        box, flight = self._store.get(Outbox, op), self._flights.get(op)
+        if box is not None and (op in self._held or (flight is not None and flight.resting)):
+            self._held.discard(op)
+            self._result(Result(op, box.attempt, self.epoch, False, "cancelled", cancelled=True,
+                                data={"where": "from"} if box.command in WITHOUT_DRIVER else {}))
+        else:
+            self.cancel(op)
+
     def drop(self, op: int) -> None:
         """The operation was replaced: end its command, ignore its result."""
         self._held.discard(op)
@@ -166,9 +182,15 @@ class Dispatcher:
 
     def under_way(self) -> list[tuple[Outbox, Progress | None]]:
         """What is being done now."""
-        return [(box, self._step(box)) for box in self._store.all(Outbox)]
+        return [(box, self.step(box)) for box in self._store.all(Outbox)]
 
-    def _step(self, box: Outbox) -> Progress | None:
+    def deadline(self, op: int) -> float | None:
+        """Seconds until the step that is under way is cancelled; None when nothing of it is at work."""
+        flight = self._flights.get(op)
+        return max(0.0, flight.due - self._clock.monotonic()) if flight and not flight.resting else None
+
+    def step(self, box: Outbox) -> Progress | None:
+        """How far the command of an outbox row is."""
         if box.op in self._held:
             return Progress(box.op, box.attempt, f"held: {self.hold(box.command, box.kind, box.oid)}")
         flight = self._flights.get(box.op)
@@ -178,6 +200,7 @@ class Dispatcher:
         if flight.timer:
             flight.timer.cancel()
         op, attempt = flight.command.op, flight.command.attempt
+        flight.due = self._clock.monotonic() + seconds
         flight.timer = self._clock.call_later(seconds, lambda: self._late(op, attempt))
 
     def _late(self, op: int, attempt: int) -> None:
@@ -283,6 +306,10 @@ class Dispatcher:
         elif flight.deaths >= RESENDS:
             self._result(Result(op, attempt, self.epoch, False,
                                 f"the {flight.family} driver ended {RESENDS} times during {action}"))
+        elif flight.cancelled and f"{flight.family}.{action}" in WITHOUT_DRIVER:
+            flight.sent = self._transport.send(flight.family, flight.command)
+            self._transport.send(flight.family, Cancel(op, attempt))
+            self._arm(flight, self._grace)
         elif flight.cancelled:
             self._result(Result(op, attempt, self.epoch, False, "cancelled", cancelled=True))
         else:
@@ -329,8 +356,9 @@ class Dispatcher:
             return
         flight = self._flights.get(result.op)
         if flight and flight.cancelled and not result.ok and not result.data.get("owed"):
-            result = replace(result, error=f"{flight.command.action} passed its deadline of "
-                             f"{flight.command.timeout:g} s and was cancelled")
+            result = replace(result, error=f"{flight.command.action} was cancelled on request" if box.cancelled else
+                             f"{flight.command.action} passed its deadline of {flight.command.timeout:g} s and was "
+                             "cancelled")
         try:
             if flight and self._tries_again(box, flight, result):
                 return

@@ -6,10 +6,13 @@ from typing import ClassVar
 
 from onecore.pool.record import Object, Record
 
+CANCEL = "cancel"
+"""In an outbox row's `args`: its command is to be stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Record):
-    """A command under way.  Its arguments are made from the object's records when it is sent; ARGS adds JSON."""
+    """A command under way.  Its arguments are made from the object's records when it is sent."""
 
     TABLE: ClassVar[str] = "outbox"
     KEY: ClassVar[tuple[str, ...]] = ("op",)
@@ -23,6 +26,12 @@ class Outbox(Record):
     """Unix time at which it was decided."""
     rid: str = ""
     args: str = ""
+    """Words: force (an image is removed whatever its file does), cancel."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for its end."""
+        return CANCEL in self.args.split()
 
     def touches(self) -> tuple[Object, ...]:
         """An outbox row shows nowhere."""

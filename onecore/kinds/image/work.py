@@ -11,6 +11,7 @@ from onecore.kinds.kind import KINDS, tree_of
 from onecore.kinds.restore import refuse
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
+from onecore.lifecycle.operations import Ended
 from onecore.lifecycle.outbox import Outbox
 from onecore.pool.store import Tx
 from onecore.wire.messages import Command, Doc, Result
@@ -78,6 +79,8 @@ def take(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
         return
     action = box.command.split(".")[1]
     image = replace(image, op=0)
+    ended = Ended(box.op, "image", image.oid, action, box.since, core.now(), result.ok, result.error, box.rid)
+    tx.after(lambda: core.operations.note(ended))
     if action == "remove":
         if result.ok or "force" in box.args:
             tx.delete(image)

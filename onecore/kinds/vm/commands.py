@@ -69,8 +69,8 @@ def question(core: Core, vm: Vm, family: str, action: str, seconds: float, args:
                   "datastore": datastore_document(core, datastore) if datastore else {}}
     if vm.to_hid >= 0:
         given |= destination(core, vm)
-    driver = (stay.vm_mad if family == "vm" else stay.tm_mad) if stay else ""
-    return Command(0, 0, core.epoch, vm.generation, f"ask:{stay.hostname if stay else ''}", driver, action,
+    driver = (host.vm_mad if host else "") if family == "vm" else datastore.tm_mad if datastore else ""
+    return Command(0, 0, core.epoch, vm.generation, f"ask:{host.name if host else ''}", driver, action,
                    ("vm", vm.oid), seconds, rid, given | (args or {}))
 
 

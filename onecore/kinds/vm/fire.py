@@ -11,6 +11,7 @@ from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import STATE_OF, VM, S
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.machine import Row
+from onecore.lifecycle.operations import Ended
 from onecore.lifecycle.outbox import Outbox
 from onecore.pool.store import Tx
 from onecore.wire.states import vm_name
@@ -76,6 +77,8 @@ def _operate(tx: Tx, core: Core, old: Vm, vm: Vm, line: Row, answer: bool) -> Vm
             tx.delete(box)
         replaced = old.op
         tx.after(lambda: core.dispatcher.drop(replaced))
+    if old.op and (not line.send or not answer):
+        _note_end(tx, core, old, vm, answer)
     if not line.send:
         return replace(vm, op=0, op_args="")
     op = old.op if answer and old.op else core.dispatcher.new_op()
@@ -83,3 +86,10 @@ def _operate(tx: Tx, core: Core, old: Vm, vm: Vm, line: Row, answer: bool) -> Vm
     tx.put(Outbox(op, "vm", vm.oid, line.send, attempt, core.now(), tx.actor.rid))
     tx.after(lambda: core.dispatcher.send(op))
     return replace(vm, op=op, op_attempt=attempt, op_since=core.now() if op != old.op else vm.op_since)
+
+
+def _note_end(tx: Tx, core: Core, old: Vm, vm: Vm, answer: bool) -> None:
+    """Tell who waits for the operation that it ended: as the state says, or because another took its place."""
+    error = (vm.error if vm.error != old.error else "") if answer else f"replaced by {vm.op_kind.replace('_', '-')}"
+    ended = Ended(old.op, "vm", vm.oid, old.op_kind, old.op_since, core.now(), not error, error, tx.actor.rid)
+    tx.after(lambda: core.operations.note(ended))

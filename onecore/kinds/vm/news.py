@@ -11,7 +11,7 @@ from onecore.kinds.vm.record import Vm, ids
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Tx
 from onecore.wire.messages import News, Sample
-from onecore.wire.states import ImageState, Lcm, VmState
+from onecore.wire.states import HostState, ImageState, Lcm, VmState
 
 EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": "seen_poweroff",
           "crashed": "seen_poweroff",
@@ -56,6 +56,8 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
         if vm is None or vm.op or (vm.changed <= core.now() and sample.time - vm.changed < SETTLE):
             continue
         event = _event(vm, there.get(oid), sample.roster)
+        if event == "seen_running" and vm.to_hid >= 0 and _is_away(core, vm.to_hid):
+            event = "seen_stayed"
         if event:
             with core.store.tx(_MONITOR) as tx:
                 observe(tx, core, oid, event)
@@ -63,15 +65,23 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
         _settle(core, oid, there.get(oid), sample)
 
 
+def _is_away(core: Core, hid: int) -> bool:
+    """Whether a host cannot be asked; a migration to it is over then."""
+    host = core.store.get(Host, hid)
+    return host is None or host.state in (HostState.ERROR, HostState.OFFLINE)
+
+
 def _settle(core: Core, oid: int, doc: dict[str, object] | None, sample: Sample) -> None:
     """A live migration ended and nobody could tell how: its destination has the guest, or has not."""
     vm = core.store.get(Vm, oid)
     if vm is None or vm.op or vm.state != VmState.ACTIVE or vm.lcm != Lcm.UNKNOWN or sample.time <= vm.changed:
         return
-    moved = doc is not None and doc.get("generation") == vm.generation and doc.get("state") in ("running", "suspended")
-    if moved or sample.roster:
+    there = doc is not None and doc.get("generation") == vm.generation
+    if there and doc and doc.get("state") != "running":
+        return  # it is coming, or its end: what it will be shows in the next sample
+    if there or sample.roster:
         with core.store.tx(_MONITOR) as tx:
-            observe(tx, core, oid, "seen_moved" if moved else "seen_not_moved")
+            observe(tx, core, oid, "seen_moved" if there else "seen_not_moved")
 
 
 def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:

@@ -1,0 +1,77 @@
+"""one.vm.recover: the operator decides what becomes of a step; what the hosts show is asked before."""
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from onecore.api import Request, method
+from onecore.errors import BadArgument, WrongState
+from onecore.kinds.vm.commands import question
+from onecore.kinds.vm.facts import Claim, claim, contradictions
+from onecore.kinds.vm.fire import fire, state_of
+from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.states import VM
+from onecore.wire.messages import Doc, Result
+
+RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
+SECONDS = 30.0
+"""How long the drivers have to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of the VM as it was then (`moment`), and why `recover --success` is not believed."""
+
+    moment: tuple[int, ...]
+    why: list[str]
+
+
+def _moment(vm: Vm) -> tuple[int, ...]:
+    return vm.state, vm.lcm, vm.op, vm.op_attempt, vm.generation
+
+
+async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | None:
+    if not 0 <= operation < len(RECOVER) or RECOVER[operation] != "success" or force:
+        return None
+    VM.decide(state_of(vm), vm, "recover_success")
+    said = claim(state_of(vm), vm)
+    families = [name for name, what in (("vm", said.guest), ("tm", said.files)) if what]
+    answers = await asyncio.gather(*(_ask(req, vm, family, said) for family in families))
+    silent = [answer.error for answer in answers if not answer.ok]
+    if silent:
+        return Look(_moment(vm), [f"its host cannot be asked ({'; '.join(silent)}); --force takes your word for it"])
+    told: dict[str, Doc] = {family: answer.data for family, answer in zip(families, answers, strict=True)}
+    return Look(_moment(vm), contradictions(said, vm, told.get("vm"), told.get("tm")))
+
+
+async def _ask(req: Request, vm: Vm, family: str, said: Claim) -> Result:
+    """A driver's `state` of the VM: on its host, or where it goes, or where a stop leaves its files."""
+    core = req.core
+    if said.there and vm.to_hid >= 0 and (family == "tm" or said.guest == "runs"):
+        vm = replace(vm, hid=vm.to_hid, ds_id=vm.to_ds, to_hid=-1, to_ds=-1)
+    command = question(core, vm, family, "state", SECONDS, rid=req.rid)
+    if said.files == "away" and family == "tm":
+        command.args["vm"]["away"] = True
+    return await core.dispatcher.question(family, command)
+
+
+@method("one.vm.recover", right="ADMIN", on="vm", prepare=_look)
+def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
+    """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5).
+
+    Success is refused when what the VM's host shows contradicts it, or nothing, unless FORCE.
+    """
+    if not 0 <= operation < len(RECOVER):
+        raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
+                          f"5 (delete-db), not {operation}", vm.oid)
+    look: Look | None = req.prepared
+    if look is not None and look.why:
+        raise WrongState(f"recover --success of VM {vm.oid} in state {state_of(vm).name} is not what its host shows: "
+                         f"{'; '.join(look.why)}", vm.oid)
+    if look is not None and look.moment != _moment(vm):
+        raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
+                         vm.oid)
+    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}",
+                    req.rid)
+    fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
+    return vm.oid
