@@ -43,7 +43,7 @@ class Ground:
             self.sim.call("one.vm.deploy", vm, self.host)
         elif action.startswith("recover-"):
             names = ("failure", "success", "retry", "delete", "recreate", "deletedb")
-            self.sim.call("one.vm.recover", vm, names.index(action.removeprefix("recover-")))
+            self.sim.call("one.vm.recover", vm, names.index(action.removeprefix("recover-")), True)
         else:
             self.sim.call("one.vm.action", action, vm)
 
@@ -79,8 +79,8 @@ class Ground:
 def assert_sums(sim: Sim) -> None:
     """What is derived equals what the records say: usage, and every record in memory is the one in SQL."""
     store = sim.core.store
-    for host in {vm.hid for vm in store.all(Vm)}:
-        vms = [vm for vm in store.all(Vm) if vm.hid == host and host >= 0]
+    for host in {hid for vm in store.all(Vm) for hid in (vm.hid, vm.to_hid)}:
+        vms = [vm for vm in store.all(Vm) if host in (vm.hid, vm.to_hid) and host >= 0]
         cpu, memory, disk, number = usage(sim.core).sums.of(host)
         assert (cpu, memory) == (sum(vm.cpu for vm in vms), sum(vm.memory for vm in vms) * 1024)
         assert (disk, number) == (sum(vm.disk_mb for vm in vms), len(vms))

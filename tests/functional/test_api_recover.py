@@ -41,7 +41,7 @@ def test_recover_of_what_hangs(cloud: Cloud, host: int, state: str, operation: i
         cloud.client.call("one.vm.action", action, vm)
     cloud.wait_vm(vm, state)
     cloud.client.call("one.vm.update", vm, "", 0)  # the command under way hangs on
-    cloud.client.call("one.vm.recover", vm, operation)
+    cloud.client.call("one.vm.recover", vm, operation, True)
     wanted = {FAILURE: failure, SUCCESS: success, RETRY: success, RECREATE: "PENDING"}.get(operation, "DONE")
     cloud.wait_vm(vm, wanted)
     if wanted != "DONE":

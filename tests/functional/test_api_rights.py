@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from api_calls import ACTION, AUTHENTICATION, AUTHORIZATION, LOCKED, RPC_API, Watch, refused
+from api_calls import ACTION, AUTHENTICATION, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, Watch, refused
 from cloud_process import Cloud, unique, until, vm_template
 from minimal_calls import MINIMAL
 
@@ -20,7 +20,8 @@ PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.system.vers
           "onecore.version"}
 KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.events": (0, 0),
-       "onecore.reconcile": (True, True),
+       "onecore.reconcile": (True, True), "onecore.op.list": (-2,),
+       **{f"onecore.op.{verb}": (4711,) for verb in ("info", "wait", "cancel")},
        **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync")}}
 
 
@@ -110,6 +111,10 @@ def test_a_stranger_gets_nowhere(cloud: Cloud, people: People, estate: dict[str,
         assert people.stranger.text(name, *arguments)
     elif name == "one.vmpool.infoset":
         assert people.stranger.text(name, str(estate["vm"]), True) == "<VM_POOL></VM_POOL>"
+    elif name == "onecore.op.list":
+        assert people.stranger.text(name, *arguments) == "[]"
+    elif name.startswith("onecore.op."):
+        refused(people.stranger, NO_EXISTS, name, *arguments)
     elif name == "onecore.events":
         own = {("user", people.stranger_id), ("group", people.other_group)}
         told = json.loads(people.stranger.text(name, 0, 0))["events"]

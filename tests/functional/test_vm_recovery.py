@@ -107,7 +107,7 @@ def test_ways_out_of_a_failure(place: Place, state: str) -> None:
         assert f"boom {vm}" in cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR", "")
         refused(cloud.client, ACTION, "one.vm.action", "resume", vm)
     cloud.client.call("one.vm.recover", stays, FAILURE)
-    cloud.client.call("one.vm.recover", passed, SUCCESS)
+    cloud.client.call("one.vm.recover", passed, SUCCESS, True)
     cloud.client.call("one.vm.recover", again, RETRY)
     place.good(mended)
     cloud.client.call("one.vm.recover", mended, RETRY)
@@ -214,7 +214,7 @@ def test_recover_of_what_is_under_way(place: Place) -> None:
     place.act("deploy", vms, "PROLOG")
     failed, passed, again, deleted = vms
     cloud.client.call("one.vm.recover", failed, FAILURE)
-    cloud.client.call("one.vm.recover", passed, SUCCESS)
+    cloud.client.call("one.vm.recover", passed, SUCCESS, True)
     place.good(again)
     cloud.client.call("one.vm.recover", again, RETRY)
     cloud.client.call("one.vm.recover", deleted, DELETE)
@@ -280,7 +280,7 @@ def test_an_image_that_fails_while_a_vm_waits(place: Place) -> None:
         cloud.wait_vm(vm, "CLONING_FAILURE")
         assert "no room" in cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR", "")
         for operation in (FAILURE, SUCCESS):
-            cloud.client.call("one.vm.recover", vm, operation)
+            cloud.client.call("one.vm.recover", vm, operation, True)
     cloud.dummy()
     assert cloud.body("image", late).findtext("STATE") == "5"
     cloud.client.call("one.vm.action", "terminate", ended)

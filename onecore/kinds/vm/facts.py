@@ -57,7 +57,7 @@ def contradictions(said: Claim, vm: Vm, guest: Doc | None, files: Doc | None) ->
     """What the drivers saw that is not as SAID, in words; GUEST and FILES are what their `state` told."""
     found = []
     if guest is not None and said.guest:
-        alive = guest.get("state") in ("running", "suspended") and guest.get("generation") == vm.generation
+        alive = guest.get("state") == "running" and guest.get("generation") == vm.generation
         if said.guest == "runs" and not alive:
             found.append(f"its guest is {guest.get('state')}, not running" if guest.get("generation") in
                          (vm.generation, -1, 0) else f"its guest is of generation {guest.get('generation')}, "

@@ -97,6 +97,7 @@ def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore
 
 
 def check_room(core: Core, vm: Vm, host: Host, datastore: Datastore) -> None:
+    """Raise WrongState naming what the host or the datastore has too little of."""
     short = [] if vm.hid == host.oid else lacks(core, vm, host, datastore)
     if short:
         raise WrongState(f"Not enough capacity on host {host.oid} ({host.name}): {'; '.join(short)}", vm.oid)

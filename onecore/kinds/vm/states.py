@@ -161,7 +161,7 @@ ROWS += [
     *_step(S.MIGRATE,          "migrate",         S.RUNNING,            S.RUNNING, go.owe_left, go.arrive_running, back=(go.owe_left, go.unreserve)),
     row(S.MIGRATE,             "migrate.lost",    S.UNKNOWN,            do.note_error),
     row(S.UNKNOWN,             "seen_moved",      S.RUNNING,            go.arrive_running),
-    row(S.UNKNOWN,             "seen_not_moved",  None,                 go.unreserve),
+    row(S.UNKNOWN,             "seen_not_moved",  None,                 go.give_up_move),
 
     row(S.RUNNING,             "migrate",         S.SAVE_MIGRATE,       *_GO, go.reserve, send="vm.save"),
     row(S.RUNNING,             "migrate_poff",    S.SAVE_MIGRATE,       *_GO, go.reserve, send="vm.shutdown"),
