@@ -100,6 +100,8 @@ def op_info(req: Request, op: int) -> str:
 
 
 async def _until_ended(req: Request, op: int, timeout: int = 0) -> list[str]:
+    if timeout < 0:
+        raise BadArgument(f"timeout must be seconds from 0 to {MAX_WAIT}, not {timeout}")
     found = _find(req, op, "USE")
     if isinstance(found, Outbox):
         await req.core.operations.wait(op, min(max(timeout, 0), MAX_WAIT))
@@ -109,8 +111,6 @@ async def _until_ended(req: Request, op: int, timeout: int = 0) -> list[str]:
 @method("onecore.op.wait", reads=True, prepare=_until_ended)
 def op_wait(req: Request, op: int, timeout: int = 0) -> str:
     """As info, when the operation has ended, or after TIMEOUT seconds (60 at most)."""
-    if timeout < 0:
-        raise BadArgument(f"timeout must be seconds from 0 to {MAX_WAIT}, not {timeout}")
     return _document(req, op, req.prepared)
 
 

@@ -264,6 +264,10 @@ def test_success_that_is_not_true_is_refused(two: Two) -> None:
     with pytest.raises(Refused, match="cannot be asked.*no route"):
         sim.call("one.vm.recover", vm, 1)
     sim.call("one.vm.recover", vm, 0)
+    assert sim.state(vm) == "UNKNOWN"
+    two.ground.script()
+    sim.wait(vm, "RUNNING", limit=60)
+    sim.until(lambda: not list(sim.core.store.all(Owed)), limit=60, what="what is left to be cleaned up")
     two.check(vm, "node1")
 
 
