@@ -22,7 +22,7 @@ from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
 from onecore.kinds.restore import Gaps, compared, held, off
-from onecore.kinds.vm import commands, news
+from onecore.kinds.vm import commands, due, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
 from onecore.kinds.vm.fire import fire as fire_vm
@@ -30,7 +30,8 @@ from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vnet.record import Free, Lease, Range
-from onecore.lifecycle.clock import Calendar, Clock, trigger
+from onecore.lifecycle.calendar import Calendar, trigger
+from onecore.lifecycle.clock import Clock
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.dispatcher import Dispatcher, Transport
 from onecore.lifecycle.operations import Operations
@@ -118,6 +119,7 @@ def _index(core: Core) -> None:
     for kind in KINDS.values():
         add_indexes(core, kind)
     usage.add_indexes(core)
+    due.add_indexes(core)
     free, ranges = Free(), Groups[Range](lambda r: r.vnet)
     by_datastore = Groups[Image](lambda i: i.ds_id)
     cloning = Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)

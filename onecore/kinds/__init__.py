@@ -15,7 +15,7 @@ from onecore.kinds import (
 )
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import methods as vm
-from onecore.kinds.vm import migrate, placing, recover
+from onecore.kinds.vm import migrate, placing, recover, scheduling
 
 __all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "migrate", "operations", "placing",
-           "reconcile", "recover", "system", "template", "user", "vm", "vnet"]
+           "reconcile", "recover", "scheduling", "system", "template", "user", "vm", "vnet"]

@@ -11,11 +11,10 @@ from typing import Any
 
 from onecore import api
 from onecore.api import TABLE, Body, Method, Request
-from onecore.auth.authorize import authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Internal, Locked, NoExists, NotReady, OneError
-from onecore.kinds.kind import KINDS, rules
-from onecore.kinds.verbs import check_lock
+from onecore.kinds.kind import KINDS
+from onecore.kinds.verbs import permit
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor
 from onecore.request.authenticate import authenticate
@@ -156,12 +155,8 @@ class _Call:
                           self.oid)
 
     def _authorize(self, obj: Any, arguments: list[Any]) -> None:
-        method, core = self.method, self.dispatch.core
-        right = method.right(*arguments) if callable(method.right) else method.right
-        if right and self.caller:
-            authorize(self.caller, right, method.on or "", obj, rules(core))
-            if not method.reads and not method.name.endswith((".lock", ".unlock")):
-                check_lock(obj, right, KINDS[method.on or ""].noun)
+        if self.caller:
+            permit(self.dispatch.core, self.caller, self.method, obj, arguments)
 
     async def _decide(self, request: Request, obj: Any, arguments: list[Any]) -> list[bytes]:
         core, method = self.dispatch.core, self.method

@@ -91,6 +91,10 @@ VM: dict[str, tuple[dict[str, Any], int, str]] = {
     "context network": ({"CONTEXT": {"A": "$NETWORK[DNS, NETWORK_ID=x"}, "NIC": "1"}, ALLOCATE, "NIC"),
     "video": ({"VIDEO": {"VRAM": "x"}}, ALLOCATE, "VRAM"),
     "video key": ({"VIDEO": {"FOO": "x"}}, ALLOCATE, "FOO"),
+    "schedule": ({"SCHED_ACTION": {"ACTION": "explode", "TIME": "+5"}}, ALLOCATE, "ACTION"),
+    "schedule as a value": ({"SCHED_ACTION": "5"}, ALLOCATE, "SCHED_ACTION"),
+    **{f"schedule {v:.9}": ({"SCHED_ACTION": {"ACTION": "hold", "TIME": v}}, ALLOCATE, "TIME")
+       for v in ("", "-1", "1", "now", "²", HUGE)},
     "port": ({"GRAPHICS": {"TYPE": "VNC", "PORT": "x"}}, ALLOCATE, "PORT"),
 }
 
@@ -240,6 +244,11 @@ CALLS: list[tuple[int, str, tuple[Any, ...], str]] = [
     (NO_EXISTS, "one.vm.chown", ("vm", -2, -1), "user [-2]"),
     (RPC_API, "one.vm.lock", ("vm", 0), "level"),
     (RPC_API, "one.vm.lock", ("vm", 5), "level"),
+    (RPC_API, "one.vm.schedadd", ("vm", "A=["), "line 1"),
+    (RPC_API, "one.vm.schedadd", ("vm", "SCHED_ACTION=[ACTION=backup,TIME=\"+5\"]"), "backup"),
+    (RPC_API, "one.vm.schedadd", ("vm", "SCHED_ACTION=[ACTION=hold,TIME=1]"), "TIME"),
+    (NO_EXISTS, "one.vm.schedupdate", ("vm", 4711, "SCHED_ACTION=[ACTION=hold]"), "4711"),
+    (NO_EXISTS, "one.vm.scheddelete", ("vm", 4711), "4711"),
     (RPC_API, "one.vm.rename", ("vm", "x" * 129), "NAME"),
     (RPC_API, "one.vm.rename", ("vm", ""), "NAME"),
     (RPC_API, "one.image.rename", ("persistent", "{image}"), "NAME"),

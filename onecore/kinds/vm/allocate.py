@@ -8,7 +8,7 @@ from onecore.auth.authorize import authorize
 from onecore.errors import Forbidden, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules, whole
-from onecore.kinds.vm import context, disks, nics, shape
+from onecore.kinds.vm import context, disks, nics, scheduling, shape
 from onecore.kinds.vm.record import Vm, VmText, text
 from onecore.kinds.vm.shape import TEMPLATE_NAMES
 from onecore.wire.states import VmState
@@ -35,12 +35,13 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", str(oid)), who.uid)
     found = disks.resolve(req, tree)
     given = nics.resolve(req, tree, oid)
+    now = core.now()
+    scheduling.take(req, tree, oid, now)
     _graphics(core.config.defaults.vnc_base_port, tree, oid)
     context.build(req, tree, oid, name, found.next_id)
     _requirements(req, tree, found, given)
     held = hold or tree.get("SUBMIT_ON_HOLD").upper() == "YES"
     state = VmState.CLONING if found.waits else VmState.HOLD if held else VmState.PENDING
-    now = core.now()
     req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "",
                   cpu, memory, found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0,
                   "hold" if held else "", 0, 0, ""))

@@ -8,6 +8,7 @@ from typing import Any
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
+from onecore.kinds.vm import scheduled
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
 from onecore.kinds.vnet import leases
 from onecore.lifecycle.core import Core
@@ -221,6 +222,7 @@ def finish(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The end: addresses, images and capacity go back; the records leave memory when this is durable."""
     vm = stay_ends(tx, core, vm, info)
     leases.take_back(tx, core, vm.oid)
+    scheduled.forget(tx, core, vm.oid)
     images = ids(vm.images)
     vm = tx.put(replace(vm, etime=core.now(), images="", hid=-1, cid=-1, resched=0))
     for image in images:

@@ -17,7 +17,7 @@ TEMPLATE_NAMES = (
 
 VECTORS = {"CONTEXT", "DISK", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO", "INPUT", "NIC", "NIC_ALIAS",
            "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "RAW", "SPICE_OPTIONS", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION",
-           "VMGROUP", "CPU_MODEL"}
+           "VMGROUP", "CPU_MODEL", "SCHED_ACTION"}
 PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS
 NOT_YET = ("NIC_ALIAS", "PCI", "VMGROUP")
 """What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
