@@ -37,6 +37,7 @@ from onecore.lifecycle.dispatcher import Dispatcher, Transport
 from onecore.lifecycle.operations import Operations
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
+from onecore.pool.answered import Answered
 from onecore.pool.changelog import ChangeLog
 from onecore.pool.database import Database, DatabaseError, lock_home
 from onecore.pool.migrations import migrate
@@ -45,6 +46,7 @@ from onecore.pool.restore import READY, Gap, Hold, Restored, finish, restore
 from onecore.pool.series import Series
 from onecore.pool.store import Counter, Groups, Store, Tx
 from onecore.pool.writer import Writer
+from onecore.request import repeats
 from onecore.wire.messages import News, Result, Sample
 
 RELOADS = 10
@@ -57,7 +59,7 @@ class TakenOver(DatabaseError):
 
 def record_classes() -> list[type[Record]]:
     """Every record class of every kind."""
-    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap]
+    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap, Answered]
     for kind in KINDS.values():
         found += [kind.record, *kind.classes]
     return list(dict.fromkeys(found))
@@ -232,6 +234,7 @@ def keep_going(core: Core) -> None:
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
     clock.every(1.0, lambda: watch.check_silence(core))
+    clock.every(60.0, lambda: repeats.forget_old(core))
     clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(2.0, lambda: core.dispatcher.release() if held(core) and compared(core) else None)

@@ -34,7 +34,14 @@ def _moving(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"CREATE TABLE scheduled (oid BIGINT NOT NULL PRIMARY KEY, {', '.join(columns)})")
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving}
+def _tenants(connection: sa.Connection) -> None:
+    for statement in (
+            "CREATE TABLE answered (uid BIGINT NOT NULL, method TEXT NOT NULL, word TEXT NOT NULL, digest TEXT, "
+            "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",):
+        connection.exec_driver_sql(statement)
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants}
 """From schema number N to N + 1."""
 
 
