@@ -24,7 +24,8 @@ def _restored(connection: sa.Connection) -> None:
 
 def _moving(connection: sa.Connection) -> None:
     for column, what in (("op_args", "TEXT NOT NULL DEFAULT ''"), ("to_hid", "BIGINT NOT NULL DEFAULT -1"),
-                         ("to_cid", "BIGINT NOT NULL DEFAULT -1"), ("to_ds", "BIGINT NOT NULL DEFAULT -1")):
+                         ("to_cid", "BIGINT NOT NULL DEFAULT -1"), ("to_ds", "BIGINT NOT NULL DEFAULT -1"),
+                         ("next_disk", "BIGINT NOT NULL DEFAULT 0")):
         connection.exec_driver_sql(f"ALTER TABLE vm_pool ADD COLUMN {column} {what}")
     connection.exec_driver_sql("ALTER TABLE vm_text ADD COLUMN snapshots TEXT NOT NULL DEFAULT ''")
     connection.exec_driver_sql("ALTER TABLE host_pool ADD COLUMN drain BIGINT NOT NULL DEFAULT 0")
