@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,8 +48,13 @@ def version_option() -> click.Option:
     )
 
 
-def command(kind: Kind, name: str, run: Run, *parameters: click.Parameter, help: str = "") -> click.Command:
-    """The command NAME: RUN(session, kind, ...) with PARAMETERS and the shared options; its text is RUN's docstring."""
+def command(
+    kind: Kind, name: str, run: Run, *parameters: click.Parameter, help: str = "", examples: Sequence[str] = ()
+) -> click.Command:
+    """The command NAME: RUN(session, kind, ...) with PARAMETERS and the shared options; its text is RUN's docstring.
+
+    EXAMPLES are command lines without the program's name; its help ends with them.
+    """
 
     def callback(
         user: str | None, password: str | None, endpoint: str | None, verbose: bool, **rest: Any
@@ -60,8 +65,18 @@ def command(kind: Kind, name: str, run: Run, *parameters: click.Parameter, help:
 
     taken = {name for parameter in parameters for name in parameter.opts}
     return click.Command(
-        name, params=[*parameters, *_shared(taken)], callback=callback, help=help or run.__doc__, context_settings=HELP
+        name,
+        params=[*parameters, *_shared(taken)],
+        callback=callback,
+        help=help or run.__doc__,
+        epilog=_examples(kind.program, examples),
+        context_settings=HELP,
     )
+
+
+def _examples(program: str, lines: Sequence[str]) -> str | None:
+    """Help's last paragraph, which click leaves as it is (\\b)."""
+    return "\n".join(["\b", "Examples:", *(f"  {program} {line}" for line in lines)]) if lines else None
 
 
 def ids_argument(kind: Kind, name: str = "ids") -> click.Argument:
@@ -72,6 +87,16 @@ def ids_argument(kind: Kind, name: str = "ids") -> click.Argument:
 def object_argument(kind: Kind, name: str, required: bool = True) -> click.Argument:
     """One argument with the id or name of one object of KIND."""
     return click.Argument([name], metavar=name.upper(), required=required, shell_complete=_names(kind))
+
+
+def object_option(kind: Kind, *names: str, help: str) -> click.Option:
+    """An option that names one object of KIND by id or name."""
+    return click.Option(names, metavar=kind.tag, shell_complete=_names(kind), help=help)
+
+
+def file_option(what: str = "Template") -> click.Option:
+    """-f, --file: where the template is; else standard input."""
+    return click.Option(["-f", "--file"], metavar="FILE", help=f"{what}, - for standard input.")
 
 
 def _names(kind: Kind, comma: bool = False) -> Callable[..., list[CompletionItem]]:

@@ -18,16 +18,14 @@ SECONDS = 2.0
 
 def objects(kind: Kind, given: Mapping[str, Any], incomplete: str, comma: bool) -> list[CompletionItem]:
     """Names and ids that begin with INCOMPLETE (after its last comma); silently nothing when no server answers."""
-    from cli.ids import pool_arguments
+    from cli.ids import read_pool
     from cli.session import Account, connect
 
     before, begun = incomplete.rsplit(",", 1) if comma and "," in incomplete else ("", incomplete)
     prefix = f"{before}," if before else ""
     try:
-        from onecore.wire import xmlbody
-
         account = Account(given.get("endpoint"), given.get("user"), given.get("password"))
-        body = xmlbody.read(str(connect(account).call(f"one.{kind.pool}.info", *pool_arguments(kind), timeout=SECONDS)))
+        body = read_pool(connect(account), kind, timeout=SECONDS)
         known = [(e.findtext("ID") or "", e.findtext("NAME") or "") for e in body.findall(kind.tag)]
     except Exception:  # a completion that fails must not print anything into the user's line
         return []

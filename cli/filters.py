@@ -1,4 +1,4 @@
-"""`--filter A=b,C~d`: conditions over the cells of a list."""
+"""`--filter A=b,C~d`: conditions over the cells of a list; `--search`: over whole bodies."""
 
 from __future__ import annotations
 
@@ -74,3 +74,33 @@ def keep(conditions: Sequence[Condition], body: Body, view: View, every: bool) -
     if not conditions:
         return True
     return (all if every else any)(c.holds(c.column.cell(body, view)) for c in conditions)
+
+
+class Search:
+    """`VM.NAME=web&VM.TEMPLATE.CPU=1`: each of the paths has a leaf that contains the text; a bare word: any leaf."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        """Raises CliError for what is no such query."""
+        self.wanted = [_wanted(kind, part) for part in text.split("&") if part.strip()]
+        if not self.wanted:
+            raise CliError("--search needs a word, or PATH=TEXT&PATH=TEXT")
+
+    def finds(self, body: Body) -> bool:
+        """Whether BODY is to be kept."""
+        return all(_contains(body, path, text) for path, text in self.wanted)
+
+
+def _wanted(kind: Kind, part: str) -> tuple[str, str]:
+    path, equals, text = part.partition("=")
+    if not equals:
+        return "", part.strip()
+    names = path.strip().upper().split(".")
+    names = names[1:] if names[0] == kind.tag else names
+    if not names or not all(re.fullmatch(r"\w+", name) for name in names):
+        raise CliError(f"--search: {path.strip()!r} is not a path, as in {kind.tag}.TEMPLATE.NIC.IP")
+    return "/".join(names), text.strip()
+
+
+def _contains(body: Body, path: str, text: str) -> bool:
+    found = body.iterfind(path) if path else body.iter()
+    return any(text in (element.text or "") for element in found)

@@ -93,7 +93,7 @@ def megabytes(text: str) -> int:
     found = _MEMORY.match(text.strip())
     amount = round(float(found[1]) * _MEGABYTES[found[2].lower()]) if found else 0
     if amount < 1:
-        raise CliError(f"{text!r} is not an amount of memory, as in 512 or 8g")
+        raise CliError(f"{text!r} is not a size in MB, as in 512 or 8g")
     return amount
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli.errors import FAILED, CliError
 from cli.kind import Kind
-from cli.session import Session
+from cli.session import Caller, Session
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -43,11 +43,23 @@ def id_of(session: Session, kind: Kind, text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else _one(_names(session, kind), kind, text)
 
 
-def read_info(session: Session, kind: Kind, oid: int) -> Body:
-    """The body of one object."""
+def read_pool(caller: Caller, kind: Kind, filter_flag: int = -2, timeout: float | None = None) -> Body:
+    """The body of the kind's pool: everything that FILTER_FLAG lets see."""
     from onecore.wire import xmlbody
 
-    return xmlbody.read(session.text(kind.call("info"), oid))
+    if kind.pool_reader:
+        return kind.pool_reader(caller, filter_flag, timeout)
+    text = caller.call(f"one.{kind.pool}.info", *pool_arguments(kind, filter_flag), timeout=timeout)
+    return xmlbody.read(str(text))
+
+
+def read_info(session: Session, kind: Kind, oid: int, *arguments: object) -> Body:
+    """The body of one object; ARGUMENTS are what its info method takes besides the id."""
+    from onecore.wire import xmlbody
+
+    if kind.reader:
+        return kind.reader(session, oid)
+    return xmlbody.read(session.text(kind.call("info"), oid, *arguments))
 
 
 def _numbers(part: str) -> list[int] | None:
@@ -71,9 +83,7 @@ def _names(session: Session, kind: Kind) -> dict[str, list[int]]:
 
 def entries(session: Session, kind: Kind) -> Iterator[tuple[str, int]]:
     """Name and id of every object that the user can see."""
-    from onecore.wire import xmlbody
-
-    for body in xmlbody.read(session.text(f"one.{kind.pool}.info", *pool_arguments(kind))).findall(kind.tag):
+    for body in read_pool(session, kind).findall(kind.tag):
         yield body.findtext("NAME") or "", int(body.findtext("ID") or -1)
 
 
@@ -98,5 +108,6 @@ def each(session: Session, kind: Kind, text: str, act: Callable[[int], object], 
             session.fail(error)
             code = FAILED
         else:
-            session.told(f"{kind.tag} {oid}: {done}")
+            if done:
+                session.told(f"{kind.tag} {oid}: {done}")
     return code

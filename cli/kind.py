@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import click
 
-    from cli.session import Session
+    from cli.session import Caller, Session
     from onecore.wire.xmlbody import Body
 
 Factory = Callable[["Kind"], "click.Command"]
 Cell = Callable[["Body", "View"], str]
 Show = Callable[["Session", "Kind", "Body"], list[str]]
+More = Callable[["Caller"], Mapping[str, str]]
+PoolReader = Callable[["Caller", int, float | None], "Body"]
+Reader = Callable[["Caller", int], "Body"]
 
 
 def later(path: str, *first: Any) -> Callable[..., Any]:
@@ -50,16 +53,23 @@ def shared(*names: str) -> dict[str, Factory]:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How values are shown: ids instead of names, plain kilobytes instead of units, and the present (epoch seconds)."""
+    """How values are shown: ids instead of names, plain kilobytes instead of units, and the present (epoch seconds).
+
+    `more`: by column and object's id, what does not stand in bodies (Column.more).
+    """
 
     numeric: bool = False
     kilobytes: bool = False
     now: float = 0.0
+    more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a list.  `wide`: takes what a terminal has left.  `state`: coloured by its word."""
+    """One column of a list.  `wide`: takes what a terminal has left.  `state`: coloured by its word.
+
+    `more` asks for what its cells show, when that is in no body; the answer is in View.more.
+    """
 
     name: str
     help: str
@@ -68,6 +78,7 @@ class Column:
     left: bool = False
     wide: bool = False
     state: bool = False
+    more: More | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,8 @@ class Kind:
 
     `method` and `pool` stand between `one.` and the verb.  `filtered`: the pool takes a filter flag and an id range,
     then `tail`.  `extended` is the pool method with full bodies, if there is one.  `edits` is the element that
-    `update` changes.
+    `update` changes.  `pool_reader` (filter flag, seconds to wait at most) and `reader` (id) are for kinds that no
+    method of `one.` tells of.
     """
 
     program: str
@@ -93,6 +105,8 @@ class Kind:
     tail: tuple[int, ...] = ()
     extended: str = ""
     edits: str = "TEMPLATE"
+    pool_reader: PoolReader | None = None
+    reader: Reader | None = None
 
     def call(self, verb: str) -> str:
         """The full name of the kind's method VERB."""

@@ -13,8 +13,8 @@ def arguments(kind: Kind) -> list[click.Parameter]:
     return [click.Argument(["filterflag"], required=False, default="a")] if kind.filtered else []
 
 
-def options() -> list[click.Parameter]:
-    """Everything else; cli.listing reads them."""
+def options(kind: Kind) -> list[click.Parameter]:
+    """Everything else; cli.listing reads them.  --search is for kinds whose full bodies come in one answer."""
     return [
         *formats.options(),
         click.Option(["-l", "--list", "names"], metavar="X,Y", help="Columns to show."),
@@ -45,4 +45,13 @@ def options() -> list[click.Parameter]:
         click.Option(["-n", "--numeric"], is_flag=True, help="Ids instead of names of users and groups."),
         click.Option(["-k", "--kilobytes"], is_flag=True, help="Sizes in kilobytes."),
         click.Option(["--describe"], is_flag=True, help="Tell what the columns mean."),
+        *([_search(kind)] if kind.extended else []),
     ]
+
+
+def _search(kind: Kind) -> click.Option:
+    return click.Option(
+        ["--search"],
+        metavar="QUERY",
+        help=f"Only those whose whole body has it: a word, or {kind.tag}.NAME=web&{kind.tag}.TEMPLATE.NIC.IP=10.0.",
+    )

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +14,7 @@ import click
 from cli import filters, formats, table
 from cli.command import command
 from cli.errors import CliError
-from cli.ids import id_of, pool_arguments
+from cli.ids import id_of, pool_arguments, read_info, read_pool
 from cli.kind import Column, Kind, View
 from cli.list_options import arguments, options
 from cli.session import Session, coloured, on_terminal
@@ -39,17 +39,18 @@ class Listing:
     form: str
     delimiter: str
     extended: bool
+    search: filters.Search | None
     pager: bool
 
 
 def list_(kind: Kind) -> click.Command:
     """The command `list`."""
-    return command(kind, "list", run_list, *arguments(kind), *options(), help=f"List {kind.title}.")
+    return command(kind, "list", run_list, *arguments(kind), *options(kind), help=f"List {kind.title}.")
 
 
 def top(kind: Kind) -> click.Command:
     """The command `top`."""
-    return command(kind, "top", run_top, *arguments(kind), *options(), help=f"List {kind.title} again and again.")
+    return command(kind, "top", run_top, *arguments(kind), *options(kind), help=f"List {kind.title} again and again.")
 
 
 def run_list(session: Session, kind: Kind, filterflag: str = "", describe: bool = False, **given: Any) -> None:
@@ -82,6 +83,7 @@ def _listing(
     delimiter: str = ",",
     no_pager: bool = False,
     extended: bool = False,
+    search: str | None = None,
     numeric: bool = False,
     kilobytes: bool = False,
     delay: float = 0,
@@ -105,6 +107,7 @@ def _listing(
         form,
         delimiter,
         extended,
+        filters.Search(kind, search) if search else None,
         pager=form == "table" and not no_pager and on_terminal(),
     )
 
@@ -161,9 +164,14 @@ def _positive(text: str) -> float:
 
 
 def _lines(session: Session, listing: Listing, filterflag: str) -> list[str]:
+    listing = replace(listing, view=_with_more(session, listing))
     body = _fetch(session, listing, filterflag)
     for element in body.findall(listing.kind.tag):
-        if not filters.keep(listing.conditions, element, listing.view, listing.every):
+        if (
+            listing.search
+            and not listing.search.finds(element)
+            or not filters.keep(listing.conditions, element, listing.view, listing.every)
+        ):
             body.remove(element)
     if listing.form in ("xml", "json", "yaml"):
         return [formats.document(body, listing.form)]
@@ -179,16 +187,21 @@ def _lines(session: Session, listing: Listing, filterflag: str) -> list[str]:
     )
 
 
+def _with_more(session: Session, listing: Listing) -> View:
+    asked = {c.name: c.more for c in (*listing.columns, *(c.column for c in listing.conditions)) if c.more}
+    return replace(listing.view, more={name: more(session) for name, more in asked.items()})
+
+
 def _fetch(session: Session, listing: Listing, filterflag: str) -> Body:
     from onecore.wire import xmlbody
 
-    kind = listing.kind
-    arguments = pool_arguments(kind, filter_flag(session, filterflag or "a"))
-    full = listing.extended and kind.extended
-    body = xmlbody.read(session.text(f"one.{kind.pool}.{kind.extended if full else 'info'}", *arguments))
-    if listing.extended and not kind.extended:
+    kind, flag = listing.kind, filter_flag(session, filterflag or "a")
+    if kind.extended and (listing.extended or listing.search):
+        return xmlbody.read(session.text(f"one.{kind.pool}.{kind.extended}", *pool_arguments(kind, flag)))
+    body = read_pool(session, kind, flag)
+    if listing.extended:
         for element in body.findall(kind.tag):
-            body[body.index(element)] = xmlbody.read(session.text(kind.call("info"), int(element.findtext("ID") or -1)))
+            body[body.index(element)] = read_info(session, kind, int(element.findtext("ID") or -1))
     return body
 
 

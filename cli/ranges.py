@@ -71,21 +71,12 @@ def updatear(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, ar_id: int, file: str | None) -> None:
         """Change an address range from a template FILE, standard input or in $EDITOR."""
         found = id_of(session, kind, oid)
-        text = source.given(file)
-        draft = (
-            None
-            if text is not None
-            else source.Draft(_range_text(session, kind, found, ar_id), f"{kind.program}-{found}")
-        )
-        text = draft.edit() if draft else text
-        if text is not None:
-            try:
-                session.call("one.vn.update_ar", found, _one_range(source.checked(text), ar_id))
-            except CliError as error:
-                raise CliError(f"{error}; {draft.where()}" if draft else str(error), error.code) from None
-        if draft:
-            draft.drop()
-        session.told(f"{kind.tag} {found}: " + ("not changed" if text is None else "address range updated"))
+
+        def send(text: str) -> None:
+            session.call("one.vn.update_ar", found, _one_range(text, ar_id))
+
+        changed = source.submit(file, lambda: _range_text(session, kind, found, ar_id), f"{kind.program}-{found}", send)
+        session.told(f"{kind.tag} {found}: " + ("address range updated" if changed else "not changed"))
 
     return command(
         kind,

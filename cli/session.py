@@ -76,6 +76,10 @@ class Session:
         """One line on standard error."""
         sys.stderr.write(one_line(error) + "\n")
 
+    def fail_text(self, text: str) -> None:
+        """Lines on standard error as they are."""
+        sys.stderr.write(text + "\n")
+
 
 def on_terminal() -> bool:
     """Whether standard output is a terminal."""

@@ -27,7 +27,7 @@ def show(kind: Kind) -> click.Command:
         """Show one object."""
         body = read_info(session, kind, id_of(session, kind, oid))
         form = formats.chosen(output, xml, json, yaml)
-        for line in _shown(session, kind, body, form):
+        for line in shown(session, kind, body, form):
             session.say(line)
 
     return command(
@@ -35,7 +35,8 @@ def show(kind: Kind) -> click.Command:
     )
 
 
-def _shown(session: Session, kind: Kind, body: Body, form: str) -> list[str]:
+def shown(session: Session, kind: Kind, body: Body, form: str) -> list[str]:
+    """The lines of BODY in FORM, one of formats.FORMATS."""
     if form in ("xml", "json", "yaml"):
         return [formats.document(body, form)]
     if form == "name":
@@ -72,13 +73,15 @@ def update(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, file: str | None, append: bool) -> None:
         """Replace the template by that of FILE, of standard input, or as changed in $EDITOR."""
         found = id_of(session, kind, oid)
-        text = source.given(file)
-        if text is not None:
-            session.call(kind.call("update"), found, source.checked(text), int(append))
-        elif not _edited(session, kind, found, append):
-            session.told(f"{kind.tag} {found}: not changed")
-            return
-        session.told(f"{kind.tag} {found}: updated")
+
+        def before() -> str:
+            return "" if append else sections.template_text(read_info(session, kind, found), kind.edits)
+
+        def send(text: str) -> None:
+            session.call(kind.call("update"), found, text, int(append))
+
+        changed = source.submit(file, before, f"{kind.program}-{found}", send)
+        session.told(f"{kind.tag} {found}: " + ("updated" if changed else "not changed"))
 
     return command(
         kind,
@@ -88,19 +91,6 @@ def update(kind: Kind) -> click.Command:
         click.Argument(["file"], required=False),
         click.Option(["-a", "--append"], is_flag=True, help="Keep the attributes that are not given."),
     )
-
-
-def _edited(session: Session, kind: Kind, oid: int, append: bool) -> bool:
-    before = "" if append else sections.template_text(read_info(session, kind, oid), kind.edits)
-    draft = source.Draft(before, f"{kind.program}-{oid}")
-    after = draft.edit()
-    if after is not None:
-        try:
-            session.call(kind.call("update"), oid, source.checked(after), int(append))
-        except CliError as error:
-            raise CliError(f"{error}; {draft.where()}", error.code) from None
-    draft.drop()
-    return after is not None
 
 
 def chown(kind: Kind) -> click.Command:
@@ -145,7 +135,10 @@ def chmod(kind: Kind) -> click.Command:
     """The command `chmod`."""
 
     def run(session: Session, kind: Kind, ids: str, octet: str) -> int:
-        """Set the permission bits: three digits for owner, group and others, each use 4 + manage 2 + admin 1."""
+        """Set the permission bits: three digits for owner, group and others, each use 4 + manage 2 + admin 1.
+
+        Or as letters: u=rw,g=r, with r for use, w for manage, x for admin.
+        """
         bits = permission_bits(octet)
         return each(session, kind, ids, lambda oid: session.call(kind.call("chmod"), oid, *bits), "permissions changed")
 
@@ -153,10 +146,22 @@ def chmod(kind: Kind) -> click.Command:
 
 
 def permission_bits(octet: str) -> list[int]:
-    """The nine arguments of chmod for `640`; raises CliError."""
+    """The nine arguments of chmod for `640` or `u=rw,g=r`; raises CliError."""
+    if "=" in octet:
+        return _lettered(octet)
     if len(octet) != 3 or not set(octet) <= set("01234567"):
         raise CliError(f"{octet!r} is not three digits of 0 to 7, as in 640")
     return [int(digit) >> shift & 1 for digit in octet for shift in (2, 1, 0)]
+
+
+def _lettered(text: str) -> list[int]:
+    given = {}
+    for part in text.split(","):
+        who, _, letters = part.strip().partition("=")
+        if who not in ("u", "g", "o") or not set(letters) <= set("rwx-"):
+            raise CliError(f"{text!r} is not three digits, as in 640, or letters, as in u=rw,g=r")
+        given[who] = letters
+    return [int(letter in given.get(who, "")) for who in "ugo" for letter in "rwx"]
 
 
 def lock(kind: Kind) -> click.Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cli.errors import CliError, one_line
@@ -59,6 +60,40 @@ def checked(text: str) -> str:
     except TemplateError as error:
         raise CliError(one_line(error)) from None
     return text
+
+
+def vector(text: str, name: str) -> str:
+    """TEXT, which is one vector NAME or its bare attributes, as one vector NAME; raises CliError."""
+    from onecore.wire.template import Tree, parse, to_text
+
+    tree = parse(checked(text))
+    found = tree.vectors(name)
+    if len(found) > 1:
+        raise CliError(f"the template must hold one {name}, not {len(found)}")
+    attributes = found[0] if found else {key: value for key, value in tree if isinstance(value, str)}
+    if not attributes:
+        raise CliError(f"the template must hold one {name}=[...], or its attributes")
+    return to_text(Tree([(name, attributes)]))
+
+
+def submit(file: str | None, before: Callable[[], str], name: str, send: Callable[[str], object]) -> bool:
+    """SEND the template of FILE, of standard input, or else of BEFORE as changed in $EDITOR (NAME: of its file).
+
+    False when nothing was changed there.  After an error the edited text is kept, and the error says where.
+    """
+    text = given(file)
+    if text is not None:
+        send(checked(text))
+        return True
+    draft = Draft(before(), name)
+    after = draft.edit()
+    if after is not None:
+        try:
+            send(checked(after))
+        except CliError as error:
+            raise CliError(f"{error}; {draft.where()}", error.code) from None
+    draft.drop()
+    return after is not None
 
 
 class Draft:

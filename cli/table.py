@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 _GREEN, _YELLOW, _RED, _END = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _HEADER = "\x1b[1m\x1b[4m"
 _WORDS = {
-    _GREEN: "runn on rdy used ready enabled",
+    _GREEN: "runn on rdy used ready enabled running",
     _RED: "fail err unkn error dsbl_err",
     _YELLOW: "pend hold prol boot migr save epil shut hotp snap drsz back rest clea susp stop poff unde clon init "
-    "retry update lock disa dsbl off dele",
+    "retry update lock disa dsbl off dele waiting held cancelling",
 }
 _COLOUR = {word: code for code, words in _WORDS.items() for word in words.split()}
 

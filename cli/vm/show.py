@@ -3,77 +3,77 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from cli import sections
+import click
+
+from cli import formats, sections
 from cli.cells import clock, lasted, number, size, value
+from cli.command import command as make
+from cli.command import object_argument
+from cli.ids import id_of, read_info
 from cli.kind import Kind, View
 from cli.session import Session
-from cli.vm.body import addresses, state_pair
+from cli.shared import shown
+from cli.task import ops
+from cli.vm import show_parts
+from cli.vm.body import state_pair
+from cli.vm.history import history
 from onecore.wire import states
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
-_SHOWN = ("DISK", "NIC", "NIC_ALIAS", "SECURITY_GROUP_RULE", "SNAPSHOT")
+_SHOWN = ("DISK", "NIC", "NIC_ALIAS", "SECURITY_GROUP_RULE", "SNAPSHOT", "SCHED_ACTION")
 _STEPS = (("prolog", "PSTIME", "PETIME"), ("epilog", "ESTIME", "EETIME"))
-_ACTIONS = {
-    0: "none",
-    1: "migrate",
-    2: "live-migrate",
-    3: "shutdown",
-    4: "shutdown-hard",
-    5: "undeploy",
-    6: "undeploy-hard",
-    7: "hold",
-    8: "release",
-    9: "stop",
-    10: "suspend",
-    11: "resume",
-    12: "boot",
-    13: "delete",
-    14: "delete-recreate",
-    15: "reboot",
-    16: "reboot-hard",
-    17: "resched",
-    18: "unresched",
-    19: "poweroff",
-    20: "poweroff-hard",
-    21: "disk-attach",
-    22: "disk-detach",
-    23: "nic-attach",
-    24: "nic-detach",
-    25: "snap-create",
-    26: "snap-delete",
-    27: "terminate",
-    28: "terminate-hard",
-    29: "disk-resize",
-    30: "deploy",
-    31: "chown",
-    32: "chmod",
-    33: "updateconf",
-    34: "rename",
-    35: "resize",
-    36: "update",
-    42: "recover",
-    43: "retry",
-    44: "monitor",
-}
-"""Names of the numbers in HISTORY/ACTION."""
+
+
+def command(kind: Kind) -> click.Command:
+    """The command `show`."""
+
+    def run(session: Session, kind: Kind, oid: str, decrypt: bool, everything: bool, **form: Any) -> None:
+        """Show one of the virtual machines."""
+        body = read_info(session, kind, id_of(session, kind, oid), *((True,) if decrypt else ()))
+        chosen = formats.chosen(**form)
+        hidden = () if everything else _SHOWN
+        for line in _lines(session, body, hidden) if chosen == "table" else shown(session, kind, body, chosen):
+            session.say(line)
+
+    return make(
+        kind,
+        "show",
+        run,
+        object_argument(kind, "oid"),
+        *formats.options(),
+        click.Option(["--decrypt"], is_flag=True, help="Attributes that are encrypted in plain."),
+        click.Option(
+            ["--all", "everything"], is_flag=True, help="The template with disks and NICs, which stand above."
+        ),
+        examples=["show web", "show 7 -o json"],
+    )
 
 
 def show(session: Session, kind: Kind, body: Body) -> list[str]:
     """The lines of `onevm show`."""
+    return _lines(session, body, _SHOWN)
+
+
+def _lines(session: Session, body: Body, hidden: Sequence[str]) -> list[str]:
     return [
         sections.title(f"VIRTUAL MACHINE {value(body, 'ID')} INFORMATION"),
-        *sections.fields([*_identity(body), *_trouble(body), *_whereabouts(body)]),
+        *sections.fields([*_identity(body), *_trouble(session, body), *_whereabouts(body)]),
         *sections.section("VIRTUAL MACHINE MONITORING", sections.fields(_monitoring(body))),
         *sections.permissions(body),
-        *sections.section("VM DISKS", _disks(body)),
-        *sections.section("VM NICS", _nics(body)),
-        *sections.section("VIRTUAL MACHINE HISTORY", _history(body)),
+        *sections.section("VM DISKS", show_parts.disks(body)),
+        *sections.section("VM DISK SNAPSHOTS", show_parts.disk_snapshots(body)),
+        *sections.section("VM NICS", show_parts.nics(body)),
+        *sections.section("VM ALIAS", show_parts.nics(body, "NIC_ALIAS")),
+        *sections.section("SNAPSHOTS", show_parts.snapshots(body)),
+        *sections.section("VIRTUAL MACHINE HISTORY", history(body)),
+        *sections.section("SCHEDULED ACTIONS", show_parts.scheduled(body)),
         *sections.template("USER TEMPLATE", body, "USER_TEMPLATE"),
-        *sections.template("VIRTUAL MACHINE TEMPLATE", body, "TEMPLATE", _SHOWN),
+        *sections.template("VIRTUAL MACHINE TEMPLATE", body, "TEMPLATE", hidden),
     ]
 
 
@@ -89,7 +89,7 @@ def _identity(body: Body) -> list[tuple[str, str]]:
     ]
 
 
-def _trouble(body: Body) -> list[tuple[str, str]]:
+def _trouble(session: Session, body: Body) -> list[tuple[str, str]]:
     """Why it waits or failed, and what is under way."""
     state, lcm = state_pair(body)
     lines = []
@@ -99,11 +99,16 @@ def _trouble(body: Body) -> list[tuple[str, str]]:
     error = value(body, "USER_TEMPLATE/ERROR")
     if error:
         lines.append(("ERROR", error))
-    under_way = _under_way(body) if state == states.VmState.ACTIVE and lcm != states.Lcm.RUNNING else ""
+    moving = state == states.VmState.ACTIVE and lcm not in (states.Lcm.RUNNING, states.Lcm.UNKNOWN)
+    under_way = _under_way(session, body) if moving and "FAILURE" not in states.vm_name(state, lcm) else ""
     return [*lines, ("UNDER WAY", under_way)] if under_way else lines
 
 
-def _under_way(body: Body) -> str:
+def _under_way(session: Session, body: Body) -> str:
+    op = ops.of_vm(session, int(value(body, "ID")))
+    if op:
+        age = lasted(time.time() - float(op["since"]), full=True).strip()
+        return f"{op['what']}: {ops.progress(op)}, for {age} (operation {op['id']})"
     last = body.find("HISTORY_RECORDS/HISTORY[last()]")
     if last is None:
         return ""
@@ -137,105 +142,3 @@ def _monitoring(body: Body) -> list[tuple[str, str]]:
         text = (leaf.text or "").strip()
         lines.append((name, size(number(body, f"MONITORING/{name}") / units[name], View()) if name in units else text))
     return lines
-
-
-def _disks(body: Body) -> list[str]:
-    rows = [
-        [
-            value(d, "DISK_ID"),
-            value(d, "DATASTORE", "-"),
-            value(d, "TARGET", "-"),
-            _disk_name(d),
-            _disk_size(body, d),
-            value(d, "TYPE", "-").lower(),
-            value(d, "SAVE", "NO"),
-        ]
-        for d in body.findall("TEMPLATE/DISK")
-    ]
-    context = body.find("TEMPLATE/CONTEXT")
-    if context is not None and value(context, "DISK_ID"):
-        rows.append([value(context, "DISK_ID"), "-", value(context, "TARGET", "-"), "CONTEXT", "-", "-", "-"])
-    return sections.grid(
-        [
-            ("ID", 3, False),
-            ("DATASTORE", 10, True),
-            ("TARGET", 6, True),
-            ("IMAGE", 35, True),
-            ("SIZE", 9, True),
-            ("TYPE", 4, True),
-            ("SAVE", 4, False),
-        ],
-        rows,
-    )
-
-
-def _disk_name(disk: Body) -> str:
-    return value(disk, "IMAGE") or f"{value(disk, 'FORMAT', 'raw')} - {value(disk, 'TYPE', 'volatile').lower()}"
-
-
-def _disk_size(body: Body, disk: Body) -> str:
-    used = next(
-        (number(d, "SIZE") for d in body.findall("MONITORING/DISK_SIZE") if value(d, "ID") == value(disk, "DISK_ID")), 0
-    )
-    whole = number(disk, "SIZE") * 1024
-    return f"{size(used * 1024, View()) if used else '-'}/{size(whole, View()) if whole else '-'}"
-
-
-def _nics(body: Body) -> list[str]:
-    rows = []
-    for nic in [*body.findall("TEMPLATE/NIC"), *body.findall("TEMPLATE/NIC_ALIAS")]:
-        rows.append(
-            [
-                value(nic, "NIC_ID"),
-                value(nic, "NETWORK", "auto"),
-                value(nic, "BRIDGE", "-"),
-                ",".join(addresses(nic)) or "-",
-                value(nic, "MAC", "-"),
-                value(nic, "TARGET", "-"),
-            ]
-        )
-    return sections.grid(
-        [
-            ("ID", 3, False),
-            ("NETWORK", 20, True),
-            ("BRIDGE", 12, True),
-            ("IP", 15, True),
-            ("MAC", 17, True),
-            ("TARGET", 10, True),
-        ],
-        rows,
-    )
-
-
-def _history(body: Body) -> list[str]:
-    now = time.time()
-    rows = []
-    for record in body.findall("HISTORY_RECORDS/HISTORY"):
-        begun, ended = number(record, "STIME"), number(record, "ETIME")
-        prolog = (
-            max(0.0, (number(record, "PETIME") or now) - number(record, "PSTIME")) if number(record, "PSTIME") else 0.0
-        )
-        action = int(number(record, "ACTION"))
-        rows.append(
-            [
-                value(record, "SEQ"),
-                value(record, "HOSTNAME"),
-                _ACTIONS.get(action, str(action)),
-                value(record, "DS_ID"),
-                clock(begun),
-                lasted((ended or now) - begun, full=True),
-                lasted(prolog, full=True).strip()[3:],
-            ]
-        )
-    return sections.grid(
-        [
-            ("SEQ", 3, False),
-            ("HOST", 15, True),
-            ("ACTION", 12, True),
-            ("DS", 4, False),
-            ("START", 14, True),
-            ("TIME", 14, False),
-            ("PROLOG", 9, False),
-        ],
-        rows,
-    )

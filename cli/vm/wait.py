@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,8 @@ from cli.errors import FAILED, CliError
 from cli.ids import ids_of
 from cli.kind import Kind
 from cli.session import Session
+from cli.spans import seconds
+from cli.task import ops
 from cli.vm.body import state_pair
 from onecore.wire import states
 
@@ -24,7 +25,6 @@ POLL = 1.0
 """Seconds between questions when the server keeps no change log."""
 LONG = 30
 """Seconds that one long poll waits at most."""
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smh]?)\Z")
 
 
 def wait(kind: Kind) -> click.Command:
@@ -37,10 +37,10 @@ def wait(kind: Kind) -> click.Command:
         click.Option(
             ["--for", "wanted"],
             metavar="STATES",
-            required=True,
-            help="States, comma separated: running, runn, poweroff, done, ...",
+            help="States, comma separated: running, runn, poweroff, done, ...  Without it: the operation under way.",
         ),
         click.Option(["--timeout"], default="300", metavar="TIME", help="Seconds, or 5m, or 1h."),
+        examples=["wait web --for running", "disk-attach web -i data && onevm wait web", "wait 3..5 --for poff,done"],
     )
 
 
@@ -48,18 +48,21 @@ def run(
     session: Session,
     kind: Kind,
     ids: str,
-    wanted: str,
+    wanted: str | None,
     timeout: str,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Wait until VMs reach one of the states.
+    """Wait until VMs reach one of the states, or until the operation under way of each has ended.
 
-    Fails at once when a VM reaches a failure state or is gone, unless that was asked for, and when the time is over.
+    Fails at once when a VM reaches a failure state or is gone, unless that was asked for, or when its operation
+    failed; and when the time is over.
     """
-    asked, ends = words(wanted), clock() + seconds(timeout)
+    ends = clock() + seconds(timeout)
+    if wanted is None:
+        return operations(session, ids_of(session, kind, ids), timeout, lambda: ends - clock())
+    asked, code = words(wanted), 0
     waiting = dict.fromkeys(ids_of(session, kind, ids), "")
-    code = 0
     for oid, pair in _changes(session, waiting, lambda: ends - clock(), sleep):
         waiting[oid] = states.vm_name(*pair)
         if matches(pair, asked):
@@ -70,8 +73,29 @@ def run(
         if not waiting:
             return code
     for oid, name in waiting.items():
-        session.fail(f"VM {oid}: not {wanted} within {timeout}, it is {name}")
+        op = ops.of_vm(session, oid)
+        how = f" ({op['what']}: {ops.progress(op)}; operation {op['id']})" if op else ""
+        session.fail(f"VM {oid}: not {wanted} within {timeout}, it is {name}{how}")
     return FAILED
+
+
+def operations(session: Session, oids: Sequence[int], timeout: str, left: Callable[[], float]) -> int:
+    """Wait until what is under way now for each of the VMs has ended; the exit code."""
+    from cli.task.commands import until
+
+    begun = {op["oid"]: int(op["id"]) for op in ops.listed(session) if op.get("kind") == "vm"}
+    code = 0
+    for oid in oids:
+        if oid not in begun:
+            session.told(f"VM {oid}: nothing is under way")
+            continue
+        known = until(session, begun[oid], left)
+        if ops.ended(known):
+            code = ops.result(session, known) or code
+        else:
+            session.fail(f"VM {oid}: {known['what']} not ended within {timeout}, {ops.progress(known)}")
+            code = FAILED
+    return code
 
 
 def words(text: str) -> frozenset[str]:
@@ -88,14 +112,6 @@ def words(text: str) -> frozenset[str]:
             f"no VM state {', '.join(wrong).lower()}" + (f"; did you mean {close[0].lower()}?" if close else "")
         )
     return asked
-
-
-def seconds(text: str) -> float:
-    """Seconds of `90`, `5m` or `1h`; raises CliError."""
-    found = _SPAN.match(text.strip())
-    if not found:
-        raise CliError(f"{text!r} is not a time, as in 90, 5m or 1h")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def matches(pair: tuple[int, int], asked: Iterable[str]) -> bool:

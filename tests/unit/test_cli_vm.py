@@ -10,7 +10,6 @@ import pytest
 
 from cli.kinds.vm import ACTIONS as NAMES
 from cli.vm.actions import ACTIONS
-from onecore.wire.states import RECOVER
 
 if TYPE_CHECKING:
     from cli_fake import Cloud, Runner
@@ -45,20 +44,6 @@ def test_deploy_takes_names(one: Runner, cloud: Cloud) -> None:
     assert one("vm", "deploy", "7", "node3").code == 0
     assert one("vm", "deploy", "7,8", "3", "fast", "--enforce").code == 0
     assert cloud.made("one.vm.deploy") == [(7, 3, False, -1, ""), (7, 3, True, 100, ""), (8, 3, True, 100, "")]
-
-
-@pytest.mark.parametrize("name", RECOVER)
-def test_recover(one: Runner, cloud: Cloud, name: str) -> None:
-    cloud.answers["one.vm.recover"] = 7
-    assert one("vm", "recover", "7", f"--{name}").code == 0
-    assert cloud.made("one.vm.recover") == [(7, RECOVER[name])]
-
-
-@pytest.mark.parametrize("options", [(), ("--retry", "--delete")])
-def test_recover_takes_exactly_one(one: Runner, cloud: Cloud, options: tuple[str, ...]) -> None:
-    outcome = one("vm", "recover", "7", *options)
-    assert (outcome.code, cloud.calls) == (255, [])
-    assert "recover takes one of --failure" in outcome.err
 
 
 def test_show_is_the_golden_one(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

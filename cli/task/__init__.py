@@ -1,0 +1,1 @@
+"""Operations under way: what `onetask`, and `onevm` where it shows or awaits one, read of them."""

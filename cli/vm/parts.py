@@ -1,0 +1,54 @@
+"""Disks, NICs and snapshots of a VM as users name them: an id, or else a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cli.cells import value
+from cli.errors import CliError
+from cli.ids import read_info
+from cli.kind import Kind
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from onecore.wire.xmlbody import Body
+
+
+class Part(NamedTuple):
+    """Where a kind of part stands in a VM's body, and which leaves are its id and its name."""
+
+    paths: tuple[str, ...]
+    number: str
+    name: str
+
+
+PARTS = {
+    "disk": Part(("TEMPLATE/DISK",), "DISK_ID", "TARGET"),
+    "NIC": Part(("TEMPLATE/NIC", "TEMPLATE/NIC_ALIAS"), "NIC_ID", "NAME"),
+    "snapshot": Part(("TEMPLATE/SNAPSHOT",), "SNAPSHOT_ID", "NAME"),
+}
+
+
+def part_id(session: Session, kind: Kind, oid: int, what: str, text: str) -> int:
+    """The id of the part WHAT (a key of PARTS) that TEXT names in VM OID; raises CliError."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    known, body = PARTS[what], read_info(session, kind, oid)
+    found = [element for path in known.paths for element in body.findall(path)]
+    return _one(found, known.number, known.name, text, what, f"VM {oid}")
+
+
+def disk_snapshot_id(session: Session, kind: Kind, oid: int, disk: int, text: str) -> int:
+    """The id of the snapshot that TEXT names among those of DISK of VM OID; raises CliError."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    found = read_info(session, kind, oid).findall(f"SNAPSHOTS[DISK_ID='{disk}']/SNAPSHOT")
+    return _one(found, "ID", "NAME", text, "snapshot", f"disk {disk} of VM {oid}")
+
+
+def _one(found: list[Body], number: str, name: str, text: str, what: str, owner: str) -> int:
+    ids = [int(value(element, number)) for element in found if value(element, name) == text and value(element, number)]
+    if len(ids) == 1:
+        return ids[0]
+    known = ", ".join(f"{value(e, number)} {value(e, name)}".strip() for e in found if value(e, number)) or "none"
+    raise CliError(f"{owner} has {'more than one' if ids else 'no'} {what} {text}; it has: {known}")
