@@ -11,7 +11,7 @@ from drivers.fence import fenced, fenced_for_debt
 from drivers.net import around
 from drivers.net.taps import untap
 from drivers.tm.context import write_context
-from drivers.vm import checkpoint, events
+from drivers.vm import checkpoint, events, plug, resize
 from drivers.vm.domain import domain_name, domain_xml
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Superseded
@@ -142,5 +142,7 @@ def _clean_up(ctx: Context, args: Doc) -> None:
 ACTIONS: dict[str, Action] = {
     "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
     "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
-    "untap": untap,
+    "untap": untap, "attach_disk": plug.attach_disk, "detach_disk": plug.detach_disk, "attach_nic": plug.attach_nic,
+    "detach_nic": plug.detach_nic, "update_nic": plug.update_nic, "resize": resize.resize,
+    "resize_disk": plug.resize_disk, "updateconf": plug.updateconf,
 }

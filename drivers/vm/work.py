@@ -48,6 +48,8 @@ def running(ctx: Context, args: Doc) -> Guest:
     guest = ours(ctx, args)
     if guest is None or not guest.is_on:
         raise Permanent(f"VM {args['vm']['id']} does not run")
+    if guest.generation != args["vm"]["generation"]:
+        raise Permanent(f"VM {guest.vm} does not run with its generation, but with {guest.generation}")
     return guest
 
 

@@ -39,8 +39,9 @@ def _rigs() -> list[Rig]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test of test_contract_FAMILY.py for every rig of FAMILY."""
     if "bench" in metafunc.fixturenames:
-        family = metafunc.module.__name__.rpartition("test_contract_")[2].partition("_")[0]
-        rigs = [pytest.param(rig, id=rig.name, marks=rig.marks) for rig in _rigs() if rig.family == family]
+        part = metafunc.module.__name__.rpartition("test_contract_")[2]
+        rigs = [pytest.param(rig, id=rig.name, marks=rig.marks) for rig in _rigs()
+                if rig.family == part.partition("_")[0] and (rig.parts is None or part in rig.parts)]
         metafunc.parametrize("rig", rigs)
 
 

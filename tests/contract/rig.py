@@ -69,6 +69,8 @@ class Rig:
     driver: str
     open: Callable[[Path], AbstractContextManager[Ground]]
     """Gets an empty directory, gives the ground, cleans up what the driver may have left."""
+    parts: tuple[str, ...] | None = None
+    """The parts of the family's suite that it is under (`vm`, `vm_plug` …); None: all."""
     marks: tuple[pytest.MarkDecorator, ...] = ()
     """pytest.mark.live where it needs libvirt, QEMU or root."""
 

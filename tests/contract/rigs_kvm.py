@@ -1,6 +1,7 @@
 """The KVM drivers under the contract suite: on this machine's own libvirt and QEMU, and on a host over SSH."""
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ sys.path.append(str(Path(__file__).parents[1] / "live"))
 import kvm_ground as kvm
 import kvm_remote as remote
 
+from onecore.wire.messages import Doc
+
 _SETTINGS = {"hypervisor": "qemu"}
+_MORE = {"attrs": {"GRAPHICS": {"TYPE": "NONE"}, "VCPU_MAX": "2"}}
 
 
 class RemoteRig(Rig):
@@ -27,9 +31,14 @@ class RemoteRig(Rig):
 
 @contextmanager
 def _opened(directory: Path) -> Iterator[Ground]:
+    def has(_: Doc, vm: Doc) -> Doc:
+        shown = ["virsh", "-c", "qemu:///system", "dumpxml", f"one-{vm['id']}"]
+        return kvm.parts(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)
+
     with kvm.alone(range(1, 10)):
-        yield Ground(home=directory, host=kvm.host, vm=lambda number: kvm.vm(directory, number),
-                     settings={"kvm": _SETTINGS}, vanish=lambda _, vm: kvm.kill(vm["id"]), patience=3.0)
+        yield Ground(home=directory, host=kvm.host, vm=lambda number: kvm.with_qcow2(kvm.vm(directory, number)),
+                     settings={"kvm": _SETTINGS}, vanish=lambda _, vm: kvm.kill(vm["id"]), has=has,
+                     add_disk=kvm.add_disk, more=_MORE, agent=False, patience=3.0)
 
 
 @contextmanager
@@ -41,5 +50,6 @@ def _far(directory: Path) -> Iterator[Ground]:
                      vanish=lambda _, vm: remote.kill(node, vm["id"]), patience=5.0)
 
 
-RIGS = [kind(family, "kvm", opened, marks=(pytest.mark.live,)) for kind, opened in ((Rig, _opened), (RemoteRig, _far))
+RIGS = [kind(family, "kvm", opened, parts, marks=(pytest.mark.live,))
+        for kind, opened, parts in ((Rig, _opened, ("vm", "im")), (RemoteRig, _far, ("vm", "im", "vm_migrate")))
         for family in ("vm", "im")]

@@ -112,18 +112,17 @@ def test_a_command_runs_in_the_guest(bench: Bench, pair: Doc) -> None:
     assert bench.ok("exec", **pair, command="exit 3", stdin="")["return_code"] == 3
 
 
-@pytest.mark.parametrize("action", sorted(CHANGES))
-def test_a_guest_that_does_not_run_refuses_it(bench: Bench, pair: Doc, action: str) -> None:
+def test_a_guest_that_does_not_run_refuses_all(bench: Bench, pair: Doc) -> None:
     bench.ok("destroy", **pair)
-    assert "not run" in bench.refused(action, **pair, **CHANGES[action])
+    for action in sorted(CHANGES):
+        assert "not run" in bench.refused(action, **pair, **CHANGES[action])
 
 
-@pytest.mark.parametrize("action", [*sorted(CHANGES), "snapshot_delete"])
-def test_a_command_that_was_overtaken_changes_nothing(bench: Bench, pair: Doc, action: str) -> None:
-    args = {"snapshot": {"id": 0, "hypervisor_id": "snap-0"}} if action == "snapshot_delete" else CHANGES[action]
+def test_a_command_that_was_overtaken_changes_nothing(bench: Bench, pair: Doc) -> None:
     pair["vm"]["generation"] = 2
     bench.ok("deploy", generation=2, **pair)
     before = has(bench, pair)
     older = {**pair, "vm": {**pair["vm"], "generation": 1}}
-    assert "superseded" in bench.refused(action, generation=1, **older, **args)
-    assert has(bench, pair) == before
+    for action, args in (*CHANGES.items(), ("snapshot_delete", {"snapshot": {"id": 0, "hypervisor_id": "snap-0"}})):
+        assert "superseded" in bench.refused(action, generation=1, **older, **args)
+        assert has(bench, pair) == before

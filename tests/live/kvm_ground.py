@@ -1,9 +1,12 @@
 """What tests of the KVM drivers stand on: guests of one boot sector that start at once, on a libvirt that answers.
 
-The guest says U on its serial port, then sleeps until its ACPI power button is pressed and powers off:
+The guest says U on its serial port, then sleeps; it gives up PCI devices when it is asked to, and powers off when its
+ACPI power button is pressed:
 
-    cli; ds = ss = 0; sp = 0x7c00; out 0x602, 0x100 (power button enabled); out 0x3f8, 'U', '\\n'; sti
-    loop: hlt; in ax, 0x600; test ah, 1; jz loop; out 0x604, 0x2000 (soft off); jmp loop
+    cli; ds = ss = 0; sp = 0x7c00; out 0x602, 0x100 (power button enabled); out 0x3f8, 'U', '\\n'
+    out 0xae10, 0 (the root bus); sti
+    loop: hlt; in eax, 0xae04 (slots to give up); test eax, eax; jz on; out 0xae08, eax (given up)
+    on: in ax, 0x600; test ah, 1; jz loop; out 0x604, 0x2000 (soft off); jmp loop
 """
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from xml.etree import ElementTree
 
 import libvirtd
 import pytest
@@ -23,7 +27,8 @@ import pytest
 from onecore.wire.messages import Doc
 
 BRIDGE = "onectest0"
-BUTTON = bytes.fromhex("fa31c08ed88ed0bc007cba0206b80001efbaf803b055eeb00aeefbf4ba0006edf6c40174f6ba0406b80020efebed")
+BUTTON = bytes.fromhex("fa31c08ed88ed0bc007cba0206b80001efbaf803b055eeb00aeeba10ae6631c066effb"
+                       "f4ba04ae66ed6685c07405ba08ae66efba0006edf6c40174e7ba0406b80020efebde")
 _LOCK = "/run/onecore-kvm-tests.lock"
 
 
@@ -44,6 +49,31 @@ def vm(home: Path, number: int) -> Doc:
     return {"id": number, "name": f"vm{number}", "generation": 1, "deploy_id": "", "uuid": "", "dir": str(directory),
             "cpu": 0.1, "vcpu": 1, "memory_mb": 16, "attrs": {"GRAPHICS": {"TYPE": "NONE"}}, "disks": [disk],
             "nics": [nic], "user": {}, "context": {}, "context_disk": None, "context_files": []}
+
+
+def with_qcow2(machine: Doc) -> Doc:
+    """The VM with its disk in a qcow2 file, which may hold snapshots."""
+    path = f"{machine['dir']}/disk.0"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", path, f"{path}.qcow2"], check=True)
+    os.replace(f"{path}.qcow2", path)
+    return {**machine, "disks": [{**machine["disks"][0], "FORMAT": "qcow2"}]}
+
+
+def add_disk(machine: Doc, number: int) -> Doc:
+    """A disk more for a VM, of 1 MB; it is not among the VM's disks yet."""
+    Path(machine["dir"], f"disk.{number}").write_bytes(bytes(1 << 20))
+    return {"DISK_ID": str(number), "TYPE": "fs", "SIZE": "1", "FORMAT": "raw", "TARGET": "vdb", "DEV_PREFIX": "vd"}
+
+
+def parts(xml: str) -> Doc:
+    """What a guest has, by its domain's XML: `disks` and `nics` (ids), `vcpu`, `dir`."""
+    root = ElementTree.fromstring(xml)
+    files = [Path(node.attrib["file"]) for node in root.findall("devices/disk/source") if "file" in node.attrib]
+    most = root.find("vcpu")
+    assert most is not None
+    return {"disks": sorted(file.name.removeprefix("disk.") for file in files), "dir": str(files[0].parent),
+            "nics": sorted(node.attrib["dev"].rpartition("-")[2] for node in root.findall("devices/interface/target")),
+            "vcpu": int(most.get("current") or most.text or 0)}
 
 
 def pid_of(number: int) -> int:

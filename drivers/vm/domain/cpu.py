@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drivers.vm.domain.element import Element, Item, Part, Property, Value, the_vm
+from drivers.vm.domain.element import Element, Item, Part, Property, the_vm
 from drivers.vm.domain.values import attr, const, number, section
 
 _LEAST, _MOST = 2, 262144
@@ -16,7 +16,8 @@ def ceiling(part: Part) -> int:
     return max(number(part.vm.get("attrs", {}), "VCPU_MAX") or 0, int(part.vm["vcpu"]))
 
 
-def _shares(part: Part) -> Value:
+def shares(part: Part) -> int | None:
+    """The VM's share of the host's CPUs, in the host's units; None where there are none."""
     unit = part.facts.cpu_shares
     most = _MOST if unit >= 1024 else _MOST_V2
     return min(max(round(unit * float(part.vm["cpu"])), _LEAST), most) if unit else None
@@ -52,7 +53,7 @@ ELEMENTS = (
     Element("vcpu", the_vm, (
         Property("@current", lambda part: int(part.vm["vcpu"]) if ceiling(part) > int(part.vm["vcpu"]) else None),
         Property("text()", ceiling)), merge=True),
-    Element("cputune", the_vm, (Property("shares", _shares),), merge=True),
+    Element("cputune", the_vm, (Property("shares", shares),), merge=True),
     Element("cpu", _model, (
         Property("@mode", _mode),
         Property("@match", lambda part: "exact" if _mode(part) == "custom" else None),

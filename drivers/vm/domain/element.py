@@ -85,8 +85,13 @@ def build(elements: Iterable[Element], vm: Doc, facts: Facts, namespaces: Mappin
 
 def text(document: Build) -> str:
     """The document as libvirt takes it."""
-    etree.indent(document.root)
-    return etree.tostring(document.root, encoding="unicode") + "\n"
+    return text_of(document.root)
+
+
+def text_of(node: etree._Element) -> str:
+    """An element as libvirt takes it."""
+    etree.indent(node)
+    return etree.tostring(node, encoding="unicode", with_tail=False) + "\n"
 
 
 def _add(made: Build, element: Element, part: Part) -> None:
