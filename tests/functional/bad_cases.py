@@ -176,6 +176,8 @@ CALLS: list[tuple[int, str, tuple[Any, ...], str]] = [
     (NO_EXISTS, "one.host.allocate", ("a", "dummy", "dummy", 4711), "cluster [4711]"),
     (RPC_API, "one.host.status", ("host", 3), "status"),
     (RPC_API, "one.host.status", ("host", -1), "status"),
+    (NO_EXISTS, "onecore.host.flush", (4711,), "host [4711]"),
+    (NO_EXISTS, "onecore.host.drain", (4711,), "host [4711]"),
     (NO_EXISTS, "one.host.info", (4711,), "host [4711]"),
     (NO_EXISTS, "one.host.info", (-1,), "host [-1]"),
     (RPC_API, "one.host.rename", ("host", ""), "NAME"),

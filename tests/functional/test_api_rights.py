@@ -22,7 +22,7 @@ KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.events": (0, 0),
        "onecore.reconcile": (True, True), "onecore.op.list": (-2,),
        **{f"onecore.op.{verb}": (4711,) for verb in ("info", "wait", "cancel")},
-       **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync")}}
+       **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync", "flush", "drain")}}
 
 
 class People:

@@ -97,6 +97,8 @@ def status(req: Request, host: Host, status: int) -> int:
     if status not in events:
         raise BadArgument(f"status must be 0 (enable), 1 (disable) or 2 (offline), not {status}", host.oid)
     moved = watching.fire(req.tx, req.core, host, events[status])
+    if status == 0:
+        flush.stop(req.tx, req.core, moved)
     req.tx.after(lambda: watching.unwatch(req.core, moved) if status == 2 else watching.watch(req.core, moved))
     return host.oid
 
@@ -141,6 +143,6 @@ def pool_monitoring(req: Request, seconds: int = -1) -> Body:
     return Body([escape_bytes(f"<MONITORING_DATA>{req.prepared}</MONITORING_DATA>")])
 
 
-from onecore.kinds.host import check, reconcile, survey  # noqa: E402 (methods on the kind that was declared above)
+from onecore.kinds.host import check, flush, reconcile, survey  # noqa: E402 (methods on the kind that was declared above)
 
-__all__ = ["HOST", "Host", "capacity", "check", "reconcile", "survey"]
+__all__ = ["HOST", "Host", "capacity", "check", "flush", "reconcile", "survey"]

@@ -13,7 +13,7 @@ from onecore.wire import xmlbody
 from onecore.wire.messages import Sample
 from onecore.wire.xmlrpc import escape_bytes
 
-SEEN = ("ERROR", "HELD", "CLOCK_SKEW", "TOTAL_WILDS", "WILDS", "TOTAL_ZOMBIES", "ZOMBIES")
+SEEN = ("ERROR", "HELD", "DRAINING", "CLOCK_SKEW", "TOTAL_WILDS", "WILDS", "TOTAL_ZOMBIES", "ZOMBIES")
 """What TEMPLATE shows and no row holds."""
 _MOST_NAMES = 100
 
@@ -53,6 +53,8 @@ def _seen(core: Core, host: Host, sample: Sample | None) -> str:
     parts = [xmlbody.text("ERROR", host.error)] if host.error else []
     if told(core):
         parts.append(xmlbody.text("HELD", told(core)))
+    if host.drain:
+        parts.append(xmlbody.number("DRAINING", host.drain))
     if sample is not None and sample.host.get("clock_skew") is not None:
         parts.append(f"<CLOCK_SKEW>{float(sample.host['clock_skew']):.2f}</CLOCK_SKEW>")
     found = samples(core).found.get(host.oid) or Findings()

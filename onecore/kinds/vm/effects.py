@@ -7,7 +7,7 @@ from typing import Any
 
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
-from onecore.kinds.kind import tree_of
+from onecore.kinds.kind import inner_xml, tree_of
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
 from onecore.kinds.vnet import leases
 from onecore.lifecycle.core import Core
@@ -40,8 +40,13 @@ def note_error(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 
 def clear_resched(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
-    """Take the mark off."""
-    return replace(vm, resched=0) if vm.resched else vm
+    """Take the mark off, and with it why the VM was not moved yet."""
+    if not vm.resched:
+        return vm
+    text = tx.get(VmText, vm.oid)
+    if text is not None and b"SCHED_MESSAGE" in text.user:
+        tx.put(replace(text, user=inner_xml(tree_of(text.user).without(["SCHED_MESSAGE"]))))
+    return replace(vm, resched=0)
 
 
 def mark_resched(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.host import drain
 from onecore.kinds.restore import refuse
 from onecore.kinds.vm.effects import ENDS_A_STAY, note_asker
 from onecore.kinds.vm.record import Vm
@@ -42,7 +43,8 @@ def fire(tx: Tx, core: Core, vm: Vm, event: str, **info: Any) -> Vm:
         note_asker(tx, vm)
     if not line.keeps_op:
         vm = _operate(tx, core, old, vm, line, answer)
-    tx.put(vm)
+    vm = tx.put(drain.follow(tx, core, vm, event))
+    drain.left(tx, core, old, vm)
     if (vm.state, vm.lcm) != (old.state, old.lcm):
         tx.log("vm", vm.oid, "state", vm_name(old.state, old.lcm), vm_name(vm.state, vm.lcm), _keys(old, vm))
         tx.after(lambda: core.log.vm(vm.oid, f"New state is {vm_name(vm.state, vm.lcm)}", tx.actor.rid))
