@@ -56,6 +56,12 @@ def options() -> list[click.Parameter]:
         click.Option(["--spice-password"], metavar="TEXT", help="Its password."),
         click.Option(["--spice-listen"], metavar="IP", help="Its address on the host."),
         click.Option(["--spice-keymap"], metavar="MAP", help="Its keyboard map."),
+        click.Option(["--video"], metavar="TYPE", help="Video device: none, vga, cirrus or virtio."),
+        click.Option(["--video-iommu"], is_flag=True, help="IOMMU for it."),
+        click.Option(["--video-ats"], is_flag=True, help="Address translation services for it."),
+        click.Option(["--video-vram"], metavar="SIZE", help="Its memory in MB, or 1g."),
+        click.Option(["--video-resolution"], metavar="WxH", help="Its resolution, as 1280x720."),
+        click.Option(["--report_ready", "--report-ready"], is_flag=True, help="The guest reports that it is ready."),
         click.Option(["--boot"], metavar="DEVICES", help="Boot order, as disk0,nic0."),
         click.Option(["--raw"], metavar="TEXT", help="Text added to the template as it is."),
     ]
@@ -84,6 +90,8 @@ def _pairs(flags: Mapping[str, Any]) -> Pairs:
     pairs += [("DISK", _device(item, "IMAGE")) for item in _items(flags.get("disk", ()))]
     pairs += [("NIC", _device(item, "NETWORK")) for item in _items(flags.get("nic", ()))]
     pairs += [("GRAPHICS", _graphics(flags, kind)) for kind in ("vnc", "spice") if kind in flags]
+    if any(name.startswith("video") for name in flags):
+        pairs.append(("VIDEO", _video(flags)))
     context = _context(flags)
     return [*pairs, ("CONTEXT", context)] if context else pairs
 
@@ -136,12 +144,27 @@ def _graphics(flags: Mapping[str, Any], kind: str) -> dict[str, str]:
     }
 
 
+def _video(flags: Mapping[str, Any]) -> dict[str, str]:
+    if "video" not in flags:
+        raise CliError("--video-… options need --video TYPE")
+    video = {"TYPE": flags["video"], **{key: "YES" for key in ("IOMMU", "ATS") if f"video_{key.lower()}" in flags}}
+    if "video_vram" in flags:
+        video["VRAM"] = str(megabytes(flags["video_vram"]) * 1024)  # KB, as libvirt counts it
+    if "video_resolution" in flags:
+        if not re.fullmatch(r"\d{3,4}x\d{3,4}", flags["video_resolution"]):
+            raise CliError(f"{flags['video_resolution']!r} is not a resolution, as in 1280x720")
+        video["RESOLUTION"] = flags["video_resolution"]
+    return video
+
+
 def _context(flags: Mapping[str, Any]) -> dict[str, str]:
     context = dict(_line(line) for text in flags.get("context", ()) for line in _lines(text))
     if "ssh" in flags:
         context["SSH_PUBLIC_KEY"] = "$USER[SSH_PUBLIC_KEY]" if flags["ssh"] == FROM_USER else read(flags["ssh"]).strip()
     if "net_context" in flags:
         context["NETWORK"] = "YES"
+    if "report_ready" in flags:
+        context["REPORT_READY"] = "YES"
     if "startscript" in flags:
         from base64 import b64encode
 

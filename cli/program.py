@@ -19,8 +19,25 @@ HINTS = {
     ("onevm", "shutdown"): "terminate, or poweroff",
     ("onevm", "boot"): "resume",
     ("onevm", "start"): "resume",
+    ("onevm", "restart"): "resume, or recover --retry",
+    ("onevm", "reset"): "reboot --hard",
+    ("onevm", "cancel"): "terminate --hard, or onetask cancel",
+    ("onevm", "resubmit"): "recover --recreate",
+    ("onevm", "livemigrate"): "migrate --live",
+    ("onevm", "attachdisk"): "disk-attach",
+    ("onevm", "detachdisk"): "disk-detach",
+    ("onevm", "disk-snapshot"): "disk-saveas, or disk-snapshot-create",
 }
 """Commands of other programs or times, and what does it here."""
+_BACKUPS, _PCI = "backups of VMs are not built yet", "PCI devices are not passed through to guests yet"
+_GROUPS, _RULES = "there are no VM groups yet", "there are no security groups yet"
+LACKS = {
+    **{("onevm", name): _BACKUPS for name in ("backup", "backup-cancel", "backupmode", "restore")},
+    **{("onevm", name): _PCI for name in ("pci-attach", "pci-detach")},
+    **{("onevm", name): _RULES for name in ("sg-attach", "sg-detach")},
+    **{("onevm", name): _GROUPS for name in ("vmgroup-add", "vmgroup-del")},
+}
+"""Commands that OpenNebula has, and why they are not here."""
 
 
 class Program(click.Group):
@@ -51,6 +68,9 @@ class Program(click.Group):
 def _meant(program: str, given: str, known: Mapping[str, object]) -> str:
     from difflib import get_close_matches
 
+    lack = LACKS.get((program, given))
+    if lack:
+        return f": {lack}"
     close = HINTS.get((program, given)) or " or ".join(get_close_matches(given, known, n=2))
     return f"; did you mean {close}?" if close else f" (see {program} --help)"
 

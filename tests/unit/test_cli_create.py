@@ -107,6 +107,11 @@ FLAGS: list[tuple[dict[str, Any], str]] = [
     ({"vnc": True, "vnc_password": "x"}, 'GRAPHICS=[TYPE="VNC",LISTEN="0.0.0.0",PASSWD="x"]'),
     ({"spice": True, "spice_listen": "127.0.0.1"}, 'GRAPHICS=[TYPE="SPICE",LISTEN="127.0.0.1"]'),
     ({"net_context": True, "context": ('A=1,b="x, y"', "C=d=e")}, 'CONTEXT=[A="1",B="x, y",C="d=e",NETWORK="YES"]'),
+    ({"report_ready": True}, 'CONTEXT=[REPORT_READY="YES"]'),
+    (
+        {"video": "virtio", "video_iommu": True, "video_vram": "16", "video_resolution": "1280x720"},
+        'VIDEO=[TYPE="virtio",IOMMU="YES",VRAM="16384",RESOLUTION="1280x720"]',
+    ),
     ({"ssh": flags.FROM_USER}, 'CONTEXT=[SSH_PUBLIC_KEY="$USER[SSH_PUBLIC_KEY]"]'),
     (
         {"files_ds": "a,b", "init": "x.sh,y.sh"},
@@ -134,6 +139,8 @@ def test_files_in_the_context(tmp_path: Path) -> None:
     "given",
     [
         {"memory": "lots"},
+        {"video_ats": True},
+        {"video": "vga", "video_resolution": "big"},
         {"memory": "0"},
         {"memory": "-1g"},
         {"disk": ("a:b",)},

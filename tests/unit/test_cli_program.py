@@ -24,6 +24,8 @@ pytest_plugins = ["cli_fake"]
     [
         (("lst",), "onevm: no command lst; did you mean list?"),
         (("delete", "3"), "onevm: no command delete; did you mean terminate, or recover --delete?"),
+        (("backup", "3"), "onevm: no command backup: backups of VMs are not built yet"),
+        (("livemigrate", "3", "node2"), "onevm: no command livemigrate; did you mean migrate --live?"),
         (("xyzzy",), "onevm: no command xyzzy (see onevm --help)"),
         (("list", "--extnded"), "Did you mean"),
         (("--what",), "onevm: No such option"),
