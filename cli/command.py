@@ -86,7 +86,8 @@ def ids_argument(kind: Kind, name: str = "ids") -> click.Argument:
 
 def object_argument(kind: Kind, name: str, required: bool = True) -> click.Argument:
     """One argument with the id or name of one object of KIND."""
-    return click.Argument([name], metavar=name.upper(), required=required, shell_complete=_names(kind))
+    metavar = name.upper() if required else f"[{name.upper()}]"
+    return click.Argument([name], metavar=metavar, required=required, shell_complete=_names(kind))
 
 
 def object_option(kind: Kind, *names: str, help: str) -> click.Option:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from click.shell_completion import CompletionItem, get_completion_class
@@ -11,6 +11,8 @@ from cli.kind import Kind
 
 if TYPE_CHECKING:
     import click
+
+    from onecore.wire.xmlbody import Body
 
 SECONDS = 2.0
 """How long a completion may keep the user waiting."""
@@ -35,6 +37,27 @@ def objects(kind: Kind, given: Mapping[str, Any], incomplete: str, comma: bool) 
         if name.startswith(begun) and name
     ]
     return found + [CompletionItem(prefix + oid, help=name) for oid, name in known if begun and oid.startswith(begun)]
+
+
+def parts(
+    kind: Kind, given: Mapping[str, Any], incomplete: str, known: Callable[[Body], list[tuple[str, str]]]
+) -> list[CompletionItem]:
+    """Ids and names that KNOWN finds in the object given before; silently nothing when no server answers."""
+    from cli.ids import read_pool
+    from cli.session import Account, connect
+
+    try:
+        from onecore.wire import xmlbody
+
+        caller, text = connect(Account(given.get("endpoint"), given.get("user"), given.get("password"))), given["oid"]
+        if not text.isdigit():
+            pool = read_pool(caller, kind, timeout=SECONDS).findall(kind.tag)
+            text = next(e.findtext("ID") for e in pool if e.findtext("NAME") == text)
+        pairs = known(xmlbody.read(str(caller.call(kind.call("info"), int(text), timeout=SECONDS))))
+    except Exception:  # as above
+        return []
+    named = [CompletionItem(name, help=oid) for oid, name in pairs if name and name.startswith(incomplete)]
+    return named + [CompletionItem(oid, help=name) for oid, name in pairs if oid.startswith(incomplete)]
 
 
 def script(shell: str, programs: Mapping[str, click.Command]) -> str:

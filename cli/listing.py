@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FLAGS = {"a": -2, "all": -2, "m": -3, "mine": -3, "g": -1, "group": -1, "G": -4}
 """Words for the filter flag of pools."""
+_EXAMPLES = ("list", "list -l ID,NAME -f 'NAME~^web'", "list -o json", "list --csv --no-header")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,22 @@ class Listing:
 
 def list_(kind: Kind) -> click.Command:
     """The command `list`."""
-    return command(kind, "list", run_list, *arguments(kind), *options(kind), help=f"List {kind.title}.")
+    return command(
+        kind, "list", run_list, *arguments(kind), *options(kind), help=f"List {kind.title}.", examples=_EXAMPLES
+    )
 
 
 def top(kind: Kind) -> click.Command:
     """The command `top`."""
-    return command(kind, "top", run_top, *arguments(kind), *options(kind), help=f"List {kind.title} again and again.")
+    return command(
+        kind,
+        "top",
+        run_top,
+        *arguments(kind),
+        *options(kind),
+        help=f"List {kind.title} again and again.",
+        examples=["top -d 2"],
+    )
 
 
 def run_list(session: Session, kind: Kind, filterflag: str = "", describe: bool = False, **given: Any) -> None:

@@ -49,6 +49,7 @@ def monitoring(which: str, kind: Kind) -> click.Command:
         click.Option(["--csv"], is_flag=True, help="Comma separated values."),
         click.Option(["-k", "--kilobytes"], is_flag=True, help="Sizes in kilobytes."),
         help="Show the samples that were taken, oldest first.",
+        examples=["monitoring 7", "monitoring 7 --csv"],
     )
 
 

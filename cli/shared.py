@@ -31,7 +31,13 @@ def show(kind: Kind) -> click.Command:
             session.say(line)
 
     return command(
-        kind, "show", run, object_argument(kind, "oid"), *formats.options(), help=f"Show one of the {kind.title}."
+        kind,
+        "show",
+        run,
+        object_argument(kind, "oid"),
+        *formats.options(),
+        help=f"Show one of the {kind.title}.",
+        examples=["show 7", "show 7 -o json"],
     )
 
 
@@ -64,7 +70,9 @@ def rename(kind: Kind) -> click.Command:
         """Give an object a new name."""
         return each(session, kind, oid, lambda found: session.call(kind.call("rename"), found, name), "renamed")
 
-    return command(kind, "rename", run, object_argument(kind, "oid"), click.Argument(["name"]))
+    return command(
+        kind, "rename", run, object_argument(kind, "oid"), click.Argument(["name"]), examples=["rename 7 web"]
+    )
 
 
 def update(kind: Kind) -> click.Command:
@@ -90,6 +98,7 @@ def update(kind: Kind) -> click.Command:
         object_argument(kind, "oid"),
         click.Argument(["file"], required=False),
         click.Option(["-a", "--append"], is_flag=True, help="Keep the attributes that are not given."),
+        examples=["update 7", "update 7 attributes.txt --append"],
     )
 
 
@@ -111,6 +120,7 @@ def chown(kind: Kind) -> click.Command:
         ids_argument(kind),
         object_argument(_other("user"), "owner"),
         object_argument(_other("group"), "group", required=False),
+        examples=["chown 7 ann", "chown 3..9 ann users"],
     )
 
 
@@ -122,7 +132,8 @@ def chgrp(kind: Kind) -> click.Command:
         gid = id_of(session, _other("group"), group)
         return each(session, kind, ids, lambda oid: session.call(kind.call("chown"), oid, -1, gid), "group changed")
 
-    return command(kind, "chgrp", run, ids_argument(kind), object_argument(_other("group"), "group"))
+    group = object_argument(_other("group"), "group")
+    return command(kind, "chgrp", run, ids_argument(kind), group, examples=["chgrp 3..9 users"])
 
 
 def _other(name: str) -> Kind:
@@ -142,7 +153,8 @@ def chmod(kind: Kind) -> click.Command:
         bits = permission_bits(octet)
         return each(session, kind, ids, lambda oid: session.call(kind.call("chmod"), oid, *bits), "permissions changed")
 
-    return command(kind, "chmod", run, ids_argument(kind), click.Argument(["octet"]))
+    octet = click.Argument(["octet"])
+    return command(kind, "chmod", run, ids_argument(kind), octet, examples=["chmod 7 640", "chmod 3..9 u=rw,g=r"])
 
 
 def permission_bits(octet: str) -> list[int]:
@@ -175,7 +187,7 @@ def lock(kind: Kind) -> click.Command:
     levels = [
         click.Option([f"--{name}"], is_flag=True, help=f"Lock {name} actions{_default(name)}.") for name in LEVELS
     ]
-    return command(kind, "lock", run, ids_argument(kind), *levels)
+    return command(kind, "lock", run, ids_argument(kind), *levels, examples=["lock 7", "lock 7 --manage"])
 
 
 def _default(name: str) -> str:
@@ -189,4 +201,4 @@ def unlock(kind: Kind) -> click.Command:
         """Unlock objects."""
         return each(session, kind, ids, lambda oid: session.call(kind.call("unlock"), oid), "unlocked")
 
-    return command(kind, "unlock", run, ids_argument(kind))
+    return command(kind, "unlock", run, ids_argument(kind), examples=["unlock 7"])

@@ -121,6 +121,7 @@ def port_forward(kind: Kind) -> click.Command:
         object_argument(kind, "oid"),
         click.Argument(["port"], type=int, required=False),
         click.Option(["--nic-id"], metavar="ID", help="The NIC, else the one with SSH=YES."),
+        examples=["port-forward web", "port-forward web 80"],
     )
 
 

@@ -54,5 +54,7 @@ def action(name: str, kind: Kind) -> click.Command:
 
     hard = [click.Option(["--hard"], is_flag=True, help=known.hard)] if known.hard else []
     when = schedule.options() if known.later else []
-    examples = [f"{name} 1,3..7,web", f'{name} web --schedule "09/23 14:15" --weekly 1,5 --end 10'] if when else []
+    examples = [f"{name} 1,3..7,web"]
+    if when:
+        examples.append(f'{name} web --schedule "09/23 14:15" --weekly 1,5 --end 10')
     return command(kind, name, run, ids_argument(kind), *hard, *when, help=known.help, examples=examples)

@@ -25,6 +25,11 @@ def create(kind: Kind) -> click.Command:
             ["-m", "--multiple"], type=click.IntRange(1, 100_000), default=1, metavar="N", help="So many VMs."
         ),
         click.Option(["--dry"], is_flag=True, help="Only tell the template."),
+        examples=[
+            "create web.tmpl",
+            "create --name web --cpu 1 --memory 2g --disk alpine:size=8192 --nic private --ssh",
+            "create web.tmpl --name web-%i --multiple 3",
+        ],
     )
 
 

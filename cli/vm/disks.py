@@ -14,15 +14,10 @@ from cli.ids import id_of
 from cli.kind import Kind
 from cli.kinds import kind as kind_of
 from cli.session import Session
-from cli.vm.parts import disk_snapshot_id, part_id
+from cli.vm.parts import disk_snapshot_id, part_argument, part_id
 
 _ATTRIBUTES = {"target": "TARGET", "prefix": "DEV_PREFIX", "cache": "CACHE", "discard": "DISCARD", "form": "FORMAT"}
 """Options of disk-attach that become attributes as they are."""
-
-
-def disk_argument() -> click.Argument:
-    """A disk of the VM before it."""
-    return click.Argument(["disk"], metavar="DISK")
 
 
 def attach(kind: Kind) -> click.Command:
@@ -100,7 +95,12 @@ def detach(kind: Kind) -> click.Command:
         session.told(f"{kind.tag} {found}: detaching disk {number}")
 
     return command(
-        kind, "disk-detach", run, object_argument(kind, "oid"), disk_argument(), examples=["disk-detach web vdb"]
+        kind,
+        "disk-detach",
+        run,
+        object_argument(kind, "oid"),
+        part_argument(kind, "disk", "disk"),
+        examples=["disk-detach web vdb"],
     )
 
 
@@ -119,7 +119,7 @@ def resize(kind: Kind) -> click.Command:
         "disk-resize",
         run,
         object_argument(kind, "oid"),
-        disk_argument(),
+        part_argument(kind, "disk", "disk"),
         click.Argument(["size"]),
         examples=["disk-resize web 0 20g", "disk-resize web vda 20480"],
     )
@@ -145,7 +145,7 @@ def saveas(kind: Kind) -> click.Command:
         "disk-saveas",
         run,
         object_argument(kind, "oid"),
-        disk_argument(),
+        part_argument(kind, "disk", "disk"),
         click.Argument(["name"]),
         click.Option(["-t", "--type", "type_"], metavar="TYPE", help="Of the image: OS, DATABLOCK or CDROM."),
         click.Option(["-s", "--snapshot"], metavar="ID", help="This snapshot of the disk, by id or name."),

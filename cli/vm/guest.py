@@ -62,7 +62,7 @@ def again(verb: str, kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, ids: str) -> int:
         return each(session, kind, ids, lambda oid: session.call(f"one.vm.{verb}exec", oid), f"exec {verb}")
 
-    return command(kind, f"exec-{verb}", run, ids_argument(kind), help=_HELP[verb])
+    return command(kind, f"exec-{verb}", run, ids_argument(kind), help=_HELP[verb], examples=[f"exec-{verb} web"])
 
 
 def outcome(

@@ -23,4 +23,5 @@ def log(kind: Kind) -> click.Command:
         run,
         object_argument(kind, "oid"),
         click.Option(["-n", "--lines"], type=click.IntRange(min=1), default=200, help="So many last lines."),
+        examples=["log web", "log web -n 20"],
     )

@@ -14,7 +14,7 @@ from cli.ids import id_of, read_info
 from cli.kind import Kind
 from cli.kinds import kind as kind_of
 from cli.session import Session
-from cli.vm.parts import part_id
+from cli.vm.parts import part_argument, part_id
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -78,7 +78,7 @@ def detach(kind: Kind) -> click.Command:
         "nic-detach",
         run,
         object_argument(kind, "oid"),
-        click.Argument(["nic"]),
+        part_argument(kind, "nic", "NIC"),
         examples=["nic-detach web 1", "nic-detach web NIC1"],
     )
 
@@ -105,7 +105,7 @@ def update(kind: Kind) -> click.Command:
         "nic-update",
         run,
         object_argument(kind, "oid"),
-        click.Argument(["nic"]),
+        part_argument(kind, "nic", "NIC"),
         click.Argument(["path"], metavar="[FILE]", required=False),
         file_option(),
         click.Option(["-a", "--append"], is_flag=True, help="Keep the attributes that are not given."),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import click
+
 from cli.cells import value
 from cli.errors import CliError
 from cli.ids import read_info
@@ -11,6 +13,8 @@ from cli.kind import Kind
 from cli.session import Session
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from onecore.wire.xmlbody import Body
 
 
@@ -27,6 +31,28 @@ PARTS = {
     "NIC": Part(("TEMPLATE/NIC", "TEMPLATE/NIC_ALIAS"), "NIC_ID", "NAME"),
     "snapshot": Part(("TEMPLATE/SNAPSHOT",), "SNAPSHOT_ID", "NAME"),
 }
+
+
+def part_argument(kind: Kind, name: str, what: str) -> click.Argument:
+    """The argument NAME, a part WHAT (a key of PARTS, or `disk snapshot`) of the VM before it, completed from there."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from cli.completion import parts
+
+        return parts(kind, context.params, incomplete, lambda body: _known(body, what, context.params.get("disk")))
+
+    return click.Argument([name], metavar=name.upper(), shell_complete=complete)
+
+
+def _known(body: Body, what: str, disk: str | None) -> list[tuple[str, str]]:
+    """(id, name) of each part WHAT, or of each snapshot of DISK, an id or target."""
+    if what in PARTS:
+        known = PARTS[what]
+        found = [element for path in known.paths for element in body.findall(path)]
+        return [(value(element, known.number), value(element, known.name)) for element in found]
+    number = next((i for i, target in _known(body, "disk", None) if disk in (i, target)), "")
+    found = body.findall(f"SNAPSHOTS[DISK_ID='{number}']/SNAPSHOT")
+    return [(value(element, "ID"), value(element, "NAME")) for element in found]
 
 
 def part_id(session: Session, kind: Kind, oid: int, what: str, text: str) -> int:

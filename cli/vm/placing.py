@@ -15,6 +15,8 @@ from cli.session import Session
 FORCE = "warning: a VM that still runs on its old host now writes to its disks from two hosts"
 SAVED, OFF, OFF_HARD = 0, 1, 2
 """Migration types: how a guest that is not moved live is stopped."""
+CHECKED = 90.0
+"""Seconds for the answer to a migration: both hosts are asked first whether it can be."""
 
 
 def deploy(kind: Kind) -> click.Command:
@@ -79,7 +81,7 @@ def migrate(kind: Kind) -> click.Command:
             session,
             kind,
             ids,
-            lambda oid: session.call("one.vm.migrate", oid, hid, live, enforce, ds, how),
+            lambda oid: session.call("one.vm.migrate", oid, hid, live, enforce, ds, how, timeout=CHECKED),
             f"migrating to {host}",
         )
 
@@ -92,7 +94,7 @@ def migrate(kind: Kind) -> click.Command:
         click.Option(["--live"], is_flag=True, help="As they run, without a break that is felt."),
         click.Option(["--poff"], is_flag=True, help="Shut running guests down for it, and start them there."),
         click.Option(["--poff-hard"], is_flag=True, help="The same without asking the guest."),
-        examples=["migrate web node2 --live", "migrate web node2 && onetask follow --vm web", "migrate web node1 fast"],
+        examples=["migrate web node2 --live", "migrate web node2 && onetask follow web", "migrate web node1 fast"],
     )
 
 

@@ -33,7 +33,7 @@ def delete(name: str, kind: Kind) -> click.Command:
         session.call("one.vm.scheddelete", found, sched_id)
         session.told(f"{kind.tag} {found}: scheduled action {sched_id} deleted")
 
-    return command(kind, name, run, object_argument(kind, "oid"), _sched_id())
+    return command(kind, name, run, object_argument(kind, "oid"), _sched_id(), examples=[f"{name} web 0"])
 
 
 def update(name: str, kind: Kind) -> click.Command:
@@ -73,7 +73,7 @@ def create_chart(kind: Kind) -> click.Command:
         for text in charter(_configured(), age):
             session.told(f"{kind.tag} {found}: scheduled action {session.number('one.vm.schedadd', found, text)}")
 
-    return command(kind, "create-chart", run, object_argument(kind, "oid"))
+    return command(kind, "create-chart", run, object_argument(kind, "oid"), examples=["create-chart web"])
 
 
 def _sched_id() -> click.Argument:

@@ -12,8 +12,7 @@ from cli.ids import each, id_of, read_info
 from cli.kind import Kind
 from cli.session import Session
 from cli.vm import schedule
-from cli.vm.disks import disk_argument
-from cli.vm.parts import disk_snapshot_id, part_id
+from cli.vm.parts import disk_snapshot_id, part_argument, part_id
 
 WHAT = {
     "revert": "Put a VM back to where it was at a snapshot; what was written since is lost.",
@@ -69,7 +68,7 @@ def change(verb: str, kind: Kind) -> click.Command:
         f"snapshot-{verb}",
         run,
         object_argument(kind, "oid"),
-        click.Argument(["snapshot"]),
+        part_argument(kind, "snapshot", "snapshot"),
         *schedule.options(),
         help=WHAT[verb],
         examples=[f"snapshot-{verb} web 0", f"snapshot-{verb} web before-upgrade"],
@@ -94,7 +93,7 @@ def disk_create(kind: Kind) -> click.Command:
         "disk-snapshot-create",
         run,
         object_argument(kind, "oid"),
-        disk_argument(),
+        part_argument(kind, "disk", "disk"),
         click.Argument(["name"]),
         *schedule.options(),
         examples=["disk-snapshot-create web 0 before-upgrade"],
@@ -119,8 +118,8 @@ def disk_change(verb: str, kind: Kind) -> click.Command:
         f"disk-snapshot-{verb}",
         run,
         object_argument(kind, "oid"),
-        disk_argument(),
-        click.Argument(["snapshot"]),
+        part_argument(kind, "disk", "disk"),
+        part_argument(kind, "snapshot", "disk snapshot"),
         *schedule.options(),
         help=DISK_WHAT[verb],
         examples=[f"disk-snapshot-{verb} web 0 1", f"disk-snapshot-{verb} web vda before-upgrade"],
@@ -143,9 +142,10 @@ def disk_rename(kind: Kind) -> click.Command:
         "disk-snapshot-rename",
         run,
         object_argument(kind, "oid"),
-        disk_argument(),
-        click.Argument(["snapshot"]),
+        part_argument(kind, "disk", "disk"),
+        part_argument(kind, "snapshot", "disk snapshot"),
         click.Argument(["name"]),
+        examples=["disk-snapshot-rename web 0 1 before-upgrade"],
     )
 
 
@@ -158,7 +158,7 @@ def list_(kind: Kind) -> click.Command:
 
         _tell(session, "SNAPSHOTS", snapshots(read_info(session, kind, id_of(session, kind, oid))))
 
-    return command(kind, "snapshot-list", run, object_argument(kind, "oid"))
+    return command(kind, "snapshot-list", run, object_argument(kind, "oid"), examples=["snapshot-list web"])
 
 
 def disk_list(kind: Kind) -> click.Command:
@@ -172,7 +172,14 @@ def disk_list(kind: Kind) -> click.Command:
         number = part_id(session, kind, found, "disk", disk)
         _tell(session, "VM DISK SNAPSHOTS", disk_snapshots(read_info(session, kind, found), number))
 
-    return command(kind, "disk-snapshot-list", run, object_argument(kind, "oid"), disk_argument())
+    return command(
+        kind,
+        "disk-snapshot-list",
+        run,
+        object_argument(kind, "oid"),
+        part_argument(kind, "disk", "disk"),
+        examples=["disk-snapshot-list web vda"],
+    )
 
 
 def _tell(session: Session, title: str, lines: list[str]) -> None:

@@ -56,6 +56,38 @@ def test_silence_when_there_is_no_server(cloud: Cloud, capsys: pytest.CaptureFix
     assert capsys.readouterr() == ("", "")
 
 
+PARTS = (
+    "<DISK><DISK_ID>0</DISK_ID><TARGET>vda</TARGET></DISK><DISK><DISK_ID>4</DISK_ID><TARGET>vdb</TARGET></DISK>"
+    "<NIC><NIC_ID>0</NIC_ID><NAME>NIC0</NAME></NIC><SNAPSHOT><SNAPSHOT_ID>1</SNAPSHOT_ID><NAME>old</NAME></SNAPSHOT>"
+)
+TREES = "<SNAPSHOTS><DISK_ID>4</DISK_ID><SNAPSHOT><ID>7</ID><NAME>first</NAME></SNAPSHOT></SNAPSHOTS>"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("onevm disk-detach web v", ["vda", "vdb"]),
+        ("onevm disk-detach 3 ''", ["vda", "vdb", "0", "4"]),
+        ("onevm nic-detach web N", ["NIC0"]),
+        ("onevm snapshot-revert web ''", ["old", "1"]),
+        ("onevm disk-snapshot-revert web vdb ''", ["first", "7"]),
+        ("onevm disk-snapshot-delete web 4 f", ["first"]),
+        ("onevm disk-snapshot-delete web 0 ''", []),
+        ("onevm disk-detach nobody v", []),
+    ],
+)
+def test_parts_of_the_vm_before(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, found: list[str]
+) -> None:
+    cloud.vms(cloud.vm(3, "web"))
+    cloud.answers["one.vm.info"] = cloud.vm(3, "web", extra=PARTS).replace("</VM>", f"{TREES}</VM>")
+    monkeypatch.setenv("_ONEVM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert run(program("vm"), []) == 0
+    assert capsys.readouterr().out.split() == [f"plain,{word}" for word in found]
+
+
 def test_a_shell_that_asks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.vms(cloud.vm(3, "web"))
     monkeypatch.setenv("_ONEVM_COMPLETE", "bash_complete")

@@ -57,6 +57,9 @@ def test_every_command_explains_itself(one: Runner, cloud: Cloud, name: str, ver
     assert (outcome.code, outcome.err, cloud.calls) == (0, "", [])
     assert outcome.out.startswith(f"Usage: {kind(name).program} {verb} ")
     assert re.search(r"\n\n  \S.{10}", outcome.out), "a sentence about it"
+    if name in ("vm", "task"):
+        shown = re.findall(rf"^    {kind(name).program} (\S+)", outcome.out.partition("Examples:\n")[2], re.M)
+        assert shown and shown[0] == verb
 
 
 @pytest.mark.parametrize(("name", "verb"), COMMANDS)
