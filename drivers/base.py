@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from drivers.token import Token
 from onecore.wire.messages import Doc, News, Sample
 
 T = TypeVar("T")
@@ -125,6 +126,10 @@ class Executor(Protocol):
         """
         ...
 
+    def bound(self, token: Token, left: Callable[[], float]) -> Executor:
+        """The same host under the same fences, stopped by TOKEN; LEFT gives the seconds that there are."""
+        ...
+
     def relay(self, sockets: Sequence[str]) -> str:
         """A UNIX socket of this machine whose connections reach the first of the host's SOCKETS that is there."""
         ...
@@ -164,6 +169,13 @@ class Context(Protocol):
 
     def host(self, host: Doc) -> Executor:
         """The executor for a host (the front-end itself for datastore work: host {}), bound to this command."""
+        ...
+
+    def beyond(self, seconds: float) -> Context:
+        """This command for SECONDS more, under the fences it holds, whatever becomes of its cancel and its time.
+
+        For what has to be done all the same: to take back what it began, or to end what cannot be taken back.
+        """
         ...
 
     def lasting(self, host: Doc) -> Executor:

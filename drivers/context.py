@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,8 +114,14 @@ class Running:
         """The host's executor: one a command, so that its fence sees all its children."""
         name = "" if is_here(host) else host["name"]
         if name not in self._executors:
-            self._executors[name] = self._reach(host, self._token, lambda: self.deadline - self.now(), None)
+            self._executors[name] = self._reach(host, self._token, self._left, None)
         return self._executors[name]
+
+    def beyond(self, seconds: float) -> Running:
+        """This command for SECONDS more, under the fences it holds, whatever becomes of its cancel and its time."""
+        made = Running(self._around, replace(self._command, timeout=seconds), Token())
+        made._executors = {name: executor.bound(made._token, made._left) for name, executor in self._executors.items()}
+        return made
 
     def lasting(self, host: Doc) -> Executor:
         """The host's executor, bound to no command: each call has a minute if it does not say otherwise."""
@@ -134,6 +140,9 @@ class Running:
     def keep(self, key: str, make: Callable[[], T]) -> T:
         """The process's object under KEY."""
         return self._around.kept.get(key, make)
+
+    def _left(self) -> float:
+        return self.deadline - self.now()
 
     def _late(self) -> str:
         return f"no end after {self._command.timeout:g} s"

@@ -104,6 +104,12 @@ class LocalExecutor:
         self._check()
         return Child(program, argument, hear, self._environment())
 
+    def bound(self, token: Token, left: Callable[[], float]) -> LocalExecutor:
+        """The same with the same fences, stopped by TOKEN."""
+        other = LocalExecutor(token, left)
+        other._fences = self._fences
+        return other
+
     def relay(self, sockets: Sequence[str]) -> str:
         """The first of SOCKETS that is there; Temporary when none is."""
         found = next((each for each in sockets if os.path.exists(each)), None)

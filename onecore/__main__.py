@@ -97,7 +97,7 @@ class Daemon:
         app.keep_going(self.core)
         self.dispatch = Dispatch(self.core)
         server = self.config.server
-        application = Application(self.dispatch, server.max_request_mb << 20, server.large_answers)
+        application = Application(self.dispatch, server.max_request_mb << 20)
         self.server = uvicorn.Server(uvicorn.Config(
             application, loop="none", http=protocol.Protocol, ws="none", lifespan="off",
             log_level="warning", access_log=False, proxy_headers=False, server_header=False, date_header=False,

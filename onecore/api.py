@@ -60,22 +60,25 @@ class Method:
     prepare: Callable[..., Awaitable[Any]] | None
     object_at: int
     """Which argument is the object's id."""
+    dry: bool = True
+    """Whether it can be tried without doing it: nothing happens outside of its transaction."""
 
 
 TABLE: dict[str, Method] = {}
 
 
 def method(name: str, right: Right = None, on: str | None = None, *, reads: bool = False, object_at: int = 0,
-           prepare: Callable[..., Awaitable[Any]] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+           prepare: Callable[..., Awaitable[Any]] | None = None,
+           dry: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an API method.  RIGHT: USE MANAGE ADMIN CREATE, None (any user), or a function of the arguments."""
     def declare(call: Callable[..., Any]) -> Callable[..., Any]:
-        register(name, call, right, on, reads=reads, object_at=object_at, prepare=prepare)
+        register(name, call, right, on, reads=reads, object_at=object_at, prepare=prepare, dry=dry)
         return call
     return declare
 
 
 def register(name: str, call: Callable[..., Any], right: Right, on: str | None, *, reads: bool = False,
-             object_at: int = 0, prepare: Callable[..., Awaitable[Any]] | None = None) -> None:
+             object_at: int = 0, prepare: Callable[..., Awaitable[Any]] | None = None, dry: bool = True) -> None:
     """As `method`, for functions that are made (the shared verbs)."""
     if name in TABLE:
         raise ValueError(f"{name} is declared twice")
@@ -86,7 +89,7 @@ def register(name: str, call: Callable[..., Any], right: Right, on: str | None, 
                   for p in list(inspect.signature(call).parameters.values())[skip:]]
     if on:
         parameters.insert(object_at, Parameter("id", "int"))
-    TABLE[name] = Method(name, right, on, call, tuple(parameters), reads, prepare, object_at)
+    TABLE[name] = Method(name, right, on, call, tuple(parameters), reads, prepare, object_at, dry)
 
 
 def arguments(found: Method, given: list[Any]) -> list[Any]:

@@ -22,7 +22,7 @@ from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
 from onecore.kinds.restore import Gaps, compared, held, off
-from onecore.kinds.vm import commands, news
+from onecore.kinds.vm import commands, due, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
 from onecore.kinds.vm.fire import fire as fire_vm
@@ -30,12 +30,14 @@ from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vnet.record import Free, Lease, Range
-from onecore.lifecycle.clock import Calendar, Clock, trigger
+from onecore.lifecycle.calendar import Calendar, trigger
+from onecore.lifecycle.clock import Clock
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.dispatcher import Dispatcher, Transport
 from onecore.lifecycle.operations import Operations
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
+from onecore.pool.answered import Answered
 from onecore.pool.changelog import ChangeLog
 from onecore.pool.database import Database, DatabaseError, lock_home
 from onecore.pool.migrations import migrate
@@ -44,6 +46,7 @@ from onecore.pool.restore import READY, Gap, Hold, Restored, finish, restore
 from onecore.pool.series import Series
 from onecore.pool.store import Counter, Groups, Store, Tx
 from onecore.pool.writer import Writer
+from onecore.request import repeats
 from onecore.wire.messages import News, Result, Sample
 
 RELOADS = 10
@@ -56,7 +59,7 @@ class TakenOver(DatabaseError):
 
 def record_classes() -> list[type[Record]]:
     """Every record class of every kind."""
-    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap]
+    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap, Answered]
     for kind in KINDS.values():
         found += [kind.record, *kind.classes]
     return list(dict.fromkeys(found))
@@ -118,6 +121,7 @@ def _index(core: Core) -> None:
     for kind in KINDS.values():
         add_indexes(core, kind)
     usage.add_indexes(core)
+    due.add_indexes(core)
     free, ranges = Free(), Groups[Range](lambda r: r.vnet)
     by_datastore = Groups[Image](lambda i: i.ds_id)
     cloning = Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
@@ -230,6 +234,7 @@ def keep_going(core: Core) -> None:
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
     clock.every(1.0, lambda: watch.check_silence(core))
+    clock.every(60.0, lambda: repeats.forget_old(core))
     clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(2.0, lambda: core.dispatcher.release() if held(core) and compared(core) else None)

@@ -36,6 +36,18 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much one user may ask at once; 0: as much as there is.  Administrators have no limits."""
+
+    calls_a_second: int = 1000
+    """Calls that a user may make, with bursts of two seconds' worth."""
+    calls_in_progress: int = 100
+    """Calls of a user that may be without an answer."""
+    large_answers: int = 2
+    """Answers over 1 MB that are sent to a user at once; the rest queue."""
+
+
+@dataclass(frozen=True)
 class Database:
     """Where state is kept."""
 
@@ -166,6 +178,7 @@ class Config:
     """All of it.  `drivers` holds one free table a driver, handed to it as it is."""
 
     server: Server = Server()
+    limits: Limits = Limits()
     database: Database = Database()
     auth: Auth = Auth()
     log: Log = Log()

@@ -8,6 +8,7 @@ OneError
 ├── BadArgument           0x1000   an argument's value is wrong; the text names it and what was expected
 ├── Internal              0x2000   a bug, the database or a driver
 ├── NotAllocated          0x4000   could not be created
+├── TooMuch               0x0800   the user asks more than one may at once
 └── Locked                0x8000   the object is locked
 NotReady                           no state to answer from yet or any more (HTTP 503)
 """
@@ -43,6 +44,12 @@ class NoExists(OneError):
 
 class WrongState(OneError):
     """The object's state does not allow it."""
+
+    code = 0x0800
+
+
+class TooMuch(OneError):
+    """The user asks more than one may at once; later it is fine."""
 
     code = 0x0800
 

@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Log:
         self._vm_lines: dict[int, list[str]] = {}
         self._vm_adding, self._vm_writing = threading.Lock(), threading.Lock()
         self._second, self._stamp = 0, ""
+        self._muted = False
         handlers: list[logging.Handler] = [logging.StreamHandler()] if stream else []
         if directory is not None:
             (directory / "vm").mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,15 @@ class Log:
         for handler in handlers:
             handler.setFormatter(_Json() if as_json else _Text())
             self._logger.addHandler(handler)
+
+    @contextlib.contextmanager
+    def muted(self, mute: bool) -> Iterator[None]:
+        """Log nothing within, if MUTE: what is only tried did not happen."""
+        self._muted = mute
+        try:
+            yield
+        finally:
+            self._muted = False
 
     def reopen(self) -> None:
         """Go on in a new file (SIGHUP, after a rotation)."""
@@ -75,7 +86,7 @@ class Log:
     def line(self, level: str, text: str, rid: str = "", error: BaseException | None = None, **fields: Any) -> None:
         """One line; FIELDS go into the JSON form."""
         number = LEVELS.get(level, logging.INFO)
-        if self._logger.isEnabledFor(number):
+        if self._logger.isEnabledFor(number) and not self._muted:
             self.flush()
             self._logger.log(number, text, exc_info=error, extra={"rid": rid, "fields": fields})
 
@@ -129,7 +140,7 @@ class Log:
 
     def vm(self, oid: int, text: str, rid: str = "", level: str = "info") -> None:
         """A line in a VM's own log; written with the next flush_vms."""
-        if self._directory is not None:
+        if self._directory is not None and not self._muted:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             mark = f"[{rid}] " if rid else ""
             with self._vm_adding:

@@ -1,6 +1,7 @@
 """The executor of a host over SSH: questions to its hand, files through channels of their own."""
 from __future__ import annotations
 
+import copy
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,12 @@ class SshExecutor:
         self._bounds.check()
         mark = self._marks[-1] if self._marks else ""
         return self._connection().start(program, argument, lambda document, data: hear(document), mark)
+
+    def bound(self, token: Token, left: Callable[[], float]) -> SshExecutor:
+        """The same host under the same fences, stopped by TOKEN."""
+        other = copy.copy(self)
+        other._bounds = Bounds(token, left)
+        return other
 
     def relay(self, sockets: Sequence[str]) -> str:
         """A socket of this process whose connections reach the first of the host's SOCKETS that is there."""

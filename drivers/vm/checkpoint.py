@@ -6,9 +6,9 @@ from typing import Any
 import libvirt
 
 from drivers.base import Context, Executor, Permanent
-from drivers.vm.domain.saved import renewed
+from drivers.vm.domain.saved import generation, renewed
 from drivers.vm.guest import Guest
-from drivers.vm.work import ask
+from drivers.vm.work import ask, ours
 from onecore.wire.messages import Doc
 
 _JOB_TOTAL, _JOB_DONE = 3, 4
@@ -26,6 +26,18 @@ def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
     ask(ctx, args, "saving", lambda _: guest.domain.save(part),
         on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
     _complete(executor, args["vm"])
+
+
+def keep(ctx: Context, executor: Executor, args: Doc) -> None:
+    """Save a guest of an older generation than the VM's that has run since the checkpoint: it holds the VM's state.
+
+    Somebody paused it on its host, or it was restored and nobody heard of that.
+    """
+    vm, guest = args["vm"], ours(ctx, args)
+    if guest is None or not guest.is_on or guest.starting or guest.loaded or guest.generation == vm["generation"]:
+        return
+    if not is_complete(ctx, executor, args) or generation(_read_xml(ctx, args, path(vm))) < guest.generation:
+        save(ctx, executor, args, guest)
 
 
 def is_complete(ctx: Context, executor: Executor, args: Doc) -> bool:

@@ -39,12 +39,16 @@ class HostWatch:
         self._name, self._log, self._found = str(host.get("name") or "localhost"), log, found
         self._away = self._closed = False
         self._roster = Roster(host["id"], emit)
-        self._expected: dict[str, tuple[int, int]] = {}
+        self._expected: dict[str, tuple[tuple[int, int], bool]] = {}
+        self._held: set[str] = set()
         self._strand: Strand | None = None
 
-    def expect(self, name: str, vm: int, generation: int) -> None:
-        """We start this domain now: whose it is, should it end before its metadata can be read."""
-        self._expected[name] = (vm, generation)
+    def expect(self, name: str, vm: int, generation: int, held: bool) -> None:
+        """We start this domain now: whose it is, should it end before its metadata can be read.
+
+        HELD: it is let run a moment later, so that it is paused till then is no news.
+        """
+        self._expected[name] = (vm, generation), held
 
     def told(self, error: DriverError | None) -> None:
         """How an attempt to connect went; only what changes is logged."""
@@ -95,15 +99,22 @@ class HostWatch:
         if found is None or self._closed:
             return
         if event.event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-            whose = self._whose(line, event)
+            expected, held = self._expected.pop(event.name, (None, False))
+            (self._held.add if held else self._held.discard)(event.name)
+            whose = self._whose(line, event, expected)
             if line.alive:
                 self._roster.started(event.name, whose)
-        else:
+        elif not self._is_hold(event):
             self._roster.changed(event.name, *found)
 
-    def _whose(self, line: Line, event: Event) -> tuple[int, int] | None:
-        """VM and generation of the domain that started: read from it, or remembered if it is gone again."""
-        expected = self._expected.pop(event.name, None)
+    def _is_hold(self, event: Event) -> bool:
+        """Whether EVENT, the first after a start, only says that the domain is held as it was started to be."""
+        first = event.name in self._held
+        self._held.discard(event.name)
+        return first and bool(event.event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED)
+
+    def _whose(self, line: Line, event: Event, expected: tuple[int, int] | None) -> tuple[int, int] | None:
+        """VM and generation of the domain that started: read from it, or as EXPECTED if it is gone again."""
         try:
             guest = line.answer(lambda connection: guest_of(connection.lookupByName(event.name)))
         except libvirt.libvirtError:
@@ -146,11 +157,11 @@ def unwatch(ctx: Context, host: Doc) -> None:
     links(ctx).forget(host)
 
 
-def expect(ctx: Context, host: Doc, vm: Doc) -> None:
-    """Tell the watch of HOST, if there is one, that we start VM now."""
+def expect(ctx: Context, host: Doc, vm: Doc, held: bool) -> None:
+    """Tell the watch of HOST, if there is one, that we start VM now; HELD: it runs a moment later."""
     found = _watches(ctx).of(host["id"])
     if found is not None:
-        found.expect(domain_name(vm["id"]), vm["id"], vm["generation"])
+        found.expect(domain_name(vm["id"]), vm["id"], vm["generation"], held)
 
 
 def _watches(ctx: Context) -> Watches:

@@ -19,9 +19,10 @@ _STATES = {
 }
 _STARTING = frozenset({
     (libvirt.VIR_DOMAIN_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTDOWN_UNKNOWN),
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP),
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)})
-"""State and reason of a domain while its QEMU is started, empty or from a checkpoint."""
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)})
+"""State and reason of a domain while its QEMU is started."""
+_LOADED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+"""State and reason of a domain while it is given its state, and afterwards until it is let run."""
 _ID = re.compile(r"\bid=['\"](\d+)['\"]")
 _GENERATION = re.compile(r"\bgeneration=['\"](\d+)['\"]")
 
@@ -40,6 +41,8 @@ class Guest:
     state: str
     starting: bool = False
     """Whether libvirt is still at it; it may fail."""
+    loaded: bool = False
+    """Whether it gets its state from a checkpoint, or has it and has not run since."""
 
     @property
     def is_on(self) -> bool:
@@ -67,7 +70,7 @@ def guest_of(domain: Any) -> Guest | None:
     if ours is None:
         return None
     state, reason = domain.state()
-    return Guest(domain, *ours, _STATES.get(state, "running"), (state, reason) in _STARTING)
+    return Guest(domain, *ours, _STATES.get(state, "running"), (state, reason) in _STARTING, (state, reason) == _LOADED)
 
 
 def identity(domain: Any) -> tuple[int, int] | None:

@@ -4,9 +4,9 @@ Every action looks at the domain first, then does what is missing, under the VM'
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+import libvirt
 
-from drivers.base import Action, Context, DriverError, Permanent
+from drivers.base import Action, Context, Permanent
 from drivers.fence import fenced, fenced_for_debt
 from drivers.net import around
 from drivers.net.taps import untap
@@ -16,7 +16,19 @@ from drivers.vm.domain import domain_name, domain_xml
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Superseded
 from drivers.vm.hypervisor import prove_in_background
-from drivers.vm.work import ask, at_rest, end_domain, is_up, look, press_until_off, running, start
+from drivers.vm.work import (
+    LAST_SECONDS,
+    ask,
+    at_rest,
+    clean_up,
+    end_domain,
+    is_up,
+    let_run,
+    look,
+    press_until_off,
+    running,
+    start,
+)
 from onecore.wire.messages import Doc
 
 
@@ -25,12 +37,13 @@ def deploy(ctx: Context, args: Doc) -> Doc:
     vm, executor = args["vm"], ctx.host(args["host"])
     prove_in_background(ctx, args["host"])
     with fenced(ctx, executor, args):
-        if not is_up(ctx, args):
+        if is_up(ctx, args):
+            around.post(ctx.beyond(LAST_SECONDS), args)
+        else:
+            checkpoint.remove(executor, vm)
             write_context(ctx, executor, vm)
             xml = domain_xml(vm, host_facts(ctx, args["host"]))
             start(ctx, args, "starting", lambda connection: connection.createXML(xml, 0))
-        checkpoint.remove(executor, vm)
-        around.post(ctx, args)
     return {"deploy_id": domain_name(vm["id"])}
 
 
@@ -58,7 +71,7 @@ def cleanup(ctx: Context, args: Doc) -> Doc:
     """
     try:
         with (fenced_for_debt if args.get("owed") else fenced)(ctx, ctx.host(args["host"]), args):
-            _clean_up(ctx, args)
+            clean_up(ctx, args)
     except Superseded:
         if not args.get("owed"):
             raise
@@ -95,14 +108,22 @@ def save(ctx: Context, args: Doc) -> Doc:
 
 
 def restore(ctx: Context, args: Doc) -> Doc:
-    """The guest runs again from its checkpoint, which is removed."""
+    """The guest runs again from its checkpoint, which is removed.
+
+    It gets its state without running, so that until then it can be ended and nothing is lost; once it is to run, a
+    cancel comes too late, for its disks change.
+    """
     vm, executor = args["vm"], ctx.host(args["host"])
     with fenced(ctx, executor, args):
-        if not is_up(ctx, args):
-            xml = checkpoint.xml(ctx, executor, args)
-            start(ctx, args, "restoring", lambda connection: connection.restoreFlags(checkpoint.path(vm), xml, 0))
-        checkpoint.remove(executor, vm)
-        around.post(ctx, args)
+        checkpoint.keep(ctx, executor, args)
+        if is_up(ctx, args):
+            around.post(ctx.beyond(LAST_SECONDS), args)
+        else:
+            xml, flags = checkpoint.xml(ctx, executor, args), libvirt.VIR_DOMAIN_SAVE_PAUSED
+            start(ctx, args, "restoring", lambda it: it.restoreFlags(checkpoint.path(vm), xml, flags), held=True)
+        last = ctx.beyond(LAST_SECONDS)
+        let_run(last, args)
+        checkpoint.remove(last.host(args["host"]), vm)
     return {"deploy_id": domain_name(vm["id"])}
 
 
@@ -123,20 +144,6 @@ def unwatch(ctx: Context, args: Doc) -> Doc:
     """No more news of the host."""
     events.unwatch(ctx, args["host"])
     return {}
-
-
-def _clean_up(ctx: Context, args: Doc) -> None:
-    failures: list[DriverError] = []
-    steps: tuple[Callable[[Context, Doc], None], ...] = (end_domain, around.clean)
-    for step in steps:
-        try:
-            step(ctx, args)
-        except Superseded:
-            raise
-        except DriverError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
 
 
 ACTIONS: dict[str, Action] = {

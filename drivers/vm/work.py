@@ -13,9 +13,11 @@ from drivers.base import Context, DriverError, Permanent, Temporary
 from drivers.net import around
 from drivers.vm import events
 from drivers.vm.connection import Doing, call
-from drivers.vm.guest import Guest, end, end_if_there, find, not_newer
+from drivers.vm.guest import Guest, Superseded, end, end_if_there, find, not_newer
 from onecore.wire.messages import Doc
 
+LAST_SECONDS = 8.0
+"""What is left to do when a command is cancelled may take so long; the core waits a little longer for its answer."""
 RESEND_SECONDS = 3.0
 """A guest that is still booting misses the power button, so it is pressed again."""
 _POLL = 0.25
@@ -59,7 +61,7 @@ def is_up(ctx: Context, args: Doc) -> bool:
     Waits for the end of a start that is under way: it outlives a driver that asked for it.
     """
     vm = args["vm"]
-    while (guest := ours(ctx, args)) is not None and guest.starting:
+    while (guest := ours(ctx, args)) is not None and (guest.starting or guest.loaded and _is_busy(ctx, args, guest)):
         ctx.sleep(_POLL)
     if guest is None:
         return False
@@ -77,22 +79,58 @@ def at_rest(ctx: Context, args: Doc) -> Guest | None:
     return guest
 
 
-def start(ctx: Context, args: Doc, what: str, function: Callable[[Any], object]) -> None:
-    """Networks up, then the guest; when it does not start nothing of the networks is left either."""
+def start(ctx: Context, args: Doc, what: str, function: Callable[[Any], object], held: bool = False) -> None:
+    """Networks up, the guest, what its networks need then; failed or cancelled, nothing of all that is left.
+
+    HELD: FUNCTION makes a guest that does not run yet.
+    """
     vm = args["vm"]
-    events.expect(ctx, args["host"], vm)
+    events.expect(ctx, args["host"], vm, held)
     try:
         around.pre(ctx, args)
         ask(ctx, args, what, function, on_stop=lambda connection: end_if_there(connection, vm["id"], vm["generation"]))
-    except DriverError:
-        _clean_after_failure(ctx, args)
+        around.post(ctx, args)
+    except Exception:  # a bug, too, is no reason to leave a guest
+        _take_back(ctx, args)
         raise
+
+
+def let_run(ctx: Context, args: Doc) -> None:
+    """Have a restored guest run; one that does not is taken away as long as its checkpoint still fits its disks."""
+    try:
+        guest = running(ctx, args)
+        if guest.state == "suspended":
+            ask(ctx, args, "resuming", lambda _: guest.domain.resume())
+    except DriverError:
+        now = look(ctx, args)
+        if now is None or now.loaded:
+            _take_back(ctx, args)
+        if now is None or now.state != "running":
+            raise
 
 
 def end_domain(ctx: Context, args: Doc) -> None:
     """Take the VM's domain away if there is one."""
     vm = args["vm"]
     ask(ctx, args, "ending", lambda connection: end_if_there(connection, vm["id"], vm["generation"]))
+
+
+def clean_up(ctx: Context, args: Doc) -> None:
+    """Domain and networks away, each tried even if the other fails; raises the first failure at the end.
+
+    Of a newer generation both stay: Superseded.
+    """
+    failures: list[DriverError] = []
+    steps: tuple[Callable[[Context, Doc], None], ...] = (end_domain, around.clean)
+    for step in steps:
+        try:
+            step(ctx, args)
+        except Superseded:
+            raise
+        except DriverError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def press_until_off(ctx: Context, args: Doc) -> None:
@@ -124,9 +162,8 @@ def _press(ctx: Context, args: Doc, guest: Guest) -> None:
         ctx.log("info", str(error))
 
 
-def _clean_after_failure(ctx: Context, args: Doc) -> None:
+def _take_back(ctx: Context, args: Doc) -> None:
     try:
-        if look(ctx, args) is None:
-            around.clean(ctx, args)
+        clean_up(ctx.beyond(LAST_SECONDS), args)
     except DriverError as error:
         ctx.log("warning", f"VM {args['vm']['id']}: {error}")

@@ -14,8 +14,33 @@ from onecore.kinds import (
     vnet,
 )
 from onecore.kinds.kind import KINDS
+from onecore.kinds.vm import (
+    attach,
+    migrate,
+    placing,
+    recover,
+    scheduling,
+)
 from onecore.kinds.vm import methods as vm
-from onecore.kinds.vm import migrate, placing, recover
 
-__all__ = ["KINDS", "cluster", "datastore", "fixed", "group", "host", "image", "migrate", "operations", "placing",
-           "reconcile", "recover", "system", "template", "user", "vm", "vnet"]
+__all__ = [
+    "KINDS",
+    "attach",
+    "cluster",
+    "datastore",
+    "fixed",
+    "group",
+    "host",
+    "image",
+    "migrate",
+    "operations",
+    "placing",
+    "reconcile",
+    "recover",
+    "scheduling",
+    "system",
+    "template",
+    "user",
+    "vm",
+    "vnet",
+]

@@ -23,6 +23,12 @@ def version(req: Request) -> str:
     return onecore.API_VERSION
 
 
+@method("onecore.dryrun")
+def dryrun(req: Request, method: str = "") -> int:
+    """Try a METHOD with the arguments that follow: the same answer, or error, and nothing is done."""
+    raise BadArgument(f"method must name one that changes something and can be tried, not {method[:60]!r}")
+
+
 @method("onecore.version", reads=True)
 def own_version(req: Request) -> str:
     """onecore's own version."""

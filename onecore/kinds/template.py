@@ -24,6 +24,7 @@ from onecore.kinds.kind import (
     tree_of,
 )
 from onecore.kinds.user import User, caller
+from onecore.kinds.vm import scheduling
 from onecore.kinds.vm.allocate import allocate as allocate_vm
 from onecore.kinds.vm.allocate import check_restricted, use_of
 from onecore.kinds.vm.disks import find_image
@@ -63,6 +64,7 @@ KINDS["template"] = TEMPLATE
 
 def _updated(req: Request, tpl: Template, _old: Tree, new: Tree) -> Template:
     check_restricted(req, new)
+    scheduling.check(new)
     return tpl
 
 
@@ -120,6 +122,7 @@ def allocate(req: Request, template: str) -> int:
     if not name:
         raise NotAllocated("No NAME in template.")
     check_restricted(req, tree)
+    scheduling.check(tree)
     return make(req, tree, name)
 
 

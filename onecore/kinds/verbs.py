@@ -4,17 +4,19 @@
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from onecore import api
-from onecore.api import Body, Request
+from onecore.api import Body, Method, Request
 from onecore.auth import acl
 from onecore.auth.authorize import KIND_NAMES, authorize
+from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
 from onecore.kinds.kind import KINDS, Kind, allowed, changing, check_name, inner_xml, lookup, parse_template, tree_of
+from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
 from onecore.wire.template import Tree
 
@@ -31,6 +33,15 @@ def check_lock(record: Any, right: str | None, noun: str) -> None:
         level = int(record.lock.split(":")[0])
         if right in _BLOCKED[level]:
             raise Locked(f"{noun} [{record.oid}] is locked for {LEVELS[level]} actions; unlock it first", record.oid)
+
+
+def permit(core: Core, caller: Caller, method: Method, obj: Any, arguments: Sequence[Any]) -> None:
+    """Raise Forbidden or Locked unless CALLER may call METHOD on OBJ with ARGUMENTS (those after the object's id)."""
+    right = method.right(*arguments) if callable(method.right) else method.right
+    if right:
+        authorize(caller, right, method.on or "", obj, kinds.rules(core))
+        if not method.reads and not method.name.endswith((".lock", ".unlock")):
+            check_lock(obj, right, KINDS[method.on or ""].noun)
 
 
 def declare(kind: Kind, *verbs: str, on_update: OnUpdate | None = None, update_right: str = "MANAGE",
@@ -247,5 +258,5 @@ def optional(kind: str, core: Any, oid: int) -> Any:
         return None
 
 
-__all__ = ["Body", "check_lock", "chmod_right", "declare", "existing", "optional", "pool_body", "remove",
+__all__ = ["Body", "check_lock", "chmod_right", "declare", "existing", "optional", "permit", "pool_body", "remove",
            "require_create", "select", "set_permissions"]

@@ -1,12 +1,11 @@
-"""Time: the real clock on the event loop, a simulated one, and calendars on either.  The home of apscheduler."""
+"""Time: the real clock on the event loop, and a simulated one."""
 from __future__ import annotations
 
 import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 Call = Callable[[], None]
 
@@ -139,46 +138,3 @@ class _Due:
 
     def cancel(self) -> None:
         self.cancelled = True
-
-
-LOOK_AGAIN = 60.0
-"""Seconds after which a calendar looks at the wall clock again: it may have been set meanwhile."""
-
-
-def trigger(crontab: str) -> Any:
-    """The times of a crontab line, in UTC; raises ValueError when it is not one."""
-    from apscheduler.triggers.cron import CronTrigger
-
-    return CronTrigger.from_crontab(crontab, timezone=UTC)
-
-
-class Calendar:
-    """Calls at the times of a crontab line (UTC).  A time that passed while nobody looked is kept once, late."""
-
-    def __init__(self, clock: Clock, crontab: str, call: Call) -> None:
-        self._clock, self._call, self._trigger = clock, call, trigger(crontab)
-        self._due = self._next(self._now())
-        self._timer = clock.call_later(self._pause(), self._look)
-
-    def cancel(self) -> None:
-        """Do not call any more."""
-        self._timer.cancel()
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
-
-    def _next(self, after: datetime) -> datetime | None:
-        found: datetime | None = self._trigger.get_next_fire_time(None, after)
-        return found
-
-    def _pause(self) -> float:
-        left = (self._due - self._now()).total_seconds() if self._due else LOOK_AGAIN
-        return min(max(left, 0.0), LOOK_AGAIN)
-
-    def _look(self) -> None:
-        now = self._now()
-        late = self._due is not None and now >= self._due
-        self._due = self._next(now + timedelta(seconds=1) if late else now)
-        self._timer = self._clock.call_later(self._pause(), self._look)
-        if late:
-            self._call()

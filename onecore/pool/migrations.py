@@ -24,7 +24,8 @@ def _restored(connection: sa.Connection) -> None:
 
 def _moving(connection: sa.Connection) -> None:
     for column, what in (("op_args", "TEXT NOT NULL DEFAULT ''"), ("to_hid", "BIGINT NOT NULL DEFAULT -1"),
-                         ("to_cid", "BIGINT NOT NULL DEFAULT -1"), ("to_ds", "BIGINT NOT NULL DEFAULT -1")):
+                         ("to_cid", "BIGINT NOT NULL DEFAULT -1"), ("to_ds", "BIGINT NOT NULL DEFAULT -1"),
+                         ("next_disk", "BIGINT NOT NULL DEFAULT 0")):
         connection.exec_driver_sql(f"ALTER TABLE vm_pool ADD COLUMN {column} {what}")
     connection.exec_driver_sql("ALTER TABLE vm_text ADD COLUMN snapshots TEXT NOT NULL DEFAULT ''")
     connection.exec_driver_sql("ALTER TABLE host_pool ADD COLUMN drain BIGINT NOT NULL DEFAULT 0")
@@ -34,7 +35,14 @@ def _moving(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"CREATE TABLE scheduled (oid BIGINT NOT NULL PRIMARY KEY, {', '.join(columns)})")
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving}
+def _tenants(connection: sa.Connection) -> None:
+    for statement in (
+            "CREATE TABLE answered (uid BIGINT NOT NULL, method TEXT NOT NULL, word TEXT NOT NULL, digest TEXT, "
+            "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",):
+        connection.exec_driver_sql(statement)
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants}
 """From schema number N to N + 1."""
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from onecore.pool.record import Record, columns
 
-VERSION = 4
+VERSION = 5
 """The schema's number; migrations.py leads to it."""
 
 _TYPES: dict[object, type[sa.types.TypeEngine[typing.Any]]] = {

@@ -5,25 +5,40 @@ An answer is sent when what it depends on is durable; a refusal waits for all th
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from itertools import count
 from time import perf_counter
 from typing import Any
 
 from onecore import api
 from onecore.api import TABLE, Body, Method, Request
-from onecore.auth.authorize import authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Internal, Locked, NoExists, NotReady, OneError
-from onecore.kinds.kind import KINDS, rules
-from onecore.kinds.verbs import check_lock
+from onecore.kinds.kind import KINDS
+from onecore.kinds.verbs import permit
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor
+from onecore.request import introspection, repeats
 from onecore.request.authenticate import authenticate
+from onecore.request.limits import Limits
 from onecore.wire import xmlrpc
 from onecore.wire.template import TemplateError, check_text
 
+DRY_RUN = "onecore.dryrun"
 REFUSALS_A_SECOND = 20
 """Rows of refused calls in the change log."""
+
+
+class Answer(list[bytes]):
+    """The fragments of an answer, and who asked, if that is known."""
+
+    caller: Caller | None = None
+
+
+def _tried(found: Method, given: list[Any]) -> tuple[Method, list[Any]]:
+    """The method that a dry run is about, with its arguments; `onecore.dryrun` itself, which refuses, for none."""
+    inner = TABLE.get(given[1]) if len(given) > 1 and isinstance(given[1], str) else None
+    return (inner, [given[0], *given[2:]]) if inner and inner.dry and not inner.reads else (found, given)
 
 
 class Dispatch:
@@ -33,24 +48,32 @@ class Dispatch:
         self.core = core
         self.ready = True
         self.in_progress = 0
+        self.limits = Limits(core.config.limits, core.config.server.large_answers, core.clock.monotonic)
         self._numbers = count(1)
         self._refusals = (0, 0)
 
-    async def answer(self, data: bytes, client: str = "") -> list[bytes]:
-        """The fragments of the answer to a call's bytes; raises NotReady."""
+    async def answer(self, data: bytes, client: str = "", key: str = "") -> Answer:
+        """The fragments of the answer to a call's bytes; KEY is its idempotency key.  Raises NotReady."""
         if not self.ready:
             raise NotReady
         try:
             name, given = xmlrpc.decode_call(data)
         except xmlrpc.BadCall as error:
-            return [xmlrpc.fault(-503, f"Not an XML-RPC call: {error}")]
-        found = TABLE.get(name)
+            return Answer([xmlrpc.fault(-503, f"Not an XML-RPC call: {error}")])
+        if name in introspection.NAMES:
+            return Answer(await introspection.answer(name, given, lambda n, g: self._one(n, g, client, "")))
+        return await self._one(name, given, client, key)
+
+    async def _one(self, name: str, given: list[Any], client: str, key: str) -> Answer:
+        found, dry = TABLE.get(name), name == DRY_RUN
         if found is None:
-            return [xmlrpc.fault(-506, f"Method '{name[:80]}' not defined")]
+            return Answer([xmlrpc.fault(-506, f"Method '{name[:80]}' not defined")])
+        if dry:
+            found, given = _tried(found, given)
         start = perf_counter()
         rid = f"{self.core.epoch:x}-{next(self._numbers):x}"
         self.in_progress += 1
-        call = _Call(self, found, given, rid, client)
+        call = _Call(self, found, given, rid, client, key, dry)
         try:
             fragments, code = await call.run(), 0
         except OneError as error:
@@ -64,8 +87,11 @@ class Dispatch:
         finally:
             self.in_progress -= 1
         uid = call.caller.uid if call.caller else -1
-        self.core.log.call(rid, uid, name, call.oid, code, (perf_counter() - start) * 1000, client)
-        return fragments
+        told = f"{DRY_RUN} {found.name}" if dry else name
+        self.core.log.call(rid, uid, told, call.oid, code, (perf_counter() - start) * 1000, client)
+        answer = Answer(fragments)
+        answer.caller = call.caller
+        return answer
 
     async def _refused(self, call: _Call, error: OneError) -> tuple[list[bytes], int]:
         """The answer to a call that failed, once all that it may have been decided on is durable; raises NotReady."""
@@ -73,7 +99,7 @@ class Dispatch:
         if not isinstance(error, Internal):
             if not self.ready:  # decided while memory was being loaded anew
                 raise NotReady
-            if call.caller is not None and not call.method.reads and not core.store.refuses:
+            if call.caller is not None and not call.method.reads and not call.dry and not core.store.refuses:
                 self._note_refusal(call, error)
             try:
                 await wait_durable(core, given)
@@ -98,24 +124,37 @@ class Dispatch:
 class _Call:
     """One call under way."""
 
-    __slots__ = ("dispatch", "method", "given", "rid", "client", "caller", "oid")
+    __slots__ = ("dispatch", "method", "given", "rid", "client", "key", "dry", "caller", "oid", "digest")
 
-    def __init__(self, dispatch: Dispatch, method: Method, given: list[Any], rid: str, client: str) -> None:
+    def __init__(self, dispatch: Dispatch, method: Method, given: list[Any], rid: str, client: str, key: str,
+                 dry: bool) -> None:
         self.dispatch, self.method, self.given, self.rid, self.client = dispatch, method, given, rid, client
+        self.key, self.dry, self.digest = key, dry, ""
         self.caller: Caller | None = None
         self.oid = -1
 
     async def run(self) -> list[bytes]:
-        core, method = self.dispatch.core, self.method
+        core = self.dispatch.core
         session = self.given[0] if self.given else None
         caller = core.sessions.find(session) if isinstance(session, str) else None
         self.caller = caller or await authenticate(core, session)
+        with self.dispatch.limits.call(self.caller):
+            return await self._run(self.caller)
+
+    async def _run(self, caller: Caller) -> list[bytes]:
+        core, method = self.dispatch.core, self.method
         arguments = self._arguments()
-        request = Request(core, self.caller, method.name, self.rid, None, client=self.client)  # type: ignore[arg-type]
+        self.key = repeats.take_key(method, arguments, self.key)
+        if self.key:
+            self.digest = repeats.digest(arguments)
+            before = repeats.earlier(core, caller.uid, method.name, self.key, self.digest)
+            if before is not None:
+                return await self._again(before)
+        request = Request(core, caller, method.name, self.rid, None, client=self.client)  # type: ignore[arg-type]
         if method.on:
             self.oid = arguments.pop(method.object_at)
             if self.oid == -1 and (own := KINDS[method.on].own) and method.name == f"{KINDS[method.on].api}.info":
-                self.oid = own(self.caller)
+                self.oid = own(caller)
         if method.prepare is not None:
             if method.on:  # refuse before any slow work
                 request.prepared = await method.prepare(request, await self._object(arguments), *arguments)
@@ -156,28 +195,37 @@ class _Call:
                           self.oid)
 
     def _authorize(self, obj: Any, arguments: list[Any]) -> None:
-        method, core = self.method, self.dispatch.core
-        right = method.right(*arguments) if callable(method.right) else method.right
-        if right and self.caller:
-            authorize(self.caller, right, method.on or "", obj, rules(core))
-            if not method.reads and not method.name.endswith((".lock", ".unlock")):
-                check_lock(obj, right, KINDS[method.on or ""].noun)
+        if self.caller:
+            permit(self.dispatch.core, self.caller, self.method, obj, arguments)
 
     async def _decide(self, request: Request, obj: Any, arguments: list[Any]) -> list[bytes]:
         core, method = self.dispatch.core, self.method
         store, who = core.store, request.caller
         if not self.dispatch.ready:
             raise NotReady
-        with store.tx(Actor(who.uid, who.gid, method.name, self.rid)) as tx:
-            request.tx = tx
+        if self.key:  # the same call may have been decided while this one was being prepared
+            before = repeats.earlier(core, who.uid, method.name, self.key, self.digest)
+            if before is not None:
+                return await self._again(before)
+        quiet = core.log.muted(True) if self.dry else nullcontext()
+        with store.tx(Actor(who.uid, who.gid, method.name, self.rid)) as tx, quiet:
+            request.tx, tx.dry = tx, self.dry
             value = method.call(request, obj, *arguments) if method.on else method.call(request, *arguments)
+            if self.key and not isinstance(value, Body):
+                repeats.keep(tx, core, who.uid, method.name, self.key, self.digest, value)
         if not method.reads and isinstance(value, int) and self.oid < 0:
             self.oid = value
-        needed = tx.seq or self._depends()
+        needed = store.given if self.dry else tx.seq or self._depends()
         fragments = xmlrpc.success_body(value) if isinstance(value, Body) else [xmlrpc.success(value)]
         if needed > store.durable:
             await wait_durable(core, needed)
         return fragments
+
+    async def _again(self, value: int | str) -> list[bytes]:
+        """The answer that the call got before, once that is durable."""
+        self.oid = value if isinstance(value, int) else -1
+        await wait_durable(self.dispatch.core, self.dispatch.core.store.given)
+        return [xmlrpc.success(value)]
 
     def _depends(self) -> int:
         store, method = self.dispatch.core.store, self.method

@@ -7,6 +7,7 @@ from typing import Any
 
 from onecore.errors import NotReady
 from onecore.request.dispatch import Dispatch
+from onecore.request.repeats import HEADER
 from onecore.wire import xmlrpc
 
 Scope = dict[str, Any]
@@ -22,9 +23,8 @@ _TYPE = (b"content-type", b"text/xml")
 class Application:
     """The ASGI application."""
 
-    def __init__(self, dispatch: Dispatch, max_request: int, large_answers: int) -> None:
+    def __init__(self, dispatch: Dispatch, max_request: int) -> None:
         self._dispatch, self._limit = dispatch, max_request
-        self._large = asyncio.Semaphore(large_answers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
@@ -46,7 +46,7 @@ class Application:
             return
         client = scope.get("client")
         try:
-            fragments = await self._dispatch.answer(data, client[0] if client else "")
+            fragments = await self._dispatch.answer(data, client[0] if client else "", _key(scope))
         except NotReady:
             await send({"type": "http.response.start", "status": 503,
                         "headers": [(b"retry-after", b"1"), (b"content-length", b"0")]})
@@ -56,7 +56,7 @@ class Application:
         if size <= LARGE:
             await _small(send, b"".join(fragments))
         else:
-            async with self._large:
+            async with self._dispatch.limits.large(fragments.caller):
                 await _stream(send, fragments, size)
 
     def _too_large(self) -> bytes:
@@ -80,6 +80,14 @@ class Application:
                 parts.append(part)
             if not message.get("more_body"):
                 return None if dropped else b"".join(parts)
+
+
+def _key(scope: Scope) -> str:
+    """The request's idempotency key, "" when it has none."""
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            return str(value.decode("latin-1"))
+    return ""
 
 
 async def _small(send: Send, body: bytes, close: bool = False) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.vm.allocate": ("CPU=1\nMEMORY=64",), "one.vm.action": ("terminate", 4711), "one.vm.deploy": (4711, 4711),
     "one.vm.migrate": (4711, 4711),
-    "one.vm.update": (4711, "A=1"), "one.vm.rename": (4711, "a"), "one.vm.recover": (4711, 0), "one.vm.lock": (4711, 1),
+    "one.vm.schedadd": (4711, "SCHED_ACTION=[ACTION=hold]"), "one.vm.scheddelete": (4711, 0),
+    "one.vm.schedupdate": (4711, 0, "SCHED_ACTION=[ARGS=1]"), "one.vm.update": (4711, "A=1"),
+    "one.vm.rename": (4711, "a"), "one.vm.recover": (4711, 0), "one.vm.lock": (4711, 1),
     "one.vm.chmod": (4711, *[-1] * 9), "one.vm.chown": (4711, -1, -1), "one.vm.info": (4711,), "one.vm.unlock": (4711,),
+    "one.vm.attach": (4711, "DISK=[TYPE=fs,SIZE=1]"), "one.vm.detach": (4711, 0),
     "one.vm.monitoring": (4711,), "one.vmpool.info": (-2, -1, -1, -1), "one.vmpool.infoextended": (-2, -1, -1, -1),
     "one.vmpool.infoset": ("0", False), "one.vmpool.monitoring": (-2,),
     "one.host.allocate": ("{new}", "dummy", "dummy", -1), "one.host.delete": (4711,), "one.host.info": (4711,),

@@ -19,8 +19,9 @@ from onecore.wire.client import Client, ClientError
 PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.system.version", "one.system.config",
           "onecore.version"}
 KEEP = (-1,) * 9
-OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.events": (0, 0),
-       "onecore.reconcile": (True, True), "onecore.op.list": (-2,),
+OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.vm.schedule": (4711,),
+       "onecore.events": (0, 0),
+       "onecore.reconcile": (True, True), "onecore.op.list": (-2,), "onecore.dryrun": ("one.vm.info", 0),
        **{f"onecore.op.{verb}": (4711,) for verb in ("info", "wait", "cancel")},
        **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync", "flush", "drain")}}
 
@@ -111,6 +112,8 @@ def test_a_stranger_gets_nowhere(cloud: Cloud, people: People, estate: dict[str,
         assert people.stranger.text(name, *arguments)
     elif name == "one.vmpool.infoset":
         assert people.stranger.text(name, str(estate["vm"]), True) == "<VM_POOL></VM_POOL>"
+    elif name == "onecore.dryrun":
+        refused(people.stranger, RPC_API, name, *arguments)
     elif name == "onecore.op.list":
         assert people.stranger.text(name, *arguments) == "[]"
     elif name.startswith("onecore.op."):

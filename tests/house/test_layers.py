@@ -18,7 +18,7 @@ HOMES = {
     "argon2": ("onecore.auth",), "ldap3": ("onecore.auth",), "cryptography": ("onecore.auth",),
     "lxml": ("onecore.wire", "drivers.vm.domain"),
     "uvicorn": ("onecore.request", "onecore.__main__"), "uvloop": ("onecore.__main__",),
-    "apscheduler": ("onecore.lifecycle.clock",), "paramiko": ("drivers.ssh",),
+    "apscheduler": ("onecore.lifecycle.calendar",), "paramiko": ("drivers.ssh",),
     "libvirt": ("drivers.vm",), "libvirt_qemu": ("drivers.vm",),
     "numpy": ("scheduler",),
     "click": ("cli",), "rich": ("cli",), "yaml": ("cli",),

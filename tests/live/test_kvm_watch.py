@@ -47,6 +47,19 @@ def test_pause_resume_and_the_guests_own_end_are_news(bench: Bench, tmp_path: Pa
     until(lambda: bench.states(ONE)[-1] == (1, "poweroff"), 2.0)
 
 
+def test_a_guest_comes_back_from_its_checkpoint_running(bench: Bench, tmp_path: Path) -> None:
+    """It is held while it gets its state, which nobody is told."""
+    vm = ground.vm(tmp_path, ONE)
+    bench.ok("watch")
+    bench.ok("deploy", vm)
+    bench.ok("save", vm)
+    bench.ok("restore", {**vm, "generation": 2})
+    until(lambda: bench.states(ONE)[-2:] == [(2, "running"), (2, "running")], 2.0)
+    virsh("suspend", f"one-{ONE}")
+    until(lambda: bench.states(ONE)[-1] == (2, "suspended"), 2.0)
+    assert [told for told in bench.states(ONE) if told[0] == 2] == [(2, "running"), (2, "running"), (2, "suspended")]
+
+
 def test_domains_of_others_are_no_news(bench: Bench, tmp_path: Path) -> None:
     bench.ok("watch")
     foreign = tmp_path / "foreign.xml"

@@ -5,7 +5,8 @@ import pytest
 
 from onecore import app
 from onecore.config import ConfigError, parse
-from onecore.lifecycle.clock import LOOK_AGAIN, Calendar, SimClock, trigger
+from onecore.lifecycle.calendar import LOOK_AGAIN, Calendar, trigger
+from onecore.lifecycle.clock import SimClock
 
 NOON = 1_800_014_400.0 - 1_800_014_400.0 % 86_400 + 43_200
 

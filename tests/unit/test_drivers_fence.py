@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -203,6 +203,35 @@ def test_the_lock_is_free_after_an_error_and_after_a_cancel(ground: Ground, vm_d
         ground.work(vm_dir, (1, 1, 1), lambda ctx: (token.cancel(), ctx.host(ground.host).exists("/")), token=token)
     assert read_claim(lock_path(vm_dir)).done
     ground.work(vm_dir, (1, 1, 1))
+
+
+def test_what_must_be_done_is_done_after_a_cancel_and_under_the_fence(ground: Ground, vm_dir: str) -> None:
+    token = Token()
+
+    def do(ctx: Running) -> None:
+        token.cancel()
+        with pytest.raises(Cancelled):
+            ctx.host(ground.host).run(["true"])
+        last = ctx.beyond(5)
+        last.check()
+        mark = last.host(ground.host).run(["sh", "-c", "echo $ONECORE_FENCE"]).strip()
+        assert mark == read_claim(lock_path(vm_dir)).mark != ""
+        with pytest.raises(Temporary, match="no end after|time is up"):
+            ctx.beyond(0.3).host(ground.host).run(["sleep", "5"])
+    ground.work(vm_dir, (1, 1, 1), do, token=token)
+
+
+def test_what_must_be_done_is_refused_when_a_newer_one_has_come(ground: Ground, vm_dir: str) -> None:
+    refused: list[str] = []
+
+    def do(ctx: Running) -> None:
+        with suppress(Temporary):
+            ground.work(vm_dir, (1, 1, 2), timeout=0.3)
+        with pytest.raises(Permanent, match="superseded by operation 2"):
+            ctx.beyond(5).host(ground.host).run(["true"])
+        refused.append("it was")
+    ground.work(vm_dir, (1, 1, 1), do)
+    assert refused
 
 
 def test_a_torn_record_is_none(ground: Ground, vm_dir: str) -> None:

@@ -36,6 +36,8 @@ OFF, AWAY = {S.SUSPENDED, S.POWEROFF}, {S.STOPPED, S.UNDEPLOYED}
 
 MIGRATIONS = {"live_migrate", "migrate", "migrate_poff", "migrate_poff_hard"}
 """What one.vm.migrate asks for."""
+DISKS = {"disk_attach", "disk_detach"}
+"""What is asked for by the methods about disks."""
 ALLOWED: dict[str, set[S]] = {
     "deploy": {S.PENDING, S.HOLD, S.STOPPED, S.UNDEPLOYED},
     "hold": {S.PENDING},
@@ -55,6 +57,8 @@ ALLOWED: dict[str, set[S]] = {
     "migrate": {S.RUNNING, S.UNKNOWN, S.POWEROFF, S.SUSPENDED},
     "migrate_poff": {S.RUNNING},
     "migrate_poff_hard": {S.RUNNING},
+    "disk_attach": {S.RUNNING, S.POWEROFF},
+    "disk_detach": {S.RUNNING, S.POWEROFF},
     "resched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "unresched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "recover_success": TRANSIENT | FAILED | CLEANING | {S.UNKNOWN, S.CLONING_FAILURE},
@@ -153,7 +157,7 @@ def test_failure_states_can_be_recovered_and_ended() -> None:
 
 def test_guards_are_exclusive() -> None:
     """Whatever a record says, at most one guarded row of a cell is true; the order never decides."""
-    kinds = ("", "migrate_back", "migrate_poff_back", *VM.events())
+    kinds = ("", "migrate_back", "migrate_poff_back", "disk_attach_undo", *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
         for came, kind, to in product(("", "stopped", "undeployed"), kinds, (-1, 1)):
@@ -181,7 +185,7 @@ def test_what_is_allowed_where(event: str) -> None:
 def test_all_that_users_ask_is_in_that_table() -> None:
     """one.vm.action, one.vm.deploy, one.vm.recover."""
     recovers = {f"recover_{name.replace('-', '')}" for name in RECOVER}
-    assert set(ALLOWED) == {*USER_EVENTS, *MIGRATIONS, "deploy", *recovers}
+    assert set(ALLOWED) == {*USER_EVENTS, *MIGRATIONS, *DISKS, "deploy", *recovers}
 
 
 def test_actions_have_history_numbers() -> None:

@@ -28,6 +28,12 @@ def renewed(xml: str, vm: Doc) -> str:
     return etree.tostring(root, encoding="unicode")
 
 
+def generation(xml: str) -> int:
+    """The generation of the VM whose state it is; -1 when there is none in it."""
+    found = etree.fromstring(xml.encode(), _PARSER).iter(f"{{{NAMESPACE}}}vm")
+    return max((int(ours.get("generation") or -1) for ours in found), default=-1)
+
+
 def _moved(path: str, old: str, new: str) -> str:
     return new + path[len(old):] if path.startswith(f"{old}/") else path
 

@@ -57,7 +57,7 @@ def _check_held(core: Core, host: Host, dry_run: bool) -> None:
         raise WrongState(f"this cloud was {told(core)}", host.oid)
 
 
-@method("onecore.host.reconcile", right="ADMIN", on="host", prepare=_reconcile)
+@method("onecore.host.reconcile", right="ADMIN", on="host", prepare=_reconcile, dry=False)
 def reconcile(req: Request, host: Host, dry_run: bool = True) -> str:
     """Remove what is left on the host and of no use to any VM; with DRY_RUN only tell.  Never what is wild."""
     return json.dumps(req.prepared)

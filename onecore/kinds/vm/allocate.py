@@ -8,9 +8,10 @@ from onecore.auth.authorize import authorize
 from onecore.errors import Forbidden, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules, whole
-from onecore.kinds.vm import context, disks, nics, shape
+from onecore.kinds.vm import context, disks, nics, scheduling, shape
 from onecore.kinds.vm.record import Vm, VmText, text
-from onecore.kinds.vm.shape import TEMPLATE_NAMES
+from onecore.kinds.vm.requirements import require
+from onecore.kinds.vm.shape import TEMPLATE_NAMES, fragment
 from onecore.wire.states import VmState
 from onecore.wire.template import Tree
 
@@ -35,12 +36,13 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", str(oid)), who.uid)
     found = disks.resolve(req, tree)
     given = nics.resolve(req, tree, oid)
+    now = core.now()
+    scheduling.take(req, tree, oid, now)
     _graphics(core.config.defaults.vnc_base_port, tree, oid)
     context.build(req, tree, oid, name, found.next_id)
-    _requirements(req, tree, found, given)
+    require(core, tree)
     held = hold or tree.get("SUBMIT_ON_HOLD").upper() == "YES"
     state = VmState.CLONING if found.waits else VmState.HOLD if held else VmState.PENDING
-    now = core.now()
     req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "",
                   cpu, memory, found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0,
                   "hold" if held else "", 0, 0, ""))
@@ -99,28 +101,10 @@ def _graphics(base: int, tree: Tree, oid: int) -> None:
         graphics["PORT"] = str(base + oid % (65535 - base))
 
 
-def _requirements(req: Request, tree: Tree, found: Any, networks: list[int]) -> None:
-    from onecore.kinds.cluster import cluster_ids
-    clusters: set[int] | None = None
-    for kind, ids in (("datastore", found.datastores), ("vnet", networks)):
-        for oid in ids:
-            theirs = cluster_ids(KINDS[kind].find(req.core, oid).clusters)
-            clusters = set(theirs) if clusters is None else clusters & theirs
-    if clusters is None:
-        return
-    if not clusters:
-        raise NotAllocated("Incompatible clusters: the VM's images and networks have no cluster in common")
-    tree.set("AUTOMATIC_REQUIREMENTS", "(" + " | ".join(f"CLUSTER_ID = {c}" for c in sorted(clusters)) + ")")
-    tree.set("AUTOMATIC_DS_REQUIREMENTS", "(" + " | ".join(f'"CLUSTERS/ID" @> {c}' for c in sorted(clusters)) + ")")
-
-
 def _template(tree: Tree, oid: int, cpu: int, vcpu: int, memory: int) -> bytes:
     tree.set("VMID", str(oid))
     tree.set("TM_MAD_SYSTEM", "")
-    by_name: dict[str, list[Any]] = {}
-    for name, value in tree:
-        by_name.setdefault(name, []).append(value)
-    return inner_xml(Tree((name, value) for name in TEMPLATE_NAMES for value in by_name.get(name, ())))
+    return fragment(tree)
 
 
 _NOT_USERS = frozenset(TEMPLATE_NAMES) | {"NAME", "ERROR"}

@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import Any
 
 from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
-from onecore.kinds.vm.record import History, Vm, VmText
+from onecore.kinds.vm import scheduled
+from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Store
@@ -22,6 +23,7 @@ _TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|" + _VECTOR + rb")&lt;/\1&g
 """One top-level element of a template's fragment, as kind.inner_xml writes it."""
 _MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"),
               ("DISKWRBYTES", "diskwrbytes"), ("DISKWRIOPS", "diskwriops"))
+_USER = b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;"
 _END_USER = b"&lt;/USER_TEMPLATE&gt;"
 
 
@@ -33,25 +35,32 @@ class Bodies:
         self.heads: dict[int, tuple[Vm, Any, bytes]] = {}
         self.tails: dict[int, tuple[Vm, History | None, bytes]] = {}
         self.template: dict[int, tuple[bytes, bytes]] = {}
+        self.scheduled: dict[int, bytes] = {}
 
     def follow(self, store: Store) -> None:
         """Hear of every change."""
         store.index(Vm, _Changes(self.changed, "oid"))
         store.index(VmText, _Changes(self.changed, "oid"))
         store.index(History, _Changes(self.changed, "vid"))
+        store.index(Scheduled, _Changes(self.rescheduled, "vid"))
 
     def changed(self, oid: int) -> None:
         """What the short body of a VM shows is different now."""
         self.short.pop(oid, None)
 
+    def rescheduled(self, oid: int) -> None:
+        """What the full body of a VM shows of its scheduled actions is different now."""
+        self.heads.pop(oid, None)
+        self.scheduled.pop(oid, None)
+
     def clear(self) -> None:
         """Drop all."""
-        for kept in (self.short, self.heads, self.tails, self.template):
+        for kept in (self.short, self.heads, self.tails, self.template, self.scheduled):
             kept.clear()
 
     def forget(self, oid: int) -> None:
         """Drop what is kept of a VM."""
-        for kept in (self.short, self.heads, self.tails, self.template):
+        for kept in (self.short, self.heads, self.tails, self.template, self.scheduled):
             kept.pop(oid, None)
 
 
@@ -94,11 +103,14 @@ def body(core: Core, vm: Vm | Archived) -> list[bytes]:
     tail = kept.tails.get(vm.oid)
     if tail is None or tail[0] is not vm or tail[1] is not last:
         tail = kept.tails[vm.oid] = (vm, last, _tail(vm, stays(core, vm)))
-    return [head[2], text.template, b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;", text.user, tail[2]]
+    planned = kept.scheduled.get(vm.oid)
+    if planned is None:
+        planned = kept.scheduled[vm.oid] = scheduled.vectors_xml(core, vm.oid) + _USER
+    return [head[2], text.template, planned, text.user, tail[2]]
 
 
 def _full(core: Core, vm: Vm, text: VmText, found: list[History], head: bytes, tail: bytes) -> list[bytes]:
-    return [head, text.template, b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;", text.user, tail]
+    return [head, text.template, _USER, text.user, tail]
 
 
 def stays(core: Core, vm: Vm) -> list[History]:
@@ -118,7 +130,7 @@ def _head(core: Core, vm: Vm, sample: Any) -> bytes:
         f"<LCM_STATE>{vm.lcm}</LCM_STATE><PREV_STATE>{vm.prev_state}</PREV_STATE><PREV_LCM_STATE>{vm.prev_lcm}</PREV_LCM_STATE>"
         f"<RESCHED>{vm.resched}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>"
         f"{xmlbody.text('DEPLOY_ID', vm.deploy_id)}{lock_xml(vm)}{monitoring(vm.oid, sample)}"
-        "<SCHED_ACTIONS></SCHED_ACTIONS><TEMPLATE>")
+        f"{scheduled.ids_xml(core, vm.oid)}<TEMPLATE>")
 
 
 def monitoring(oid: int, sample: Any) -> str:

@@ -1,4 +1,4 @@
-"""The DISK vectors of a new VM: images found and taken, volatile disks checked, ids and targets given."""
+"""The DISK vectors of a VM: images found and taken, volatile disks checked, ids and targets given."""
 from __future__ import annotations
 
 import re
@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onecore.api import Request
-from onecore.errors import NoExists, NotAllocated
+from onecore.errors import NoExists, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import BUSY, Image
 from onecore.kinds.kind import KINDS, identifier, named, tree_of, whole
+from onecore.kinds.vm.disk_record import OURS
 from onecore.wire.states import ImageState, ImageType
 from onecore.wire.template import Tree, Vector
 
@@ -34,21 +35,46 @@ def resolve(req: Request, tree: Tree) -> Disks:
     """Complete each DISK in TREE; takes the images.  Raises NotAllocated, NoExists or Forbidden."""
     found, targets = Disks(), _Targets()
     given = tree.vectors("DISK")
-    if len(given) > MAX_DISKS:
-        raise NotAllocated(f"DISK may be given {MAX_DISKS} times, not {len(given)}")
+    _check_number(len(given))
     for disk in given:
         targets.reserve(disk.get("TARGET", ""))
     for number, disk in enumerate(given):
-        named_image = disk.get("IMAGE_ID") or disk.get("IMAGE")
-        _from_image(req, disk, found) if named_image else _volatile(disk, found)
-        disk.setdefault("DEV_PREFIX", req.core.config.defaults.device_prefix)
-        if not disk.get("TARGET"):
-            disk["TARGET"] = targets.next(disk["DEV_PREFIX"])
-        disk["DISK_ID"] = str(number)
+        _complete(req, disk, found, targets, number)
     found.next_id = len(given)
-    tree_targets = targets
-    tree_targets.keep(tree)
+    targets.keep(tree)
     return found
+
+
+def add(req: Request, tree: Tree, disk: Vector, disk_id: int) -> None:
+    """Complete DISK, one more of TREE's, and take its image.
+
+    Raises NotAllocated, NoExists or Forbidden, and WrongState when its image is not there yet.
+    """
+    found, targets = Disks(), _Targets()
+    _check_number(len(tree.vectors("DISK")) + 1)
+    for other in (*tree.vectors("DISK"), tree.vector("CONTEXT") or {}, disk):
+        targets.reserve(other.get("TARGET", ""))
+    _complete(req, disk, found, targets, disk_id)
+    if found.waits:
+        raise WrongState(f"IMAGE {found.images[0]} ({disk['IMAGE']}) is still being made; a disk is attached when its "
+                         "image is READY", found.images[0])
+    tree.add("DISK", disk)
+
+
+def _check_number(number: int) -> None:
+    if number > MAX_DISKS:
+        raise NotAllocated(f"DISK may be given {MAX_DISKS} times, not {number}")
+
+
+def _complete(req: Request, disk: Vector, found: Disks, targets: _Targets, disk_id: int) -> None:
+    for name in OURS:
+        disk.pop(name, None)
+    named_image = disk.get("IMAGE_ID") or disk.get("IMAGE")
+    _from_image(req, disk, found) if named_image else _volatile(disk, found)
+    disk.setdefault("DEV_PREFIX", req.core.config.defaults.device_prefix)
+    if not disk.get("TARGET"):
+        disk["TARGET"] = targets.next(disk["DEV_PREFIX"])
+    disk["DISK_ID"] = str(disk_id)
 
 
 class _Targets:

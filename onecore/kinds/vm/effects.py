@@ -8,11 +8,13 @@ from typing import Any
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import inner_xml, tree_of
+from onecore.kinds.vm import scheduled
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
 from onecore.kinds.vnet import leases
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Tx
+from onecore.wire.template import Vector
 
 Info = dict[str, Any]
 
@@ -215,17 +217,23 @@ def grow_images(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Persistent disks that were made larger than their images are in them now."""
     text = tx.get(VmText, vm.oid)
     for disk in tree_of(text.template).vectors("DISK") if text is not None and vm.generation else ():
-        image = tx.get(Image, int(disk.get("IMAGE_ID") or -1)) if disk.get("SAVE") == "YES" else None
-        if image is not None and int(disk.get("SIZE") or 0) > image.size:
-            tx.put(replace(image, size=int(disk["SIZE"]), modtime=core.now()))
-            tx.log("image", image.oid, "update", keys=["SIZE"])
+        grow(tx, core, disk)
     return vm
+
+
+def grow(tx: Tx, core: Core, disk: Vector) -> None:
+    """A persistent DISK that was made larger than its image is in it now."""
+    image = tx.get(Image, int(disk.get("IMAGE_ID") or -1)) if disk.get("SAVE") == "YES" else None
+    if image is not None and int(disk.get("SIZE") or 0) > image.size:
+        tx.put(replace(image, size=int(disk["SIZE"]), modtime=core.now()))
+        tx.log("image", image.oid, "update", keys=["SIZE"])
 
 
 def finish(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The end: addresses, images and capacity go back; the records leave memory when this is durable."""
     vm = stay_ends(tx, core, vm, info)
     leases.take_back(tx, core, vm.oid)
+    scheduled.forget(tx, core, vm.oid)
     images = ids(vm.images)
     vm = tx.put(replace(vm, etime=core.now(), images="", hid=-1, cid=-1, resched=0))
     for image in images:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onecore.kinds.vm.disk_record import about
 from onecore.kinds.vm.record import Vm
-from onecore.kinds.vm.states import S
+from onecore.kinds.vm.states import TRANSIENT, S
 from onecore.wire.messages import Doc
 
 
@@ -16,12 +17,13 @@ class Claim:
     """What success of a state's step means.  `guest`: runs, gone or "" (it says nothing); `there`: on the destination.
 
     `files`: disks (all of them are there), checkpoint (that too), away (safe for a start elsewhere), saved (persistent
-    disks came home), or "".
+    disks came home), without (`disk` went, a persistent one into its image), or "".
     """
 
     guest: str = ""
     files: str = ""
     there: bool = False
+    disk: int = -1
 
 
 _BOOT = {s for s in S if s.name.startswith("BOOT")}
@@ -41,6 +43,7 @@ _CLAIMS: dict[S, Claim] = {
     **{s: Claim(guest="runs") for s in S if s.name.startswith(("HOTPLUG", "DISK_")) and "_POWEROFF" not in s.name
        and not s.name.endswith(("_SUSPENDED", "_UNDEPLOYED", "_STOPPED"))},
 }
+_DISKS = {"disk_attach": "disks", "disk_attach_undo": "without", "disk_detach": "without"}
 
 
 def claim(state: S, vm: Vm) -> Claim:
@@ -48,6 +51,8 @@ def claim(state: S, vm: Vm) -> Claim:
     found = _CLAIMS.get(state, Claim())
     if state is S.SAVE_MIGRATE:
         return Claim("gone", "checkpoint" if vm.op_kind == "migrate" else "")
+    if vm.op_kind in _DISKS and state in TRANSIENT:
+        return Claim(found.guest, _DISKS[vm.op_kind], disk=about(vm)["disk_id"])
     if found.there and state is not S.MIGRATE and vm.op_kind.endswith("_back"):
         return Claim(found.guest, found.files)
     return found
@@ -72,6 +77,8 @@ def contradictions(said: Claim, vm: Vm, guest: Doc | None, files: Doc | None) ->
 def _of_files(said: Claim, files: Doc) -> list[str]:
     if said.files == "saved":
         return [] if files.get("saved") else ["its persistent disks are not saved in their images"]
+    if said.files == "without":
+        return [f"disk {said.disk} is still there"] if files.get("disks", {}).get(str(said.disk)) else []
     missing = sorted(str(disk) for disk, there in files.get("disks", {}).items() if not there)
     found = ["its directory is missing"] if not files.get("dir") else []
     if missing and not found:

@@ -23,6 +23,11 @@ def state_of(vm: Vm) -> S:
     return STATE_OF[vm.state, vm.lcm]
 
 
+def check(vm: Vm, event: str) -> None:
+    """Raise WrongState when EVENT cannot move VM now, before anything else is asked about it."""
+    VM.decide(state_of(vm), vm, event)
+
+
 def fire(tx: Tx, core: Core, vm: Vm, event: str, **info: Any) -> Vm:
     """Move VM by EVENT; returns the record as kept.  Raises WrongState.  INFO is for the effects."""
     line = VM.decide(state_of(vm), vm, event)

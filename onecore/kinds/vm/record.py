@@ -16,7 +16,7 @@ class Vm(Record):
     `images` and `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or
     "".  The operation: `op` (0: none), its kind, the attempt, since when, what it is about (`op_args`, a JSON object).
     `generation` rises with each start of the guest.  `to_hid`, `to_cid` and `to_ds` are where a migration goes, -1:
-    nowhere; capacity is taken there too.
+    nowhere; capacity is taken there too.  `next_disk` is more than any DISK_ID that was attached, 0: none was.
     """
 
     TABLE: ClassVar[str] = "vm_pool"
@@ -56,6 +56,7 @@ class Vm(Record):
     to_hid: int = -1
     to_cid: int = -1
     to_ds: int = -1
+    next_disk: int = 0
 
     def touches(self) -> tuple[Object, ...]:
         """The VM, its host, its images."""
@@ -178,6 +179,6 @@ ACTIONS = {
     "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
     "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
     "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
-    "recover": 42, "retry": 43, "monitor": 44,
+    "disk_attach": 21, "disk_detach": 22, "recover": 42, "retry": 43, "monitor": 44,
 }
 """History ACTION numbers."""

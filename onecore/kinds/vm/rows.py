@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from onecore.kinds.vm import effects as do
@@ -23,11 +22,6 @@ def all_of(*guards: Callable[[Any], bool] | None) -> Guard:
     """A guard of several; None is none."""
     given = [guard for guard in guards if guard]
     return lambda vm: all(guard(vm) for guard in given)
-
-
-def refusing(line: Row, when: Guard, why: str) -> Row:
-    """LINE, which holds only WHEN; a refusal says WHY."""
-    return replace(line, when=when, why=why)
 
 
 def step(source: S, action: str, target: S, failure: S | None, *effects: Any, send: str = "",

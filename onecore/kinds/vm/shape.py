@@ -5,7 +5,8 @@ What they mean is checked where they are used.
 from __future__ import annotations
 
 from onecore.errors import NotAllocated
-from onecore.wire.template import Tree, Vector
+from onecore.kinds.kind import inner_xml
+from onecore.wire.template import Tree, Value, Vector
 
 TEMPLATE_NAMES = (
     "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "AUTOMATIC_REQUIREMENTS", "CLONING_TEMPLATE_ID",
@@ -17,7 +18,7 @@ TEMPLATE_NAMES = (
 
 VECTORS = {"CONTEXT", "DISK", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO", "INPUT", "NIC", "NIC_ALIAS",
            "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "RAW", "SPICE_OPTIONS", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION",
-           "VMGROUP", "CPU_MODEL"}
+           "VMGROUP", "CPU_MODEL", "SCHED_ACTION"}
 PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS
 NOT_YET = ("NIC_ALIAS", "PCI", "VMGROUP")
 """What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
@@ -46,6 +47,14 @@ def check(tree: Tree) -> None:
     for name in KEYS:
         if name in seen:
             tree.set(name, _ordered(name, KEYS[name], tree.vector(name) or {}))
+
+
+def fragment(tree: Tree) -> bytes:
+    """What a VM's TEMPLATE has of TREE, in the order of the schema, as its record keeps it."""
+    by_name: dict[str, list[Value]] = {}
+    for name, value in tree:
+        by_name.setdefault(name, []).append(value)
+    return inner_xml(Tree((name, value) for name in TEMPLATE_NAMES for value in by_name.get(name, ())))
 
 
 def _ordered(name: str, keys: tuple[str, ...], vector: Vector) -> Vector:

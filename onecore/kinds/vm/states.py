@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from onecore.kinds.vm import disk_effects as disk
 from onecore.kinds.vm import effects as do
 from onecore.kinds.vm import moving as go
+from onecore.kinds.vm.disk_rows import DISK_ROWS
 from onecore.kinds.vm.public import (
     ACTIVE,
     AWAY,
@@ -229,8 +231,9 @@ ROWS += [row(S.BOOT_MIGRATE_FAILURE, "recover_success", S.RUNNING, do.clear_erro
 _HOSTED = ACTIVE | OFF
 for _source, _event, _target in ((_HOSTED - CLEANING, "recover_delete", S.CLEANUP_DELETE),
                                  (_HOSTED - CLEANING, "recover_recreate", S.CLEANUP_RESUBMIT)):
-    ROWS.append(row(_source, _event, _target, *_GO, go.give_up_move, send="vm.cleanup"))
+    ROWS.append(row(_source, _event, _target, *_GO, go.give_up_move, disk.settle, send="vm.cleanup"))
 ROWS += [
+    *DISK_ROWS,
     row(AWAY,                  "recover_delete",  S.CLEANUP_DELETE,     *_GO, send="tm.delete"),
     row(WAITING | CLONING,     "recover_delete",  S.CLEANUP_DELETE,     *_GO, when=lambda vm: bool(vm.came), send="tm.delete"),
     row(WAITING | CLONING,     "recover_delete",  S.DONE,               do.finish),
@@ -263,7 +266,7 @@ ROWS += [
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
     row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE, S.BOOT_MIGRATE_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
-    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, do.found),  # after a restore, accepted
+    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, disk.settle, do.found),  # after a restore, accepted
 
     # its host is in ERROR: nothing runs there any more and it may start elsewhere, or why it may not
     row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, go.give_up_move, do.owe_fenced, do.came_undeployed, do.leave_host),

@@ -1,0 +1,52 @@
+"""The part of the state table that is about disks: attached, detached."""
+# ruff: noqa: E501 (a row is a line: the table is read by columns)
+from __future__ import annotations
+
+from onecore.kinds.vm import disk_effects as disk
+from onecore.kinds.vm import effects as do
+from onecore.kinds.vm.public import S
+from onecore.kinds.vm.rows import GO, of_kind, step
+from onecore.lifecycle.machine import Row, row
+
+_attaching, _undoing = of_kind("disk_attach"), of_kind("disk_attach_undo")
+
+DISK_ROWS: list[Row] = [
+    # attach: its file first, then the guest has it; when the guest cannot have it, both are taken back
+    row(S.RUNNING,             "disk_attach",     S.HOTPLUG,            *GO, disk.comes, send="tm.attach"),
+    row(S.HOTPLUG,             "attach.ok",       None,                 send="vm.attach_disk"),
+    row(S.HOTPLUG,             "attach.fail",     S.RUNNING,            do.note_error, disk.gone),
+    row(S.HOTPLUG,             "attach_disk.ok",  S.RUNNING,            disk.stays),
+    row(S.HOTPLUG,             "attach_disk.fail", None,                do.note_error, disk.undo, send="vm.detach_disk"),
+
+    # detach: the guest gives it up, then its file goes; while the guest may have it, the record has it
+    row(S.RUNNING,             "disk_detach",     S.HOTPLUG,            *GO, disk.goes, send="vm.detach_disk"),
+    row(S.HOTPLUG,             "detach_disk.ok",  None,                 send="tm.detach"),
+    row(S.HOTPLUG,             "detach_disk.fail", S.RUNNING,           do.note_error, disk.stays),
+    row(S.HOTPLUG,             "detach.ok",       S.RUNNING,            disk.gone, when=_undoing),
+    row(S.HOTPLUG,             "detach.ok",       S.RUNNING,            disk.saved),
+    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.note_error, disk.gone, when=_undoing),
+    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.note_error, disk.stays),
+
+    row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.stays, when=_attaching),
+    row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.gone, when=_undoing),
+    row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.saved),
+    row(S.HOTPLUG,             "recover_failure", None,                 do.note_error, disk.undo, when=_attaching, send="vm.detach_disk"),
+    row(S.HOTPLUG,             "recover_failure", S.RUNNING,            do.note_error, disk.stays),
+    row(S.HOTPLUG,             "recover_retry",   None,                 do.again, when=_attaching, send="tm.attach"),
+    row(S.HOTPLUG,             "recover_retry",   None,                 do.again, send="vm.detach_disk"),
+
+    # the same of a VM that is off: files only
+    row(S.POWEROFF,            "disk_attach",     S.HOTPLUG_PROLOG_POWEROFF, *GO, disk.comes, send="tm.attach"),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "attach.ok",   S.POWEROFF,           disk.stays),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "attach.fail", S.POWEROFF,           do.note_error, disk.gone),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "detach.ok",   S.POWEROFF,           disk.gone),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "detach.fail", S.POWEROFF,           do.note_error, disk.gone),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_success", S.POWEROFF,       disk.gone, when=_undoing),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_success", S.POWEROFF,       disk.stays),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_failure", S.POWEROFF,       do.note_error, disk.gone, when=_undoing),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_failure", None,             do.note_error, disk.undo, send="tm.detach"),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_retry", None,               do.again, when=_undoing, send="tm.detach"),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_retry", None,               do.again, send="tm.attach"),
+    row(S.POWEROFF,            "disk_detach",     S.HOTPLUG_EPILOG_POWEROFF, *GO, disk.goes, send="tm.detach"),
+    *step(S.HOTPLUG_EPILOG_POWEROFF, "detach",   S.POWEROFF,           S.POWEROFF, disk.saved, back=(disk.stays,), family="tm"),
+]
