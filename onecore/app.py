@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from onecore.auth.acl import Rules
 from onecore.auth.password import Passwords
 from onecore.auth.sessions import Sessions
 from onecore.config import Config, ConfigError
 from onecore.kinds import KINDS, reconcile, retention, usage
+from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
-from onecore.kinds.fixed import AclRule
 from onecore.kinds.host import ha, watch
 from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
@@ -141,17 +142,17 @@ def _index(core: Core) -> None:
 
 
 class _Rules:
-    """The ACL rules as a list that stays the same object."""
+    """Has the ACL rules in force follow their records."""
 
     def __init__(self) -> None:
-        self.rules: list[Any] = []
+        self.rules = Rules()
 
     def change(self, old: AclRule | None, new: AclRule | None) -> None:
         """Follow the records."""
         if old is not None:
-            self.rules.remove(old.rule())
+            self.rules.remove(old.oid, old.rule())
         if new is not None:
-            self.rules.append(new.rule())
+            self.rules.add(new.oid, new.rule())
 
 
 def _wire(core: Core) -> None:

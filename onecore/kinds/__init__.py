@@ -1,5 +1,6 @@
 """The resource kinds.  Importing this package fills the tables: KINDS and the API."""
 from onecore.kinds import (
+    acl,
     cluster,
     datastore,
     fixed,
@@ -25,6 +26,7 @@ from onecore.kinds.vm import methods as vm
 
 __all__ = [
     "KINDS",
+    "acl",
     "attach",
     "cluster",
     "datastore",

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from onecore.auth.acl import DEFAULT_RULES
+from onecore.kinds.acl import AclRule
 from onecore.kinds.cluster import Cluster
 from onecore.kinds.datastore import TM_CONF, Datastore
-from onecore.kinds.fixed import AclRule, SecurityGroup, Vdc, Zone
+from onecore.kinds.fixed import SecurityGroup, Vdc, Zone
 from onecore.kinds.group import Group
 from onecore.kinds.kind import inner_xml
 from onecore.kinds.user import User, token_hash

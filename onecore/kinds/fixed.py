@@ -4,8 +4,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from onecore.api import Body, Request, method
-from onecore.auth import acl
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind
 from onecore.lifecycle.core import Core
@@ -50,23 +48,6 @@ class Zone(Record):
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class AclRule(Record):
-    """One rule as numbers."""
-
-    TABLE: ClassVar[str] = "acl"
-    KIND: ClassVar[str] = "acl"
-    oid: int
-    user: int
-    resource: int
-    rights: int
-    zone: int
-
-    def rule(self) -> acl.Rule:
-        """The rule without its id."""
-        return acl.Rule(self.user, self.resource, self.rights, self.zone)
-
-
 def _zone_body(core: Core, zone: Zone) -> list[bytes]:
     return [escape_bytes(f"<ZONE><ID>{zone.oid}</ID>{xmlbody.text('NAME', zone.name)}<STATE>0</STATE><TEMPLATE>"
                          f"{xmlbody.text('ENDPOINT', zone.endpoint)}</TEMPLATE><SERVER_POOL></SERVER_POOL></ZONE>")]
@@ -82,13 +63,3 @@ KINDS["secgroup"] = Kind("secgroup", "SECURITY_GROUP", SecurityGroup, "one.secgr
 KINDS["vdc"] = Kind("vdc", "VDC", Vdc, "one.vdc", "one.vdcpool", _no_body, owned=False, unique="all")
 verbs.declare(ZONE, "info", "pool")
 
-
-@method("one.acl.info", reads=True)
-def acl_info(req: Request) -> Body:
-    """All ACL rules."""
-    each = []
-    for record in sorted(req.core.store.all(AclRule), key=lambda r: r.oid):
-        each.append(f"<ACL><ID>{record.oid}</ID><USER>{record.user:x}</USER><RESOURCE>{record.resource:x}</RESOURCE>"
-                    f"<RIGHTS>{record.rights:x}</RIGHTS><ZONE>{record.zone:x}</ZONE>"
-                    f"{xmlbody.text('STRING', acl.text(record.rule()))}</ACL>")
-    return Body([escape_bytes(f"<ACL_POOL>{''.join(each)}</ACL_POOL>")])

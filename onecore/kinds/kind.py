@@ -1,13 +1,13 @@
 """What a kind declares, and what every kind's records have in common."""
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from onecore.auth.acl import Rule
+from onecore.auth.acl import Rules
 from onecore.auth.authorize import may
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, NoExists, NotAllocated
@@ -145,9 +145,9 @@ def check_name(tx: Tx, core: Core, kind: Kind, name: str, uid: int, oid: int = -
     return name
 
 
-def rules(core: Core) -> Iterable[Rule]:
+def rules(core: Core) -> Rules:
     """The ACL rules in force."""
-    found: list[Rule] = core.kinds["acl.rules"]
+    found: Rules = core.kinds["acl.rules"]
     return found
 
 

@@ -101,8 +101,7 @@ def _visible(req: Request, kind: Kind, flag: int) -> Iterable[int]:
         return table
     wanted: Iterable[int]
     if flag == -2:
-        wanted = table if not kind.owned or _acl_may_show(req, kind) else (
-            found.owner.of(who.uid).union(found.open.of(True), *(found.group.of(g) for g in who.gids)))
+        wanted = _may_be_seen(req, kind)
     elif flag == -3:
         wanted = found.owner.of(who.uid)
     elif flag == -1:
@@ -111,13 +110,20 @@ def _visible(req: Request, kind: Kind, flag: int) -> Iterable[int]:
         wanted = found.group.of(who.gid)
     else:
         wanted = found.owner.of(flag)
-    return [i for i in wanted if allowed(core, who, "USE", kind.name, table[i])]
+    return [i for i in wanted if i in table and allowed(core, who, "USE", kind.name, table[i])]
 
 
-def _acl_may_show(req: Request, kind: Kind) -> bool:
-    bit = acl.RESOURCES[KIND_NAMES[kind.name]]
-    return any(rule.resource & bit and rule.rights & acl.USE and acl.matches_user(rule, req.caller.uid, req.caller.gids)
-               for rule in kinds.rules(req.core))
+def _may_be_seen(req: Request, kind: Kind) -> Iterable[int]:
+    """The ids among which are all that the caller may use, found through the indexes."""
+    who, found = req.caller, lookup(req.core, kind.name)
+    table: dict[int, Any] = req.core.store.tables[kind.record]
+    if not kind.owned:
+        return table
+    shown = kinds.rules(req.core).shown(who.uid, who.gids, acl.RESOURCES[KIND_NAMES[kind.name]])
+    if shown.everything or shown.clusters:
+        return table
+    return found.owner.of(who.uid).union(found.open.of(True), shown.ids,
+                                         *(found.group.of(g) for g in who.gids | shown.groups))
 
 
 def _update(kind: Kind, on_update: OnUpdate | None) -> tuple[Callable[..., Any], Any, bool]:
@@ -237,6 +243,11 @@ _MAKERS: dict[str, Callable[..., tuple[Callable[..., Any], Any, bool]]] = {
 def require_create(req: Request, kind: str) -> None:
     """CREATE on a kind; raises Forbidden."""
     authorize(req.caller, "CREATE", kind, None, kinds.rules(req.core))
+
+
+def require(req: Request, right: str, kind: str) -> None:
+    """RIGHT on a kind as such; raises Forbidden."""
+    authorize(req.caller, right, kind, None, kinds.rules(req.core))
 
 
 def remove(tx: Tx, kind: Kind, record: Any) -> None:

@@ -38,7 +38,9 @@ def _moving(connection: sa.Connection) -> None:
 def _tenants(connection: sa.Connection) -> None:
     for statement in (
             "CREATE TABLE answered (uid BIGINT NOT NULL, method TEXT NOT NULL, word TEXT NOT NULL, digest TEXT, "
-            "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",):
+            "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",
+            "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE log ADD COLUMN client TEXT NOT NULL DEFAULT ''"):
         connection.exec_driver_sql(statement)
 
 

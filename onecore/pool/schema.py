@@ -14,7 +14,8 @@ VERSION = 5
 _TYPES: dict[object, type[sa.types.TypeEngine[typing.Any]]] = {
     int: sa.BigInteger, float: sa.Float, str: sa.Text, bytes: sa.LargeBinary}
 
-LOG_COLUMNS = ("seq", "n", "time", "kind", "oid", "what", "old", "new", "keys", "uid", "method", "rid")
+LOG_COLUMNS = ("seq", "n", "time", "kind", "oid", "what", "old", "new", "keys", "uid", "method", "rid",
+               "why", "client")
 
 
 @cache
@@ -27,7 +28,8 @@ def metadata(classes: tuple[type[Record], ...]) -> sa.MetaData:
              sa.Column("time", sa.BigInteger), sa.Column("kind", sa.Text), sa.Column("oid", sa.BigInteger),
              sa.Column("what", sa.Text), sa.Column("old", sa.Text), sa.Column("new", sa.Text),
              sa.Column("keys", sa.Text),
-             sa.Column("uid", sa.BigInteger), sa.Column("method", sa.Text), sa.Column("rid", sa.Text))
+             sa.Column("uid", sa.BigInteger), sa.Column("method", sa.Text), sa.Column("rid", sa.Text),
+             sa.Column("why", sa.Text), sa.Column("client", sa.Text))
     for cls in classes:
         hints = typing.get_type_hints(cls)
         sa.Table(cls.TABLE, made, *(

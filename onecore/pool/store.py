@@ -119,16 +119,20 @@ class Event:
     uid: int
     method: str
     rid: str
+    why: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a change: the user, the API method and the request."""
+    """Who makes a change: the user, the API method and the request, why the user may, from which address."""
 
     uid: int = -1
     gid: int = -1
     method: str = ""
     rid: str = ""
+    why: str = ""
+    client: str = ""
 
 
 SYSTEM = Actor()
@@ -351,10 +355,12 @@ class Tx:
             if old is not None:
                 touched.update(old.touches())
         who, time = self.actor, int(store.now())
-        events = [Event(seq, n, time, *event, who.uid, who.method, who.rid) for n, event in enumerate(self._events)]
+        events = [Event(seq, n, time, *event, who.uid, who.method, who.rid, who.why, who.client)
+                  for n, event in enumerate(self._events)]
         for event in events:
             writes.append(("log", (seq, event.n), (seq, event.n, time, event.kind, event.oid, event.what, event.old,
-                                                   event.new, event.keys, event.uid, event.method, event.rid)))
+                                                   event.new, event.keys, event.uid, event.method, event.rid, event.why,
+                                                   event.client)))
         for call in self._after:
             store.when_durable(seq, lambda error, call=call: call() if error is None else None)  # type: ignore[misc]
         store.committed(seq, writes, touched, events)

@@ -115,8 +115,7 @@ class Dispatch:
         number = number + 1 if second == now else 1
         self._refusals = (now, number)
         if number <= REFUSALS_A_SECOND and call.caller:
-            actor = Actor(call.caller.uid, call.caller.gid, call.method.name, call.rid)
-            with self.core.store.tx(actor) as tx:
+            with self.core.store.tx(call.actor(call.caller)) as tx:
                 tx.log(call.method.on or "", call.oid, "refused", new=f"0x{error.code:04x}",
                        keys=[error.text[:200].replace(",", ";")])
 
@@ -124,12 +123,12 @@ class Dispatch:
 class _Call:
     """One call under way."""
 
-    __slots__ = ("dispatch", "method", "given", "rid", "client", "key", "dry", "caller", "oid", "digest")
+    __slots__ = ("dispatch", "method", "given", "rid", "client", "key", "dry", "caller", "oid", "digest", "why")
 
     def __init__(self, dispatch: Dispatch, method: Method, given: list[Any], rid: str, client: str, key: str,
                  dry: bool) -> None:
         self.dispatch, self.method, self.given, self.rid, self.client = dispatch, method, given, rid, client
-        self.key, self.dry, self.digest = key, dry, ""
+        self.key, self.dry, self.digest, self.why = key, dry, "", ""
         self.caller: Caller | None = None
         self.oid = -1
 
@@ -208,7 +207,7 @@ class _Call:
             if before is not None:
                 return await self._again(before)
         quiet = core.log.muted(True) if self.dry else nullcontext()
-        with store.tx(Actor(who.uid, who.gid, method.name, self.rid)) as tx, quiet:
+        with store.tx(self.actor(who)) as tx, quiet:
             request.tx, tx.dry = tx, self.dry
             value = method.call(request, obj, *arguments) if method.on else method.call(request, *arguments)
             if self.key and not isinstance(value, Body):
@@ -220,6 +219,10 @@ class _Call:
         if needed > store.durable:
             await wait_durable(core, needed)
         return fragments
+
+    def actor(self, who: Caller) -> Actor:
+        """Who makes the call's changes."""
+        return Actor(who.uid, who.gid, self.method.name, self.rid, self.why, self.client)
 
     async def _again(self, value: int | str) -> list[bytes]:
         """The answer that the call got before, once that is durable."""

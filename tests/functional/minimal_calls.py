@@ -43,7 +43,8 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.user.chgrp": (4711, 1), "one.user.delete": (4711,), "one.user.enable": (4711, True), "one.user.info": (-1,),
     "one.user.login": ("oneadmin", "", 60), "one.user.passwd": (4711, "a"), "one.user.update": (4711, "A=1"),
     "one.userpool.info": (), "one.group.allocate": ("{new}",), "one.group.info": (-1,), "one.grouppool.info": (),
-    "one.acl.info": (), "one.zone.info": (0,), "one.zonepool.info": (), "one.system.version": (),
+    "one.acl.info": (), "one.acl.addrule": ("400000000", "1400000000", "1"), "one.acl.delrule": (0,),
+    "one.zone.info": (0,), "one.zonepool.info": (), "one.system.version": (),
     "one.system.config": (),
 }
 """Each method with the arguments that have no default; 4711 is nobody."""

@@ -8,7 +8,7 @@ import pytest
 from sim import Refused
 
 from onecore.auth import acl
-from onecore.kinds.fixed import AclRule
+from onecore.kinds.acl import AclRule
 from onecore.lifecycle.outbox import Owed
 
 if TYPE_CHECKING:

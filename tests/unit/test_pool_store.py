@@ -190,7 +190,8 @@ def test_events_are_written_at_once_and_published_when_durable(pool: Pool) -> No
         tx.log("vm", 7, "update")
     event = Event(1, 0, 1700000000, "vm", 7, "state", "PENDING", "HOLD", "STATE,X", 3, "one.vm.hold", "r9")
     rows = [row for table, _, row in pool.paper.batches[0].writes if table == "log"]
-    assert rows[0] == (1, 0, 1700000000, "vm", 7, "state", "PENDING", "HOLD", "STATE,X", 3, "one.vm.hold", "r9")
+    assert rows[0] == (1, 0, 1700000000, "vm", 7, "state", "PENDING", "HOLD", "STATE,X", 3, "one.vm.hold", "r9",
+                       "", "")
     assert len(rows) == 2 and published == []
     pool.store.became_durable(1)
     assert published[0][0] == event and [e.n for e in published[0]] == [0, 1]
