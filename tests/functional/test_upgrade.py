@@ -67,8 +67,9 @@ def test_its_vms_live_on(home: Path) -> None:
     sim.wait(0, "RUNNING")
     assert sim.vm(0).hid == 1 and "<NAME><![CDATA[done]]></NAME>" in sim.call("one.vm.info", 2)
     assert sim.vm(0).uid == 2 and "TEAM" in sim.call("one.user.info", 2)
-    for vm in (0, 1, 3):
+    for vm in (1, 3):
         sim.call("one.vm.action", "terminate-hard", vm)
         sim.wait(vm, "DONE")
-    assert sim.call("one.vm.info", 2, secret="vera:secret") if sim.vm(2).uid == 2 else True
+    sim.call("one.vm.recover", 0, 3)  # its dummy disks lie in no directory, as this release's do
+    sim.wait(0, "DONE")
     sim.close()
