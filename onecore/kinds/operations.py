@@ -70,6 +70,7 @@ def op_list(req: Request, filter_flag: int = -2) -> str:
 
 
 async def _lines(req: Request, op: int) -> list[str]:
+    await _settled(req.core, op)
     found = _find(req, op, "USE")
     path = req.core.log.vm_path(found.oid) if found.kind == "vm" else None
     if path is None:
@@ -99,9 +100,18 @@ def op_info(req: Request, op: int) -> str:
     return _document(req, op, req.prepared)
 
 
+async def _settled(core: Core, op: int) -> None:
+    """An operation that ended a moment ago is known as such when that is durable: wait for it."""
+    if core.store.get(Outbox, op) is None and core.operations.find(op) is None:
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        core.store.when_durable(core.store.given, lambda error: None if told.done() else told.set_result(None))
+        await told
+
+
 async def _until_ended(req: Request, op: int, timeout: int = 0) -> list[str]:
     if timeout < 0:
         raise BadArgument(f"timeout must be seconds from 0 to {MAX_WAIT}, not {timeout}")
+    await _settled(req.core, op)
     found = _find(req, op, "USE")
     if isinstance(found, Outbox):
         await req.core.operations.wait(op, min(max(timeout, 0), MAX_WAIT))

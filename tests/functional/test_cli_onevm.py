@@ -1,0 +1,106 @@
+"""onevm and onetask against a cloud of dummy hosts: what the unit tests fake is what the server says."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from cloud_process import Cloud, unique, until
+
+from cli.main import program
+from cli.program import run
+
+One = Callable[..., str]
+
+
+@pytest.fixture
+def one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> One:
+    """one("vm", "list") as oneadmin gives what was printed; AssertionError with the message when it fails."""
+    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
+        monkeypatch.setenv(name, cloud.environment[name])
+    monkeypatch.setattr("cli.source.piped", lambda: False)
+
+    def go(kind: str, *arguments: str, code: int = 0) -> str:
+        ended = run(program(kind), list(arguments))
+        told = capsys.readouterr()
+        assert ended == code, told.err
+        return told.out + told.err
+    return go
+
+
+@pytest.fixture
+def vm(cloud: Cloud) -> str:
+    """The name of a VM that runs on a host of its own."""
+    name = unique("cli")
+    oid = cloud.make_vm(name, image=cloud.make_image(), network=cloud.make_network())
+    cloud.deploy(oid, cloud.add_hosts(1)[0])
+    return name
+
+
+def settled(one: One, vm: str, state: str) -> None:
+    """What is under way has ended well, and the VM is STATE."""
+    one("vm", "wait", vm, "--timeout", "20")
+    until(5.0, f"{vm} to be {state}", lambda: f"LCM_STATE           : {state}\n" in one("vm", "show", vm)
+          or f"\nSTATE               : {state}\n" in one("vm", "show", vm))
+
+
+def test_migrate_and_its_operation(cloud: Cloud, one: One, vm: str) -> None:
+    """Live, followed to its end; refused to a host that it is on."""
+    host = cloud.body("host", cloud.add_hosts(1)[0]).findtext("NAME") or ""
+    one("vm", "migrate", vm, host, "--live")
+    settled(one, vm, "RUNNING")
+    assert f"HOST                : {host}\n" in one("vm", "show", vm)
+    assert "live-migrate" in one("vm", "show", vm)
+    assert one("vm", "migrate", vm, host, "--live", code=255)
+
+
+def test_operations_are_shown_and_cancelled(cloud: Cloud, one: One, vm: str) -> None:
+    """A suspend that hangs, by the VM's name, until it is cancelled."""
+    cloud.dummy(rules=[{"action": "vm.save", "hang": True}])
+    try:
+        one("vm", "suspend", vm)
+        op = one("task", "list", "-f", f"NAME={vm}", "-l", "ID", "--csv", "--no-header")
+        assert "vm.save" in one("task", "show", op.strip())
+        assert "UNDER WAY           : suspend" in one("vm", "show", vm)
+        assert "suspend" in one("vm", "list", "-f", f"NAME={vm}", "-l", "TASK")
+        assert "not ended within 1" in one("vm", "wait", vm, "--timeout", "1", code=255)
+        one("task", "cancel", vm)
+        assert f"operation {op.strip()}, suspend of vm" in one("task", "wait", op.strip(), "--timeout", "20", code=255)
+    finally:
+        cloud.dummy()
+    settled(one, vm, "RUNNING")
+    ended = json.loads(one("task", "show", op.strip(), "-j"))["OPERATION"]
+    assert (ended["STATE"], ended["OK"]) == ("ended", "NO")
+    assert "there is no operation 999999999" in one("task", "show", "999999999", code=255)
+
+
+def test_search_looks_into_whole_bodies(one: One, vm: str) -> None:
+    """By path and by word."""
+    assert one("vm", "list", "--search", f"VM.NAME={vm}&VM.TEMPLATE.NIC.IP=10.0.", "-o", "name") == f"{vm}\n"
+    assert one("vm", "list", "--search", vm, "-o", "name") == f"{vm}\n"
+    assert one("vm", "list", "--search", f"VM.NAME={vm}&VM.TEMPLATE.NIC.IP=192.", "-o", "name") == ""
+
+
+def test_scheduled_actions(one: One, vm: str) -> None:
+    """Added, shown, changed, done, taken away."""
+    told = one("vm", "suspend", vm, "--schedule", "+30d", "--weekly", "1,5", "--end", "2", "--misfire", "skip")
+    number = told.strip().rpartition(" ")[2]
+    assert "suspend" in one("vm", "show", vm).partition("SCHEDULED ACTIONS")[2]
+    assert "weekly 1,5" in one("vm", "show", vm)
+    one("vm", "sched-delete", vm, number)
+    assert "SCHEDULED ACTIONS" not in one("vm", "show", vm)
+    one("vm", "suspend", vm, "--schedule", "now")
+    until(10.0, "the suspend", lambda: "\nSTATE               : SUSPENDED\n" in one("vm", "show", vm))
+
+
+def test_disks_come_and_go(cloud: Cloud, one: One, vm: str) -> None:
+    """By the name of the image and the target of the disk."""
+    image = cloud.body("image", cloud.make_image()).findtext("NAME") or ""
+    one("vm", "disk-attach", vm, "--image", image, "--target", "vdz")
+    settled(one, vm, "RUNNING")
+    assert f"vdz    {image}" in one("vm", "show", vm)
+    one("vm", "disk-detach", vm, "vdz")
+    settled(one, vm, "RUNNING")
+    one("vm", "disk-attach", vm, "--volatile", "swap", "--size", "64", "--format", "raw")
+    settled(one, vm, "RUNNING")
+    assert image not in one("vm", "show", vm) and "raw - swap" in one("vm", "show", vm)
