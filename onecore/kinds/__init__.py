@@ -17,6 +17,7 @@ from onecore.kinds import (
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import (
     attach,
+    disk_snapshots,
     migrate,
     placing,
     recover,
@@ -30,6 +31,7 @@ __all__ = [
     "attach",
     "cluster",
     "datastore",
+    "disk_snapshots",
     "fixed",
     "group",
     "host",

@@ -11,6 +11,8 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.vm.rename": (4711, "a"), "one.vm.recover": (4711, 0), "one.vm.lock": (4711, 1),
     "one.vm.chmod": (4711, *[-1] * 9), "one.vm.chown": (4711, -1, -1), "one.vm.info": (4711,), "one.vm.unlock": (4711,),
     "one.vm.attach": (4711, "DISK=[TYPE=fs,SIZE=1]"), "one.vm.detach": (4711, 0),
+    "one.vm.disksnapshotcreate": (4711, 0, "a"), "one.vm.disksnapshotdelete": (4711, 0, 0),
+    "one.vm.disksnapshotrevert": (4711, 0, 0), "one.vm.disksnapshotrename": (4711, 0, 0, "a"),
     "one.vm.monitoring": (4711,), "one.vmpool.info": (-2, -1, -1, -1), "one.vmpool.infoextended": (-2, -1, -1, -1),
     "one.vmpool.infoset": ("0", False), "one.vmpool.monitoring": (-2,),
     "one.host.allocate": ("{new}", "dummy", "dummy", -1), "one.host.delete": (4711,), "one.host.info": (4711,),

@@ -36,7 +36,7 @@ OFF, AWAY = {S.SUSPENDED, S.POWEROFF}, {S.STOPPED, S.UNDEPLOYED}
 
 MIGRATIONS = {"live_migrate", "migrate", "migrate_poff", "migrate_poff_hard"}
 """What one.vm.migrate asks for."""
-DISKS = {"disk_attach", "disk_detach"}
+DISKS = {"disk_attach", "disk_detach", *(f"disk_snapshot_{what}" for what in ("create", "delete", "revert"))}
 """What is asked for by the methods about disks."""
 ALLOWED: dict[str, set[S]] = {
     "deploy": {S.PENDING, S.HOLD, S.STOPPED, S.UNDEPLOYED},
@@ -59,6 +59,9 @@ ALLOWED: dict[str, set[S]] = {
     "migrate_poff_hard": {S.RUNNING},
     "disk_attach": {S.RUNNING, S.POWEROFF},
     "disk_detach": {S.RUNNING, S.POWEROFF},
+    "disk_snapshot_create": {S.RUNNING, S.POWEROFF, S.SUSPENDED},
+    "disk_snapshot_delete": {S.RUNNING, S.POWEROFF, S.SUSPENDED},
+    "disk_snapshot_revert": {S.POWEROFF},
     "resched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "unresched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "recover_success": TRANSIENT | FAILED | CLEANING | {S.UNKNOWN, S.CLONING_FAILURE},

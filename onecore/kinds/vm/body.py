@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
-from onecore.kinds.vm import scheduled
+from onecore.kinds.vm import scheduled, snapshots
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
@@ -33,7 +33,7 @@ class Bodies:
     def __init__(self) -> None:
         self.short: dict[int, bytes] = {}
         self.heads: dict[int, tuple[Vm, Any, bytes]] = {}
-        self.tails: dict[int, tuple[Vm, History | None, bytes]] = {}
+        self.tails: dict[int, tuple[Vm, History | None, str, bytes]] = {}
         self.template: dict[int, tuple[bytes, bytes]] = {}
         self.scheduled: dict[int, bytes] = {}
 
@@ -91,7 +91,8 @@ def _bodies(core: Core) -> Bodies:
 def body(core: Core, vm: Vm | Archived) -> list[bytes]:
     """The full body."""
     if isinstance(vm, Archived):
-        return _full(core, vm.vm, vm.text, vm.stays, _head(core, vm.vm, None), _tail(vm.vm, vm.stays))
+        end = _tail(vm.vm, vm.stays, vm.text.snapshots)
+        return _full(core, vm.vm, vm.text, vm.stays, _head(core, vm.vm, None), end)
     text = core.store.get(VmText, vm.oid)
     if text is None:
         return []
@@ -101,12 +102,13 @@ def body(core: Core, vm: Vm | Archived) -> list[bytes]:
         head = kept.heads[vm.oid] = (vm, sample, _head(core, vm, sample))
     last = core.store.get(History, (vm.oid, vm.seq))
     tail = kept.tails.get(vm.oid)
-    if tail is None or tail[0] is not vm or tail[1] is not last:
-        tail = kept.tails[vm.oid] = (vm, last, _tail(vm, stays(core, vm)))
+    if tail is None or tail[0] is not vm or tail[1] is not last or tail[2] is not text.snapshots:
+        made = _tail(vm, stays(core, vm), text.snapshots)
+        tail = kept.tails[vm.oid] = (vm, last, text.snapshots, made)
     planned = kept.scheduled.get(vm.oid)
     if planned is None:
         planned = kept.scheduled[vm.oid] = scheduled.vectors_xml(core, vm.oid) + _USER
-    return [head[2], text.template, planned, text.user, tail[2]]
+    return [head[2], text.template, planned, text.user, tail[3]]
 
 
 def _full(core: Core, vm: Vm, text: VmText, found: list[History], head: bytes, tail: bytes) -> list[bytes]:
@@ -154,7 +156,7 @@ def _plain(value: Any) -> str:
     return f"{float(value):.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _tail(vm: Vm, found: list[History]) -> bytes:
+def _tail(vm: Vm, found: list[History], disks: str) -> bytes:
     each = "".join(
         f"<HISTORY><OID>{vm.oid}</OID><SEQ>{h.seq}</SEQ>{xmlbody.text('HOSTNAME', h.hostname)}<HID>{h.hid}</HID>"
         f"<CID>{h.cid}</CID><STIME>{h.stime}</STIME><ETIME>{h.etime}</ETIME>{xmlbody.text('VM_MAD', h.vm_mad)}"
@@ -164,7 +166,8 @@ def _tail(vm: Vm, found: list[History]) -> bytes:
         f"<ACTION>{h.action}</ACTION><UID>{h.uid}</UID><GID>{h.gid}</GID>{xmlbody.text('REQUEST_ID', h.rid)}"
         "</HISTORY>" for h in found)
     return _error(vm) + _END_USER + escape_bytes(
-        f"<HISTORY_RECORDS>{each}</HISTORY_RECORDS><BACKUPS><BACKUP_CONFIG></BACKUP_CONFIG><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>")
+        f"<HISTORY_RECORDS>{each}</HISTORY_RECORDS>{snapshots.xml(disks)}"
+        "<BACKUPS><BACKUP_CONFIG></BACKUP_CONFIG><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>")
 
 
 def _error(vm: Vm) -> bytes:

@@ -12,6 +12,7 @@ from onecore.kinds.host.commands import document as host_document
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
+from onecore.kinds.vm import snapshots
 from onecore.kinds.vm.record import History, Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Outbox
@@ -132,10 +133,19 @@ def document(core: Core, vm: Vm) -> Doc:
         "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}", "tm_mad": datastore.tm_mad if datastore else "",
         "away": vm.hid < 0,
         "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
-        "disks": [_disk(core, d) for d in tree.vectors("DISK")], "nics": tree.vectors("NIC"), "user": dict(user.pairs),
+        "disks": [_disk(core, d) for d in tree.vectors("DISK")], "snapshots": _snapshots(vm, text),
+        "nics": tree.vectors("NIC"), "user": dict(user.pairs),
         "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id
         else None,
         "context_files": _files(core, context)}
+
+
+def _snapshots(vm: Vm, text: VmText | None) -> Doc:
+    """Those of its disks, as they are when what is under way succeeded."""
+    trees = snapshots.parse(text.snapshots if text else "")
+    if vm.op_args and trees:
+        trees = snapshots.applied(trees, vm.op_kind, json.loads(vm.op_args))
+    return snapshots.document(trees)
 
 
 def _disk(core: Core, disk: dict[str, str]) -> dict[str, str]:

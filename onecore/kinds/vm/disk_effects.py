@@ -8,6 +8,7 @@ from onecore.kinds.vm import requirements
 from onecore.kinds.vm.disk_record import about, change, find, keep, template_of
 from onecore.kinds.vm.effects import Info, grow
 from onecore.kinds.vm.record import Vm, ids
+from onecore.kinds.vm.snapshot_effects import trees_of, write
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
 
@@ -33,7 +34,7 @@ def undo(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 
 def gone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
-    """The VM has the disk no more, and its image is another's to use."""
+    """The VM has the disk and its snapshots no more, and its image is another's to use."""
     tree = template_of(tx, vm)
     disk = find(tree, about(vm)["disk_id"])
     if disk is None:
@@ -43,6 +44,7 @@ def gone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     if clusters != set():
         requirements.write(tree, clusters)
     vm = keep(tx, vm, tree)
+    write(tx, vm, {number: of for number, of in trees_of(tx, vm).items() if str(number) != disk["DISK_ID"]})
     if disk.get("IMAGE_ID") and int(disk["IMAGE_ID"]) not in ids(vm.images):
         image_work.release(tx, core, int(disk["IMAGE_ID"]))
     return vm

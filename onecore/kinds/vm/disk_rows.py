@@ -1,9 +1,10 @@
-"""The part of the state table that is about disks: attached, detached."""
+"""The part of the state table that is about disks: attached, detached, kept as snapshots."""
 # ruff: noqa: E501 (a row is a line: the table is read by columns)
 from __future__ import annotations
 
 from onecore.kinds.vm import disk_effects as disk
 from onecore.kinds.vm import effects as do
+from onecore.kinds.vm import snapshot_effects as snap
 from onecore.kinds.vm.public import S
 from onecore.kinds.vm.rows import GO, of_kind, step
 from onecore.lifecycle.machine import Row, row
@@ -49,4 +50,25 @@ DISK_ROWS: list[Row] = [
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_retry", None,               do.again, send="tm.attach"),
     row(S.POWEROFF,            "disk_detach",     S.HOTPLUG_EPILOG_POWEROFF, *GO, disk.goes, send="tm.detach"),
     *step(S.HOTPLUG_EPILOG_POWEROFF, "detach",   S.POWEROFF,           S.POWEROFF, disk.saved, back=(disk.stays,), family="tm"),
+]
+
+
+def _snapshots(stays: S, create: S, delete: S, revert: S | None, actions: tuple[str, str, str]) -> list[Row]:
+    """Of a VM that is in STAYS before and after; ACTIONS are the driver's."""
+    rows: list[Row] = []
+    for event, state, action, *begins in (("create", create, actions[0], snap.begins), ("delete", delete, actions[1]), ("revert", revert, actions[2])):
+        if state is not None:
+            family, _, verb = action.partition(".")
+            rows += [row(stays, f"disk_snapshot_{event}", state, *GO, *begins, send=action),
+                     *step(state, verb, stays, stays, snap.done, back=(snap.undone,), family=family)]
+    return rows
+
+
+_LIVE = ("vm.disk_snapshot_create", "vm.disk_snapshot_delete", "")
+_OFF = ("tm.snap_create", "tm.snap_delete", "tm.snap_revert")
+DISK_ROWS += [
+    # from       while it is made               while it is deleted               while it is gone back to
+    *_snapshots(S.RUNNING,   S.DISK_SNAPSHOT,           S.DISK_SNAPSHOT_DELETE,           None, _LIVE),
+    *_snapshots(S.POWEROFF,  S.DISK_SNAPSHOT_POWEROFF,  S.DISK_SNAPSHOT_DELETE_POWEROFF,  S.DISK_SNAPSHOT_REVERT_POWEROFF, _OFF),
+    *_snapshots(S.SUSPENDED, S.DISK_SNAPSHOT_SUSPENDED, S.DISK_SNAPSHOT_DELETE_SUSPENDED, None, _OFF),
 ]

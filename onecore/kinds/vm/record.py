@@ -179,6 +179,7 @@ ACTIONS = {
     "terminate": 27, "terminate_hard": 28, "undeploy": 5, "undeploy_hard": 6,
     "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
     "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
-    "disk_attach": 21, "disk_detach": 22, "recover": 42, "retry": 43, "monitor": 44,
+    "disk_attach": 21, "disk_detach": 22, "disk_snapshot_create": 25, "disk_snapshot_delete": 26,
+    "disk_snapshot_revert": 41, "recover": 42, "retry": 43, "monitor": 44,
 }
 """History ACTION numbers."""

@@ -7,6 +7,7 @@ from typing import Any
 from onecore.kinds.vm import disk_effects as disk
 from onecore.kinds.vm import effects as do
 from onecore.kinds.vm import moving as go
+from onecore.kinds.vm import snapshot_effects as snap
 from onecore.kinds.vm.disk_rows import DISK_ROWS
 from onecore.kinds.vm.public import (
     ACTIVE,
@@ -246,10 +247,10 @@ ROWS += [
     row(CLEANING,              "cleanup.fail",    None,                 do.owe_guest, send="tm.delete"),
     row(S.CLEANUP_DELETE,      "delete.ok",       S.DONE,               do.stay_ends, do.finish),
     row(S.CLEANUP_DELETE,      "delete.fail",     S.DONE,               do.owe_files, do.stay_ends, do.finish),
-    row(S.CLEANUP_RESUBMIT,    "delete.ok",       S.PENDING,            do.stay_ends, do.leave_host, do.came_new),
-    row(S.CLEANUP_RESUBMIT,    "delete.fail",     S.PENDING,            do.owe_files, do.stay_ends, do.leave_host, do.came_new),
+    row(S.CLEANUP_RESUBMIT,    "delete.ok",       S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget),
+    row(S.CLEANUP_RESUBMIT,    "delete.fail",     S.PENDING,            do.owe_files, do.stay_ends, do.leave_host, do.came_new, snap.forget),
     row(S.CLEANUP_DELETE,      "recover_success", S.DONE,               do.stay_ends, do.finish),
-    row(S.CLEANUP_RESUBMIT,    "recover_success", S.PENDING,            do.stay_ends, do.leave_host, do.came_new),
+    row(S.CLEANUP_RESUBMIT,    "recover_success", S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget),
     row(CLEANING,              "recover_failure", ignore=True),
     row(CLEANING,              "recover_retry",   None,                 do.again, send="vm.cleanup"),
     row(S.CLEANUP_RESUBMIT,    "recover_delete",  S.CLEANUP_DELETE,     send="vm.cleanup"),

@@ -1,0 +1,73 @@
+"""What snapshots of disks do to the records.  Effects of the state table, as kinds/vm/effects.py."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onecore.kinds.vm import snapshots
+from onecore.kinds.vm.disk_record import about, find, keep, template_of
+from onecore.kinds.vm.effects import Info
+from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.snapshots import Tree, Trees
+from onecore.lifecycle.core import Core
+from onecore.pool.store import Tx
+
+
+def trees_of(tx: Tx, vm: Vm) -> Trees:
+    """The snapshots of the VM's disks."""
+    text = tx.get(VmText, vm.oid)
+    return snapshots.parse(text.snapshots) if text is not None else {}
+
+
+def write(tx: Tx, vm: Vm, trees: Trees) -> None:
+    """TREES are the VM's snapshots from now on, and take what those before took."""
+    text = tx.get(VmText, vm.oid)
+    assert text is not None, f"VM {vm.oid} has no text"
+    tx.put(replace(text, snapshots=snapshots.dump(trees)))
+
+
+def put(tx: Tx, vm: Vm, trees: Trees) -> Vm:
+    """TREES are the VM's snapshots from now on; its disks say what they take, and so does the VM."""
+    write(tx, vm, trees)
+    tree = template_of(tx, vm)
+    for disk in tree.vectors("DISK"):
+        found = trees.get(int(disk["DISK_ID"]))
+        if found is not None and found.snaps:
+            disk["DISK_SNAPSHOT_TOTAL_SIZE"] = str(found.total_mb)
+        else:
+            disk.pop("DISK_SNAPSHOT_TOTAL_SIZE", None)
+    return keep(tx, vm, tree)
+
+
+def begins(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """One is to be made: its id is given, its room taken."""
+    told, trees = about(vm), trees_of(tx, vm)
+    before = trees.get(told["disk_id"], Tree(info["orphans"]))
+    vm = put(tx, vm, {**trees, told["disk_id"]: replace(before, next=told["snap_id"] + 1)})
+    return replace(vm, disk_mb=vm.disk_mb + told["size_mb"])
+
+
+def done(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It is made, deleted, or what the disk stands on, as the operation's kind says."""
+    vm = put(tx, vm, snapshots.applied(trees_of(tx, vm), vm.op_kind, about(vm)))
+    return _sized(tx, vm) if vm.op_kind == "disk_snapshot_revert" else vm
+
+
+def undone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Nothing changed; room that was taken for it is free."""
+    return keep(tx, vm, template_of(tx, vm))
+
+
+def forget(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The VM begins anew: its disks have none."""
+    trees = trees_of(tx, vm)
+    return put(tx, vm, snapshots.empty(trees)) if trees else vm
+
+
+def _sized(tx: Tx, vm: Vm) -> Vm:
+    """A disk that went back to a snapshot is as large as it was then."""
+    told, tree = about(vm), template_of(tx, vm)
+    disk, snapshot = find(tree, told["disk_id"]), trees_of(tx, vm)[told["disk_id"]].find(told["snap_id"])
+    if disk is None or snapshot is None:
+        return vm
+    disk["SIZE"] = str(snapshot.size_mb)
+    return keep(tx, vm, tree)
