@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
+from cli.cells import lasted
 from cli.session import Session, on_terminal
 from cli.task import ops
 from cli.task.ops import Operation
@@ -41,7 +43,9 @@ def follow(session: Session, op: int) -> Operation:
     if ops.ended(known):
         return known
     try:
-        with _view(session) as view:
+        view = _view(session)
+        view.show(known)
+        with view:
             while not ops.ended(known):
                 view.show(known)
                 known = ops.wait(session, op, INTERVAL)
@@ -82,17 +86,15 @@ class Bar:
     """One line that is written anew: what, step, bar, bytes, time."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar: Progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            DownloadColumn(binary_units=True),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
             transient=True,
         )
-        self._task: TaskID = self._bar.add_task("", total=None)
+        self._task: TaskID = self._bar.add_task("", total=None, told="")
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -106,5 +108,11 @@ class Bar:
     def show(self, op: Operation) -> None:
         """How it stands now."""
         step = op.get("step") or op.get("command") or op.get("state", "")
+        age = lasted(time.time() - float(op["since"]), full=True).split()[-1]
         self._bar.tasks[0].total = op.get("total") or None  # update() takes None for "as it was"
-        self._bar.update(self._task, description=f"{ops.title(op)}: {step}", completed=op.get("done") or 0)
+        self._bar.update(
+            self._task,
+            description=f"{ops.title(op)}: {step}",
+            completed=op.get("done") or 0,
+            told=f"{ops.portion(op)}{ops.volume(op)} {age}".strip(),
+        )

@@ -61,11 +61,15 @@ def portion(op: Operation) -> str:
     return size(done / 1024, View()) if done else ""
 
 
+def volume(op: Operation) -> str:
+    """` (1.2G of 3G)`; empty when the whole is not known."""
+    done, total = op.get("done") or 0, op.get("total") or 0
+    return f" ({size(done / 1024, View())} of {size(total / 1024, View())})" if total else ""
+
+
 def progress(op: Operation) -> str:
     """The step under way and its bytes: `copying memory 40% (1.2G of 3G)`."""
-    done, total = op.get("done") or 0, op.get("total") or 0
-    of = f" ({size(done / 1024, View())} of {size(total / 1024, View())})" if total else ""
-    return f"{op.get('step') or op.get('command') or op.get('state', '')} {portion(op)}{of}".strip()
+    return f"{op.get('step') or op.get('command') or op.get('state', '')} {portion(op)}{volume(op)}".strip()
 
 
 def title(op: Operation) -> str:

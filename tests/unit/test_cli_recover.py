@@ -64,7 +64,16 @@ def test_asking(one: Runner, cloud: Cloud, answers: list[str]) -> None:
 
 
 def test_asking_follows_what_it_began(one: Runner, cloud: Cloud, answers: list[str]) -> None:
-    op = {"id": 5, "kind": "vm", "oid": 7, "name": "web", "what": "migrate", "step": "moving", "state": "running"}
+    op = {
+        "id": 5,
+        "kind": "vm",
+        "oid": 7,
+        "name": "web",
+        "what": "migrate",
+        "step": "moving",
+        "state": "running",
+        "since": 0,
+    }
     cloud.answers["onecore.op.list"] = lambda flag: json.dumps([op] if cloud.made("one.vm.recover") else [])
     cloud.answers["onecore.op.info"] = json.dumps(op)
     cloud.answers["onecore.op.wait"] = json.dumps(op | {"state": "ended", "ok": True})

@@ -149,6 +149,7 @@ def test_a_bar_on_a_terminal(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> N
         bar.show(operation())
         (task,) = bar._bar.tasks
         assert (task.description, task.percentage) == ("live_migrate of vm 7 web: copying memory", 50)
+        assert task.fields["told"] == "50% (1.5G of 3G) 00h01m15s"
         bar.show(operation(step="", done=5, total=0))
         assert (task.description, task.total) == ("live_migrate of vm 7 web: vm.migrate", None)
 
