@@ -104,3 +104,22 @@ def test_disks_come_and_go(cloud: Cloud, one: One, vm: str) -> None:
     one("vm", "disk-attach", vm, "--volatile", "swap", "--size", "64", "--format", "raw")
     settled(one, vm, "RUNNING")
     assert image not in one("vm", "show", vm) and "raw - swap" in one("vm", "show", vm)
+
+
+def test_snapshots_of_disks(one: One, vm: str) -> None:
+    """Made, listed, renamed, reverted to and deleted, by the names of disk and snapshot."""
+    for name in ("first", "second"):
+        one("vm", "disk-snapshot-create", vm, "vda", name)
+        settled(one, vm, "RUNNING")
+    one("vm", "disk-snapshot-rename", vm, "0", "second", "newest")
+    listed = one("vm", "disk-snapshot-list", vm, "vda")
+    assert [line.split()[-1] for line in listed.splitlines()[2:]] == ["first", "newest"]
+    assert "=>" in listed and listed in one("vm", "show", vm)
+    one("vm", "poweroff", vm, "--hard")
+    settled(one, vm, "POWEROFF")
+    one("vm", "disk-snapshot-revert", vm, "vda", "first")
+    settled(one, vm, "POWEROFF")
+    one("vm", "disk-snapshot-delete", vm, "vda", "newest")
+    settled(one, vm, "POWEROFF")
+    assert "newest" not in one("vm", "disk-snapshot-list", vm, "vda")
+    assert "disk 0 of VM" in one("vm", "disk-snapshot-delete", vm, "vda", "newest", code=255)
