@@ -5,18 +5,16 @@ from the operation, so that an operation which is sent twice makes one file.
 """
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 
 from drivers.base import Action, Context, Permanent
 from drivers.ds.capacity import MB, need, room
 from drivers.ds.fetch import origin
 from drivers.ds.inspect import HEAD, inspect, packing, refuse_foreign
+from drivers.ds.making import leftovers, making, settle, target_of, unlink
 from drivers.ds.measure import measure
-from drivers.ds.paths import base, inside, name_of
+from drivers.ds.paths import inside, name_of
 from drivers.ds.pour import Checksums, chunks, pour
 from drivers.ds.unpack import unpacked
 from drivers.tm.blank import blank_steps
@@ -38,8 +36,8 @@ def stat(ctx: Context, args: Doc) -> Doc:
 def register(ctx: Context, args: Doc) -> Doc:
     """Copy the image's path (file or http URL) into the datastore: unpacked, its checksums and its header checked."""
     image, datastore = args["image"], args["datastore"]
-    target = _target(args, datastore)
-    with _making(target) as made:
+    target = target_of(args, datastore)
+    with making(target) as made:
         _copy(ctx, image, datastore, made)
         return _checked(ctx, image, made, target)
 
@@ -47,14 +45,14 @@ def register(ctx: Context, args: Doc) -> Doc:
 def mkfs(ctx: Context, args: Doc) -> Doc:
     """Make an empty image of `size_mb` in `format`, with file system `fs` or none."""
     image, datastore = args["image"], args["datastore"]
-    target, form, size = _target(args, datastore), image.get("format") or "raw", int(image["size_mb"])
+    target, form, size = target_of(args, datastore), image.get("format") or "raw", int(image["size_mb"])
     what = f"image {image['id']}"
     if form not in ("raw", "qcow2"):
         raise Permanent(f"{what}: FORMAT {form!r} is neither raw nor qcow2")
     need(datastore, size * MB, what)
-    with _making(target) as made:
+    with making(target) as made:
         perform(ctx, ctx.host({}), blank_steps(what, made, size, form, image.get("fs", "")))
-        _settle(made, target)
+        settle(made, target)
     return {"source": target, "format": form, "size_mb": size}
 
 
@@ -64,12 +62,12 @@ def clone(ctx: Context, args: Doc) -> Doc:
     source, form = inside(args["datastore"], image["source"]), image["format"]
     if not os.path.exists(source):
         raise Permanent(f"image {image['id']}: its file {source} is missing")
-    target, size = _target(args, into), os.stat(source).st_blocks * 512
+    target, size = target_of(args, into), os.stat(source).st_blocks * 512
     need(into, size, f"a copy of image {image['id']}")
     argv = ("cp", "--sparse=always", "--reflink=auto", "--", source)
-    with _making(target) as made:
+    with making(target) as made:
         perform(ctx, ctx.host({}), [Step(f"copying image {image['id']}", (*argv, made), grows=made, total=size)])
-        _settle(made, target)
+        settle(made, target)
     return {"source": target, "format": form, "size_mb": int(image["size_mb"])}
 
 
@@ -77,8 +75,8 @@ def remove(ctx: Context, args: Doc) -> Doc:
     """Remove the image's file; none there is fine, one outside the datastore is refused."""
     if args["image"].get("source"):
         path = inside(args["datastore"], args["image"]["source"])
-        for name in (path, *_leftovers(path)):
-            _unlink(name)
+        for name in (path, *leftovers(path)):
+            unlink(name)
     return {}
 
 
@@ -111,11 +109,11 @@ def _copy(ctx: Context, image: Doc, datastore: Doc, made: str) -> None:
 
 def _unpack_zstd(ctx: Context, made: str, free: int, what: str) -> None:
     """Python has no zstd: its tool unpacks, held to the room there is."""
-    packed = _leftovers(made)[0]
+    packed = leftovers(made)[0]
     os.rename(made, packed)
     argv = ("prlimit", f"--fsize={free}", "zstd", "-d", "-q", "-f", "-o", made, packed)
     perform(ctx, ctx.host({}), [Step(f"{what}: unpacking", argv, grows=made)])
-    _unlink(packed)
+    unlink(packed)
 
 
 def _checked(ctx: Context, image: Doc, made: str, target: str) -> Doc:
@@ -131,53 +129,8 @@ def _checked(ctx: Context, image: Doc, made: str, target: str) -> Doc:
         form, size = look.form, look.virtual_size or size
     if form == "qcow2":
         perform(ctx, ctx.host({}), [Step(what, ("qemu-img", "info", "-f", "qcow2", "--", made))])
-    _settle(made, target)
+    settle(made, target)
     return {"source": target, "format": form, "size_mb": -(-size // MB)}
-
-
-def _target(args: Doc, datastore: Doc) -> str:
-    """The new file's path: from what the operation is, unlike any other's."""
-    image, run = args["image"], args["_"]
-    words = (run["op"], datastore["id"], image["id"], image["name"], image.get("path", ""), image.get("source", ""))
-    return f"{base(datastore)}/{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}"
-
-
-@contextmanager
-def _making(target: str) -> Iterator[str]:
-    """A temporary name beside TARGET; whatever ends the block, nothing temporary is left."""
-    made = f"{target}.tmp"
-    try:
-        yield made
-    finally:
-        for name in (made, *_leftovers(made)):
-            _unlink(name)
-
-
-def _leftovers(path: str) -> tuple[str, ...]:
-    """What a driver that was killed may leave beside the file PATH."""
-    return f"{path}.zst", f"{path}.raw", f"{path}.tmp"
-
-
-def _settle(made: str, target: str) -> None:
-    """The finished file, on stable storage, under its own name."""
-    with open(made, "rb") as file:
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-    os.rename(made, target)
-    directory = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise Permanent(f"{path}: {error.strerror}") from None
 
 
 def _path(image: Doc) -> str:

@@ -9,24 +9,17 @@ from collections.abc import Collection, Mapping
 
 from drivers.tm.epilog import missing_disks, remove_steps
 from drivers.tm.facts import Found
-from drivers.tm.layout import Disk, disk_path, image_format, is_cdrom, is_saved, source, vm_dir
+from drivers.tm.layout import Disk, image_format, is_cdrom, is_saved, source, vm_dir
+from drivers.tm.place import ARRIVING, LEAVING, is_settled
 from drivers.tm.prolog import TEMPORARY, make_dir_steps, resize_steps
-from drivers.tm.steps import Carry, Deed, Step, Successor
+from drivers.tm.stack import stack_dir_steps, stacked
+from drivers.tm.steps import CHECK, Carry, Deed, Step, Successor
 from onecore.wire.messages import Doc
-
-ARRIVING, LEAVING = ".arriving", ".leaving"
-_CHECK = 'qemu-img check -q -f qcow2 -- "$1"; code=$?; [ "$code" -ne 3 ] || code=0; exit "$code"'
-"""Clusters that nobody uses (3), as a killed guest leaves them, are no damage."""
 
 
 def is_whole(vm: Doc, found: Found | None) -> bool:
     """Whether the directory with FOUND in it holds all of the VM's disks, and nothing says that they do not count."""
     return found is not None and is_settled(found) and not missing_disks(vm, found)
-
-
-def is_settled(found: Collection[str]) -> bool:
-    """Whether a directory is neither being filled nor being emptied."""
-    return not {ARRIVING, LEAVING}.intersection(found)
 
 
 def fetch_steps(virtual_sizes: Mapping[str, int], what: str, made: str, disk: Disk) -> list[Deed]:
@@ -39,12 +32,12 @@ def saved_disks(vm: Doc) -> list[Disk]:
     return [disk for disk in vm["disks"] if is_saved(disk) and not is_cdrom(disk)]
 
 
-def save_steps(vm: Doc, disk: Disk) -> list[Deed]:
-    """The disk comes beside its image, is verified there, and takes the image's place."""
+def save_steps(vm: Doc, disk: Disk, whole: str) -> list[Deed]:
+    """WHOLE, a file of the host with the disk's content, comes beside the image, is verified, and takes its place."""
     image, made, what = source(disk), source(disk) + TEMPORARY, f"saving disk {disk['DISK_ID']}"
     form = image_format(disk)
-    check = [Step(what, ("sh", "-c", _CHECK, "sh", made), here=True)] if form == "qcow2" else []
-    return [Carry(what, disk_path(vm, disk), made, home=True), Successor(what, made, image, form), *check,
+    check = [Step(what, ("sh", "-c", CHECK, "sh", made), here=True)] if form == "qcow2" else []
+    return [Carry(what, whole, made, home=True), Successor(what, made, image, form), *check,
             Step(what, ("chmod", "644", "--", made), here=True), Step(what, ("sync", "--", made), here=True),
             Step(what, ("mv", "-T", "--", made, image), here=True),
             Step(what, ("sync", "--", image.rpartition("/")[0]), here=True)]
@@ -73,7 +66,7 @@ def carry_steps(vm: Doc, names: Collection[str], home: bool) -> list[Deed]:
 
     HOME: from the host to the front-end.
     """
-    steps: list[Deed] = []
+    steps: list[Deed] = [step for disk in stacked(vm, names) for step in stack_dir_steps(vm, disk, here=home)]
     for name in names:
         path, what = f"{vm_dir(vm)}/{name}", f"{name} of VM {vm['id']}"
         made = path + TEMPORARY

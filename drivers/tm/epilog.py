@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from drivers.base import Permanent
 from drivers.tm.facts import Found
-from drivers.tm.layout import Disk, disk_format, disk_path, image_format, is_saved, source, vm_dir
+from drivers.tm.layout import Disk, active_format, base, disk_path, image_format, is_saved, snapshots, source, vm_dir
 from drivers.tm.prolog import TEMPORARY, disks_to_make, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
@@ -31,31 +31,39 @@ def _save(vm: Doc, disk: Disk, found: Found, sizes: Mapping[str, int]) -> list[S
     target = found.get(path.rpartition("/")[2])
     what = f"saving disk {disk['DISK_ID']}"
     if target == "":
-        here = disk_format(disk, vm.get("tm_mad", "qcow2"))
-        return _save_copy(what, path, disk, here, sizes.get(path, 0))
+        steps = save_copy_steps(what, path, disk, active_format(vm, disk), sizes.get(path, 0))
+        return steps if base(vm, disk) >= 0 else [*steps, *link_steps(what, image, path)]
     if target is not None and target != image:
         raise Permanent(f"{what}: {path} is a link to {target}, not to its image {image}; nothing was removed")
     return [verify_step(f"{what}, nothing was removed", image), Step(what, ("sync", "--", image))]
 
 
-def _save_copy(what: str, path: str, disk: Disk, here: str, size: int) -> list[Step]:
-    """A real file: written beside its image, compared, renamed; then the disk becomes a link: it is saved."""
+def save_copy_steps(what: str, path: str, disk: Disk, here: str, size: int) -> list[Step]:
+    """A file of format HERE: written beside its image, compared, renamed.
+
+    If it stands on that image it has the same content afterwards.
+    """
     image, made, there = source(disk), source(disk) + TEMPORARY, image_format(disk)
     return [Step(what, ("rm", "-f", "--", made)),
             Step(what, ("qemu-img", "convert", "-q", "-f", here, "-O", there, path, made), grows=made, total=size),
             Step(f"{what}: comparing", ("qemu-img", "compare", "-q", "-f", here, "-F", there, path, made)),
             Step(what, ("sync", "--", made)), Step(what, ("mv", "-T", "--", made, image)),
-            *link_steps(what, image, path)]
+            Step(what, ("sync", "--", image.rpartition("/")[0]))]
 
 
 def missing_disks(vm: Doc, found: Found) -> list[str]:
-    """The names of the VM's disks that are not in its directory."""
-    return [disk_path(vm, disk).rpartition("/")[2] for disk in disks_to_make(vm, found)]
+    """The names of the VM's disks that are not in its directory, and of their snapshots."""
+    disks = [disk_path(vm, disk).rpartition("/")[2] for disk in disks_to_make(vm, found)]
+    return disks + [name for disk in vm["disks"] for name in snapshots(vm, disk) if name not in found]
 
 
-def kept(found: Found) -> list[str]:
-    """What of a VM's directory a start on another host needs: disks (the context CD's too) and the checkpoint."""
-    return [name for name in sorted(found) if _KEPT.fullmatch(name)]
+def kept(vm: Doc, found: Found) -> list[str]:
+    """What of a VM's directory a start on another host needs.
+
+    Disks (the context CD's too) with the snapshots that the VM knows of, the checkpoint, and system snapshots' words.
+    """
+    known = {name for disk in vm["disks"] for name in snapshots(vm, disk)}
+    return [name for name in sorted(found) if _KEPT.fullmatch(name) or name in known]
 
 
 def keep_steps(vm: Doc, found: Found) -> list[Step]:
@@ -63,7 +71,7 @@ def keep_steps(vm: Doc, found: Found) -> list[Step]:
     missing = missing_disks(vm, found)
     if missing:
         raise Permanent(f"VM {vm['id']}: {', '.join(missing)} missing in {vm_dir(vm)}")
-    files = [f"{vm_dir(vm)}/{name}" for name in kept(found)]
+    files = [f"{vm_dir(vm)}/{name}" for name in kept(vm, found)]
     return [Step(f"disks of VM {vm['id']}", ("sync", "--", *files))] if files else []
 
 

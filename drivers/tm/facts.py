@@ -2,30 +2,61 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from drivers.base import Executor, Permanent, Temporary
 from drivers.tm.layout import Disk, grown_mb, image_format, source, vm_dir
 from onecore.wire.messages import Doc
 
 Found = Mapping[str, str]
-"""What lies in a VM's directory: a link's target, or the empty text of what is none, by name."""
+"""What lies in a VM's directory, snapshots of disks as `disk.N.snap/ID`: a link's target, or the empty text of what is
+none, by name."""
 MB = 1 << 20
+_SNAPSHOT = re.compile(r"(disk\.[0-9]+)\.snap/[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A qcow2 file: the bytes that a guest sees, what it stands on (as it says it) in which format, and how many system
+    snapshots are in it."""
+
+    size: int
+    backing: str = ""
+    form: str = ""
+    inner: int = 0
 
 
 def look(executor: Executor, vm: Doc) -> Found | None:
-    """What lies in the VM's directory; None when there is no such directory."""
+    """What lies in the VM's directory; None when there is no such directory.
+
+    A second name of a disk's own file (a snapshot that was begun, or is deleted) is no snapshot.
+    """
     path = vm_dir(vm)
     if not executor.exists(path):
         return None
-    listed = executor.run(["find", path, "-mindepth", "1", "-maxdepth", "1", "-printf", r"%f\t%l\n"])
-    return dict(line.split("\t", 1) for line in listed.splitlines())
+    listed = executor.run(["find", path, "-mindepth", "1", "-maxdepth", "2", "-printf", r"%P\t%D:%i\t%l\n"])
+    return _told([line.split("\t", 2) for line in listed.splitlines()])
 
 
-def written(executor: Executor, path: str) -> int:
-    """Bytes that the file PATH takes on disk; Permanent when it is not there."""
-    blocks, size = executor.run(["stat", "--format=%b %B", "--", path]).split()
-    return int(blocks) * int(size)
+def written(executor: Executor, path: str, *more: str) -> int:
+    """Bytes that the file PATH and MORE take on disk; Permanent when one is not there."""
+    listed = executor.run(["stat", "--format=%b %B", "--", path, *more])
+    return sum(int(blocks) * int(size) for blocks, size in map(str.split, listed.splitlines()))
+
+
+def layer(executor: Executor, path: str) -> Layer:
+    """What the qcow2 file PATH says of itself; Permanent when it is none."""
+    facts = json.loads(executor.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", path]))
+    return Layer(int(facts["virtual-size"]), facts.get("backing-filename", ""),
+                 facts.get("backing-filename-format", ""), len(facts.get("snapshots", ())))
+
+
+def guest_size(executor: Executor, path: str, form: str) -> int:
+    """Bytes that a guest sees of the file PATH."""
+    facts = json.loads(executor.run(["qemu-img", "info", "-U", "-f", form, "--output=json", path]))
+    return int(facts["virtual-size"])
 
 
 def images_written(executor: Executor, disks: Iterable[Disk]) -> dict[str, int]:
@@ -41,7 +72,7 @@ def images_written(executor: Executor, disks: Iterable[Disk]) -> dict[str, int]:
 def virtual_sizes(executor: Executor, disks: Iterable[Disk]) -> dict[str, int]:
     """Bytes that a guest sees of the images, by path, of those DISKS that are to be larger than their images were."""
     formats = {source(disk): image_format(disk) for disk in disks if grown_mb(disk)}
-    return {path: _virtual_size(executor, path, form) for path, form in formats.items()}
+    return {path: guest_size(executor, path, form) for path, form in formats.items()}
 
 
 def need(executor: Executor, directory: str, size: int, what: str) -> None:
@@ -63,6 +94,13 @@ def _image(executor: Executor, disk: Disk, path: str) -> int:
     return blocks * block
 
 
-def _virtual_size(executor: Executor, path: str, form: str) -> int:
-    facts = json.loads(executor.run(["qemu-img", "info", "-U", "-f", form, "--output=json", path]))
-    return int(facts["virtual-size"])
+def _told(listed: Iterable[list[str]]) -> Found:
+    """Of (name, inode, link's target): those that mean something."""
+    facts = {name: (inode, target) for name, inode, target in listed}
+    found: dict[str, str] = {}
+    for name, (inode, target) in facts.items():
+        disk = _SNAPSHOT.fullmatch(name)
+        active = facts.get(disk[1], ("", "")) if disk else ("", "")
+        if "/" not in name or (disk and inode != active[0] and not (target and target == active[1])):
+            found[name] = target
+    return found

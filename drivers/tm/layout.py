@@ -59,8 +59,13 @@ def disk_format(disk: Disk, tm_mad: str = "qcow2") -> str:
 
 def active_format(vm: Doc, disk: Disk) -> str:
     """The format of `dir/disk.N` as it is now: an overlay while the disk stands on a snapshot."""
-    snapshots = vm.get("snapshots", {}).get(disk.get("DISK_ID", ""), {})
-    return "qcow2" if snapshots.get("base", -1) >= 0 else disk_format(disk, str(vm.get("tm_mad") or "qcow2"))
+    return "qcow2" if base(vm, disk) >= 0 else disk_format(disk, str(vm.get("tm_mad") or "qcow2"))
+
+
+def base(vm: Doc, disk: Disk) -> int:
+    """The snapshot that the disk stands on; -1: on none."""
+    told = (vm.get("snapshots") or {}).get(disk.get("DISK_ID", "")) or {}
+    return int(told.get("base", -1))
 
 
 def snapshots_dir(vm: Doc, disk: Disk) -> str:
@@ -71,6 +76,20 @@ def snapshots_dir(vm: Doc, disk: Disk) -> str:
 def snapshot_name(disk: Disk, snapshot: int) -> str:
     """What the files of a VM's directory call a snapshot of the disk, from wherever they lie: `disk.N.snap/ID`."""
     return f"disk.{disk['DISK_ID']}.snap/{int(snapshot)}"
+
+
+def snapshots(vm: Doc, disk: Disk) -> list[str]:
+    """The files of the disk's snapshots that the VM's document knows, as `disk.N.snap/ID`."""
+    told = (vm.get("snapshots") or {}).get(disk.get("DISK_ID", "")) or {}
+    return [snapshot_name(disk, each["id"]) for each in told.get("list", ())]
+
+
+def one_disk(vm: Doc, disk_id: object) -> Disk:
+    """The VM's disk DISK_ID; raises Permanent when it has none."""
+    found: Disk | None = next((disk for disk in vm["disks"] if disk.get("DISK_ID") == str(disk_id)), None)
+    if found is None:
+        raise Permanent(f"VM {vm['id']} has no disk {disk_id}")
+    return found
 
 
 def source(disk: Disk) -> str:

@@ -16,10 +16,15 @@ def note_saved(ctx: Context, vm: Doc) -> None:
     front.run(["sync", "--", path.rpartition("/")[0]])
 
 
+def is_noted(ctx: Context, vm: Doc) -> bool:
+    """Whether that was said."""
+    front, path = ctx.host({}), _path(vm)
+    return front.exists(path) and front.read(path) == _word(vm)
+
+
 def check_saved(ctx: Context, vm: Doc) -> None:
     """Permanent unless that was said."""
-    front, path = ctx.host({}), _path(vm)
-    if not front.exists(path) or front.read(path) != _word(vm):
+    if not is_noted(ctx, vm):
         raise Permanent(f"VM {vm['id']}: its persistent disks are neither in {vm_dir(vm)} on its host nor saved into "
                         "their images, which are as they were before it started")
 

@@ -125,6 +125,8 @@ class Ground:
         self.op = 0
         self.host = "localhost"
         """Where vm_args() sends VMs: names that begin with `node` are FakeRemotes."""
+        self.shares = False
+        """Whether all hosts see the home's files, under the same path."""
         self.lost: set[str] = set()
         """Hosts that do not answer."""
         self.calls = 0
@@ -133,6 +135,8 @@ class Ground:
 
     def root(self, host: str) -> Path:
         """What on a host is the home."""
+        if self.shares:
+            return self.home
         path = self.home.parent / host
         path.mkdir(exist_ok=True)
         return path

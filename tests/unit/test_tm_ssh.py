@@ -10,7 +10,6 @@ import pytest
 from storage_ground import Ground, Killed, needs_qemu_img, qemu_img
 
 from drivers.base import Permanent, Temporary
-from drivers.tm import ssh
 from drivers.tm.ssh import ACTIONS
 from onecore.wire.messages import Progress
 
@@ -380,7 +379,3 @@ def test_a_prolog_begins_anew_where_something_else_broke_off(ground: Ground, vm:
         (here / name).write_text("old")
     do(ground, "prolog", vm)
     assert names(here) == ["disk.0", "disk.1", "disk.2", "disk.3"] and (here / "disk.0").stat().st_size == MB
-
-
-def test_every_action_is_there() -> None:
-    assert set(ssh.ACTIONS) == {"prolog", "epilog", "epilog_stop", "prolog_resume", "delete"}

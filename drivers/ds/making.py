@@ -1,0 +1,60 @@
+"""Where a new image's file comes to be: under a temporary name, then, complete and on stable storage, under its own.
+
+The name follows from the operation, so that an operation which is sent twice makes one file.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drivers.base import Permanent
+from drivers.ds.paths import base
+from onecore.wire.messages import Doc
+
+
+def target_of(args: Doc, datastore: Doc) -> str:
+    """The new file's path: from what the operation is, unlike any other's."""
+    image, run = args["image"], args["_"]
+    words = (run["op"], datastore["id"], image["id"], image["name"], image.get("path", ""), image.get("source", ""))
+    return f"{base(datastore)}/{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}"
+
+
+@contextmanager
+def making(target: str) -> Iterator[str]:
+    """A temporary name beside TARGET; whatever ends the block, nothing temporary is left."""
+    made = f"{target}.tmp"
+    try:
+        yield made
+    finally:
+        for name in (made, *leftovers(made)):
+            unlink(name)
+
+
+def leftovers(path: str) -> tuple[str, ...]:
+    """What a driver that was killed may leave beside the file PATH."""
+    return f"{path}.zst", f"{path}.raw", f"{path}.tmp"
+
+
+def settle(made: str, target: str) -> None:
+    """The finished file, on stable storage, under its own name."""
+    with open(made, "rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    os.rename(made, target)
+    directory = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def unlink(path: str) -> None:
+    """Remove a file; none there is fine.  Raises Permanent."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Permanent(f"{path}: {error.strerror}") from None

@@ -1,0 +1,84 @@
+"""What the actions of tm/ssh have in common: files of a host's own, images and stopped VMs on the front-end."""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from drivers.base import Context, Executor, Permanent
+from drivers.fence import fenced
+from drivers.tm import carry
+from drivers.tm.epilog import missing_disks
+from drivers.tm.facts import Found, images_written, look, need, virtual_sizes, written
+from drivers.tm.layout import VOLATILE, Disk, base, disk_path, image_format, kind, source, vm_dir
+from drivers.tm.place import chain
+from drivers.tm.prolog import TEMPORARY, disks_to_make, prolog_steps
+from drivers.tm.saved import check_saved, note_saved
+from drivers.tm.stack import flatten_steps
+from drivers.tm.steps import Step, perform
+from onecore.wire.messages import Doc
+
+
+@contextmanager
+def alone(ctx: Context, args: Doc, place: Executor) -> Iterator[None]:
+    """Under the VM's fence on its host and, if that is another machine, then on the front-end.
+
+    In this order: an older operation that is at work on both ends as soon as it is refused on the host.
+    """
+    with ExitStack() as held:
+        held.enter_context(fenced(ctx, place, args))
+        if not place.is_local:
+            held.enter_context(fenced(ctx, ctx.host({}), args))
+        yield
+
+
+def make(ctx: Context, place: Executor, vm: Doc, present: Collection[str]) -> None:
+    """Copies of the images of the VM's disks, and its empty ones; those that are PRESENT stay."""
+    front = ctx.host({})
+    copied = [disk for disk in disks_to_make(vm, present) if kind(disk) not in VOLATILE]
+    sizes, virtual = images_written(front, copied), virtual_sizes(front, copied)
+    need(place, vm_dir(vm), sum(sizes[source(disk)] for disk in copied), f"VM {vm['id']}")
+    content = partial(carry.fetch_steps, virtual)
+    perform(ctx, place, prolog_steps(vm, present, {"clone": content, "link": content}))
+
+
+def save_all(ctx: Context, place: Executor, vm: Doc, found: Found) -> None:
+    """Every persistent disk's content is in its image, and the front-end says so; Permanent when one is missing."""
+    for disk in carry.saved_disks(vm):
+        save(ctx, place, vm, disk, found)
+    if carry.saved_disks(vm):
+        note_saved(ctx, vm)
+
+
+def save(ctx: Context, place: Executor, vm: Doc, disk: Disk, found: Found) -> None:
+    """The disk's content is in its image; Permanent when its file is missing."""
+    path, what = disk_path(vm, disk), f"saving disk {disk['DISK_ID']}"
+    if path.rpartition("/")[2] not in found:
+        raise Permanent(f"{what}: {path} is missing; nothing was removed")
+    perform(ctx, place, carry.clear_image_steps(disk))
+    size = written(place, *chain(vm, disk, found))
+    need(ctx.host({}), source(disk).rpartition("/")[0], size, what)
+    if base(vm, disk) >= 0:
+        need(place, vm_dir(vm), size, what)
+        whole = path + TEMPORARY
+        perform(ctx, place, [*flatten_steps(what, path, "qcow2", whole, image_format(disk), size),
+                             *carry.save_steps(vm, disk, whole), Step(what, ("rm", "-f", "--", whole))])
+    else:
+        perform(ctx, place, carry.save_steps(vm, disk, path))
+
+
+def check_safe(ctx: Context, place: Executor, vm: Doc) -> None:
+    """No disks on the host: all was saved before, unless they are on the front-end, or lost."""
+    if not place.is_local and carry.is_whole(vm, look(ctx.host({}), vm)):
+        raise Permanent(f"VM {vm['id']}: {vm_dir(vm)} is on the front-end, not on its host; nothing was removed")
+    if carry.saved_disks(vm):
+        check_saved(ctx, vm)
+
+
+def incomplete(vm: Doc, found: Found | None) -> str:
+    """What is wrong with a VM's directory with FOUND in it."""
+    if found is None:
+        return f"VM {vm['id']}: {vm_dir(vm)} is missing"
+    missing = missing_disks(vm, found)
+    what = f"{', '.join(missing)} missing" if missing else "its files are not complete"
+    return f"VM {vm['id']}: {what} in {vm_dir(vm)}"
