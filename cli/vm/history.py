@@ -80,6 +80,8 @@ def history(body: Body) -> list[str]:
         rows.append(
             [
                 value(record, "SEQ"),
+                _asked(record, "UID"),
+                _asked(record, "REQUEST_ID"),
                 value(record, "HOSTNAME"),
                 ACTIONS.get(action, str(action)),
                 value(record, "DS_ID"),
@@ -91,6 +93,8 @@ def history(body: Body) -> list[str]:
     return sections.grid(
         [
             ("SEQ", 3, False),
+            ("UID", 4, True),
+            ("REQ", 5, True),
             ("HOST", 15, True),
             ("ACTION", 12, True),
             ("DS", 4, False),
@@ -100,3 +104,9 @@ def history(body: Body) -> list[str]:
         ],
         rows,
     )
+
+
+def _asked(record: Body, name: str) -> str:
+    """Who or what asked for the action that ended the stay; - when nobody did."""
+    found = value(record, name, "-")
+    return "-" if found == "-1" else found

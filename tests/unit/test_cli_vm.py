@@ -87,7 +87,14 @@ def test_log_and_monitoring(one: Runner, cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("octet", "bits"),
-    [("640", (1, 1, 0, 1, 0, 0, 0, 0, 0)), ("777", (1,) * 9), ("000", (0,) * 9), ("421", (1, 0, 0, 0, 1, 0, 0, 0, 1))],
+    [
+        ("640", (1, 1, 0, 1, 0, 0, 0, 0, 0)),
+        ("777", (1,) * 9),
+        ("000", (0,) * 9),
+        ("421", (1, 0, 0, 0, 1, 0, 0, 0, 1)),
+        ("u=rw,g=r", (1, 1, 0, 1, 0, 0, 0, 0, 0)),
+        ("u=rwx,g=-,o=x", (1, 1, 1, 0, 0, 0, 0, 0, 1)),
+    ],
 )
 def test_chmod(one: Runner, cloud: Cloud, octet: str, bits: tuple[int, ...]) -> None:
     cloud.answers["one.vm.chmod"] = 7
@@ -95,7 +102,7 @@ def test_chmod(one: Runner, cloud: Cloud, octet: str, bits: tuple[int, ...]) -> 
     assert cloud.made("one.vm.chmod") == [(7, *bits)]
 
 
-@pytest.mark.parametrize("octet", ["64", "6400", "648", "u+r", "６４０"])
+@pytest.mark.parametrize("octet", ["64", "6400", "648", "u+r", "６４０", "u=rwz", "a=r", "u=rw,", "="])
 def test_chmod_refuses(one: Runner, cloud: Cloud, octet: str) -> None:
     assert one("vm", "chmod", "7", octet).code == 255
     assert cloud.calls == []
