@@ -1,18 +1,15 @@
 """Methods about the cloud itself: versions, configuration, events, status."""
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Any
 
 import onecore
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, Forbidden
 from onecore.kinds.datastore import TM_CONF
-from onecore.kinds.kind import KINDS, allowed, lookup
+from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.restore import told
 from onecore.lifecycle.outbox import Owed
-from onecore.pool.store import Event
 from onecore.wire import xmlbody
 from onecore.wire.xmlrpc import escape_bytes
 
@@ -50,55 +47,6 @@ def config(req: Request) -> Body:
     ports = f"<VNC_PORTS><RESERVED></RESERVED>{xmlbody.text('START', str(c.defaults.vnc_base_port))}</VNC_PORTS>"
     return Body([escape_bytes(f"<OPENNEBULA_CONFIGURATION>{body}{conf}{ports}</OPENNEBULA_CONFIGURATION>")])
 
-
-async def _events(req: Request, since: int, timeout: int = 0) -> Any:
-    log = req.core.changelog
-    if since < 0 or log.too_old(since):
-        return [], log.last, since >= 0
-    end = req.core.clock.monotonic() + min(max(timeout, 0), 60)
-    while True:
-        last = log.last
-        found = log.after(since) if log.in_memory(since) else await asyncio.to_thread(log.read, since)
-        shown = [e for e in found if _visible(req, e)]
-        left = end - req.core.clock.monotonic()
-        if shown or left <= 0 or log.closing:
-            return shown, found[-1].seq if found else log.last, False
-        since = found[-1].seq if found else max(since, last)
-        if since >= log.last:  # else some came while older ones were read
-            await _wait(req, left)
-
-
-async def _wait(req: Request, seconds: float) -> None:
-    woken = asyncio.Event()
-    forget = req.core.changelog.wait(woken.set)
-    try:
-        await asyncio.wait_for(woken.wait(), seconds)
-    except TimeoutError:
-        pass
-    finally:
-        forget()
-
-
-def _visible(req: Request, event: Event) -> bool:
-    if req.caller.admin or event.uid == req.caller.uid:
-        return True
-    kind = KINDS.get(event.kind)
-    if kind is None:
-        return False
-    found = req.core.store.get(kind.record, event.oid) or lookup(req.core, event.kind).gone.get(event.oid)
-    return found is not None and allowed(req.core, req.caller, "USE", event.kind, found)
-
-
-@method("onecore.events", reads=True, prepare=_events)
-def events(req: Request, since: int, timeout: int = 0) -> str:
-    """Durable rows of the change log after SINCE, as JSON; waits up to TIMEOUT seconds (60 at most) for one."""
-    if timeout < 0:
-        raise BadArgument(f"timeout must be seconds from 0 to 60, not {timeout}")
-    found, last, reset = req.prepared
-    return json.dumps({"last": last, "reset": reset, "events": [
-        {"seq": e.seq, "time": e.time, "kind": e.kind, "id": e.oid, "what": e.what, "old": e.old, "new": e.new,
-         "keys": e.keys.split(",") if e.keys else [], "uid": e.uid, "method": e.method, "rid": e.rid} for e in found]},
-        separators=(",", ":"))
 
 
 @method("onecore.status", reads=True)

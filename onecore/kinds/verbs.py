@@ -35,13 +35,14 @@ def check_lock(record: Any, right: str | None, noun: str) -> None:
             raise Locked(f"{noun} [{record.oid}] is locked for {LEVELS[level]} actions; unlock it first", record.oid)
 
 
-def permit(core: Core, caller: Caller, method: Method, obj: Any, arguments: Sequence[Any]) -> None:
-    """Raise Forbidden or Locked unless CALLER may call METHOD on OBJ with ARGUMENTS (those after the object's id)."""
-    right = method.right(*arguments) if callable(method.right) else method.right
+def permit(core: Core, caller: Caller, method: Method, obj: Any, arguments: Sequence[Any]) -> str:
+    """Why CALLER may call METHOD on OBJ with ARGUMENTS (those after the object's id); raises Forbidden or Locked."""
+    right, why = method.right(*arguments) if callable(method.right) else method.right, ""
     if right:
-        authorize(caller, right, method.on or "", obj, kinds.rules(core))
+        why = authorize(caller, right, method.on or "", obj, kinds.rules(core))
         if not method.reads and not method.name.endswith((".lock", ".unlock")):
             check_lock(obj, right, KINDS[method.on or ""].noun)
+    return why
 
 
 def declare(kind: Kind, *verbs: str, on_update: OnUpdate | None = None, update_right: str = "MANAGE",
@@ -242,12 +243,14 @@ _MAKERS: dict[str, Callable[..., tuple[Callable[..., Any], Any, bool]]] = {
 
 def require_create(req: Request, kind: str) -> None:
     """CREATE on a kind; raises Forbidden."""
-    authorize(req.caller, "CREATE", kind, None, kinds.rules(req.core))
+    require(req, "CREATE", kind)
 
 
 def require(req: Request, right: str, kind: str) -> None:
-    """RIGHT on a kind as such; raises Forbidden."""
-    authorize(req.caller, right, kind, None, kinds.rules(req.core))
+    """RIGHT on a kind as such; raises Forbidden.  What is changed says why it was allowed."""
+    why = authorize(req.caller, right, kind, None, kinds.rules(req.core))
+    if req.tx is not None and not req.tx.actor.why:
+        req.tx.actor = replace(req.tx.actor, why=why)
 
 
 def remove(tx: Tx, kind: Kind, record: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 from onecore.pool.database import Database
 from onecore.pool.schema import LOG_COLUMNS
@@ -84,7 +85,14 @@ class ChangeLog:
         page = self._select("seq > :since AND seq <= :last", bounds, "seq, n", PAGE + 1)
         return _whole(page, lambda seq: self._select("seq = :seq", {"seq": seq}, "n", _LARGEST))
 
-    def _select(self, where: str, parameters: dict[str, int], order: str, limit: int) -> list[Event]:
+    def find(self, where: str, values: dict[str, Any], before: int, limit: int = 1000) -> list[Event]:
+        """At most LIMIT rows that meet a condition, of whole transactions before a number, the latest first (SQL)."""
+        found = self._select(f"seq < :before AND {where}", values | {"before": before}, "seq DESC, n DESC", limit)
+        if len(found) == limit and found[0].seq != found[-1].seq:  # the last transaction may be cut
+            found = [e for e in found if e.seq != found[-1].seq]
+        return found
+
+    def _select(self, where: str, parameters: dict[str, Any], order: str, limit: int) -> list[Event]:
         names = ", ".join(f'"{n}"' for n in LOG_COLUMNS)
         rows = self._database.rows(f"SELECT {names} FROM log WHERE {where} ORDER BY {order} LIMIT {int(limit)}",
                                    parameters)

@@ -99,7 +99,7 @@ class Dispatch:
         if not isinstance(error, Internal):
             if not self.ready:  # decided while memory was being loaded anew
                 raise NotReady
-            if call.caller is not None and not call.method.reads and not call.dry and not core.store.refuses:
+            if self._is_to_be_noted(call):
                 self._note_refusal(call, error)
             try:
                 await wait_durable(core, given)
@@ -108,16 +108,21 @@ class Dispatch:
         oid = error.oid if error.oid >= 0 else call.oid
         return [xmlrpc.failure(f"[{call.method.name}] {error.text}", error.code, oid)], error.code
 
+    def _is_to_be_noted(self, call: _Call) -> bool:
+        """Whether a refusal goes into the change log: of changes, and of who could not be authenticated."""
+        reads = call.caller is not None and (call.method.reads or call.dry)
+        return not reads and not self.core.store.refuses
+
     def _note_refusal(self, call: _Call, error: OneError) -> None:
         """A row in the change log, not waited for, a few a second at most."""
         second, number = self._refusals
         now = self.core.now()
         number = number + 1 if second == now else 1
         self._refusals = (now, number)
-        if number <= REFUSALS_A_SECOND and call.caller:
-            with self.core.store.tx(call.actor(call.caller)) as tx:
-                tx.log(call.method.on or "", call.oid, "refused", new=f"0x{error.code:04x}",
-                       keys=[error.text[:200].replace(",", ";")])
+        if number <= REFUSALS_A_SECOND:
+            with self.core.store.tx(call.actor()) as tx:
+                about = ("user", -1) if call.caller is None else (call.method.on or "", call.oid)
+                tx.log(*about, "refused", new=f"0x{error.code:04x}", keys=[call.told(error)[:200].replace(",", ";")])
 
 
 class _Call:
@@ -195,7 +200,7 @@ class _Call:
 
     def _authorize(self, obj: Any, arguments: list[Any]) -> None:
         if self.caller:
-            permit(self.dispatch.core, self.caller, self.method, obj, arguments)
+            self.why = permit(self.dispatch.core, self.caller, self.method, obj, arguments)
 
     async def _decide(self, request: Request, obj: Any, arguments: list[Any]) -> list[bytes]:
         core, method = self.dispatch.core, self.method
@@ -207,7 +212,7 @@ class _Call:
             if before is not None:
                 return await self._again(before)
         quiet = core.log.muted(True) if self.dry else nullcontext()
-        with store.tx(self.actor(who)) as tx, quiet:
+        with store.tx(self.actor()) as tx, quiet:
             request.tx, tx.dry = tx, self.dry
             value = method.call(request, obj, *arguments) if method.on else method.call(request, *arguments)
             if self.key and not isinstance(value, Body):
@@ -220,9 +225,16 @@ class _Call:
             await wait_durable(core, needed)
         return fragments
 
-    def actor(self, who: Caller) -> Actor:
+    def actor(self) -> Actor:
         """Who makes the call's changes."""
-        return Actor(who.uid, who.gid, self.method.name, self.rid, self.why, self.client)
+        who = self.caller
+        return Actor(who.uid if who else -1, who.gid if who else -1, self.method.name, self.rid, self.why, self.client)
+
+    def told(self, error: OneError) -> str:
+        """What the change log tells of a refusal: of one without a caller the name that was given, never the rest."""
+        session = self.given[0] if self.given and self.caller is None else ""
+        name, colon, _ = session.partition(":") if isinstance(session, str) else ("", "", "")
+        return f"as {name[:60]!r}: {error.text}" if colon else error.text
 
     async def _again(self, value: int | str) -> list[bytes]:
         """The answer that the call got before, once that is durable."""

@@ -8,6 +8,7 @@ from typing import Any
 from onecore.errors import NotReady
 from onecore.request.dispatch import Dispatch
 from onecore.request.repeats import HEADER
+from onecore.request.stream import Stream
 from onecore.wire import xmlrpc
 
 Scope = dict[str, Any]
@@ -29,6 +30,12 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
         if scope["type"] != "http":
+            return
+        if scope["method"] == "GET" and scope["path"] == "/events":
+            if not self._dispatch.ready:
+                await _plain(send, 503, b"not ready yet\n")
+                return
+            await Stream(self._dispatch.core, self._dispatch.limits, scope).serve(receive, send)
             return
         if scope["method"] != "POST" or scope["path"] not in ("/RPC2", "/RPC2/", "/"):
             await _plain(send, 405 if scope["path"] in ("/RPC2", "/") else 404, b"POST an XML-RPC call to /RPC2\n")

@@ -22,6 +22,7 @@ KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.vm.schedule": (4711,),
        "onecore.events": (0, 0),
        "onecore.reconcile": (True, True), "onecore.op.list": (-2,), "onecore.dryrun": ("one.vm.info", 0),
+       "onecore.audit": (),
        **{f"onecore.op.{verb}": (4711,) for verb in ("info", "wait", "cancel")},
        **{f"onecore.host.{verb}": (4711,) for verb in ("orphans", "reconcile", "check", "sync", "flush", "drain")}}
 
@@ -112,6 +113,11 @@ def test_a_stranger_gets_nowhere(cloud: Cloud, people: People, estate: dict[str,
         assert people.stranger.text(name, *arguments)
     elif name == "one.vmpool.infoset":
         assert people.stranger.text(name, str(estate["vm"]), True) == "<VM_POOL></VM_POOL>"
+    elif name == "onecore.audit":
+        rows = json.loads(people.stranger.text(name, *arguments))
+        assert {row["user"] for row in rows} <= {people.stranger_id} | {
+            row["user"] for row in rows if (row["kind"], row["id"]) in (
+                ("user", people.stranger_id), ("group", people.other_group))}
     elif name == "onecore.dryrun":
         refused(people.stranger, RPC_API, name, *arguments)
     elif name == "onecore.op.list":
