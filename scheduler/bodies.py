@@ -4,13 +4,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from onecore.wire.states import DatastoreType, Lcm, VmState
+from onecore.wire.states import DatastoreType, HostState, Lcm, VmState
 from onecore.wire.xmlbody import Body
 from scheduler.columns import Leaves, leaves, number
 
 HOLDING = frozenset((VmState.ACTIVE, VmState.SUSPENDED, VmState.POWEROFF))
 """States in which a VM keeps its capacity on its host."""
 ARRIVING = frozenset((Lcm.LCM_INIT, Lcm.PROLOG))
+MOVABLE = frozenset(((VmState.ACTIVE, Lcm.RUNNING), (VmState.ACTIVE, Lcm.UNKNOWN), (VmState.POWEROFF, Lcm.LCM_INIT)))
+"""(STATE, LCM_STATE) in which a VM that is marked RESCHED is moved."""
+MIGRATING = frozenset(lcm for lcm in Lcm if "MIGRATE" in lcm.name)
+"""States of a VM that is on its way to another host."""
 _KEPT_DISKS = frozenset(("5", "6", "9"))
 """History actions undeploy, undeploy-hard and stop: the disks wait in the datastore where they were."""
 _MEASURED = ("HOST_SHARE/", "MONITORING/")
@@ -30,6 +34,12 @@ class Host:
     memory: int
     stores: Mapping[int, float]
     attributes: Leaves = field(repr=False)
+
+    @property
+    def answers(self) -> bool:
+        """Can guests on it be asked and ended?"""
+        usable = self.state in (HostState.MONITORED, HostState.DISABLED)
+        return usable and not any(self.attributes.get("TEMPLATE/ERROR", ()))
 
     def differs(self, other: Host) -> bool:
         """Is OTHER this host with something else changed than what it has free and what is measured?"""
@@ -102,7 +112,32 @@ class Vm:
     message: str = ""
     resched: bool = False
     placing: bool = False
-    """A deploy of ours is under way: it counts on `host` though oned calls it PENDING."""
+    """A deploy or migration of ours is under way: it counts where it goes, whatever oned says of its state."""
+    to: int = -1
+    """Where we move it: it counts there and on `host`."""
+
+    @property
+    def moves(self) -> bool:
+        """Does it wait to be moved to another host?"""
+        return self.resched and self.host >= 0 and (self.state, self.lcm) in MOVABLE
+
+    @property
+    def waits(self) -> bool:
+        """Does it wait for a host?  All that it asks for is read then."""
+        return self.state == VmState.PENDING or self.moves
+
+    @property
+    def migrating(self) -> bool:
+        """Is it on its way to another host, by oned?"""
+        return self.state == VmState.ACTIVE and self.lcm in MIGRATING
+
+    @property
+    def under_way(self) -> tuple[int, ...]:
+        """The hosts that take part in its migration."""
+        failed = self.migrating and Lcm(self.lcm).name.endswith("_FAILURE")
+        if failed or not (self.migrating or self.to >= 0):
+            return ()
+        return (self.host, self.to) if self.to >= 0 else (self.host,)
 
     @property
     def holds(self) -> bool:
@@ -111,8 +146,15 @@ class Vm:
 
     @property
     def arriving(self) -> bool:
-        """Are its disks still on their way, so that what is monitored does not show them yet?"""
-        return self.placing or (self.state == VmState.ACTIVE and self.lcm in ARRIVING)
+        """Are its disks still on their way to `host`, so that what is monitored does not show them yet?"""
+        deploying = self.placing and self.to < 0
+        return deploying or (self.state == VmState.ACTIVE and self.lcm in ARRIVING)
+
+    @property
+    def counts(self) -> tuple[tuple[int, bool], ...]:
+        """The hosts whose capacity it takes; of each, whether what is monitored there does not show its disks yet."""
+        here = ((self.host, self.arriving),) if self.holds else ()
+        return (*here, (self.to, True)) if self.to >= 0 else here
 
 
 @dataclass(slots=True)
@@ -124,6 +166,8 @@ class Use:
     vms: set[int] = field(default_factory=set)
     fresh: dict[int, Vm] = field(default_factory=dict)
     """VMs that the host's monitored figures do not show yet."""
+    moves: set[int] = field(default_factory=set)
+    """VMs that migrate to or from here."""
 
 
 def _whole(body: Body, path: str, otherwise: int = 0) -> int:
@@ -166,13 +210,15 @@ def vm(body: Body) -> Vm:
     last = records[-1] if records else None
     state, lcm = _whole(body, "STATE"), _whole(body, "LCM_STATE")
     at, store = (-1, -1) if last is None else (_whole(last, "HID", -1), _whole(last, "DS_ID", -1))
-    waits = state == VmState.PENDING
-    keeps = waits and last is not None and (
-        last.findtext("ACTION") in _KEPT_DISKS or _whole(body, "PREV_STATE") in (VmState.STOPPED, VmState.UNDEPLOYED))
+    resched = _whole(body, "RESCHED") == 1
+    moves = resched and (state, lcm) in MOVABLE
+    waits = state == VmState.PENDING or moves
+    keeps = moves or (waits and last is not None and (
+        last.findtext("ACTION") in _KEPT_DISKS or _whole(body, "PREV_STATE") in (VmState.STOPPED, VmState.UNDEPLOYED)))
     return Vm(
         _whole(body, "ID"), state, lcm, at, store, _demand(body, waits, store if keeps else -1),
         number(body.findtext("USER_TEMPLATE/USER_PRIORITY") or "", 0.0),
-        (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", _whole(body, "RESCHED") == 1)
+        (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", resched)
 
 
 def _demand(body: Body, waits: bool, store: int) -> Demand:

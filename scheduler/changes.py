@@ -13,7 +13,8 @@ STATES: dict[str, tuple[int, int]] = {
     **{lcm.name: (int(VmState.ACTIVE), int(lcm)) for lcm in Lcm},
     **{state.name: (int(state), 0) for state in VmState if state != VmState.ACTIVE}}
 """A VM's state by the one name that events give it: (STATE, LCM_STATE)."""
-_NO_MATTER = frozenset(f"one.vm.{verb}" for verb in ("update", "rename", "chmod", "chown", "lock", "unlock"))
+_NO_MATTER = frozenset(f"one.vm.{verb}" for verb in (
+    "update", "rename", "chmod", "chown", "lock", "unlock", "schedadd", "schedupdate", "scheddelete"))
 """Methods whose changes concern the match-maker only while the VM waits for a host."""
 
 
@@ -88,12 +89,14 @@ def _vm(changes: Changes, event: Event, known: Vm | None) -> None:
         changes.gone_vms.add(event.id)
     elif event.what == "state" and state and known and _plain(event, state, known):
         changes.states[event.id] = state
-    elif not (known and known.state != VmState.PENDING and event.what == "update" and event.method in _NO_MATTER):
+    elif not (known and not known.waits and event.what == "update" and event.method in _NO_MATTER):
         changes.vms.add(event.id)
 
 
 def _plain(event: Event, state: tuple[int, int], known: Vm) -> bool:
     """Is the new state all that this event tells?  Not if the VM may wait for, or be on, another host now."""
     if state[0] == VmState.PENDING or "MIGRATE" in event.new or "MIGRATE" in event.old:
+        return False
+    if known.resched or known.to >= 0:  # most actions take the mark away
         return False
     return state[0] not in HOLDING or known.holds

@@ -12,8 +12,9 @@ DAY = 86400.0
 LIMITS: dict[str, tuple[float, float]] = {
     "parallel_calls": (1, 64), "poll_seconds": (1, 60), "refresh_seconds": (1, DAY), "retry_seconds": (0.01, DAY),
     "retry_most_seconds": (0.01, DAY), "message_seconds": (0, DAY), "messages_per_second": (1, DAY),
-    "call_seconds": (1, DAY), "read_batch": (1, 5000)}
+    "call_seconds": (1, DAY), "read_batch": (1, 5000), "moves_per_host": (1, 100)}
 WORDS = {str: "a text", int: "a whole number", float: "a number"}
+LIVE, LIVE_ELSE_SAVE, SAVE = RESCHEDS = ("live", "live-else-save", "save")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -35,8 +36,12 @@ class Config:
     """How system datastores are ranked for VMs without SCHED_DS_RANK: a word of ranks.STORE_POLICIES or its number."""
     datastore_rank: str = ""
     """The rank of a system datastore with datastore_policy custom."""
+    rescheds: str = "live-else-save"
+    """How running VMs that are marked RESCHED are moved: a word of RESCHEDS."""
+    moves_per_host: int = 2
+    """The most migrations that a host takes part in at the same time."""
     parallel_calls: int = 4
-    """Deploys sent at the same time."""
+    """Deploys sent at the same time, and as many migrations."""
     poll_seconds: int = 30
     """How long a call for events may wait for one."""
     refresh_seconds: float = 30.0
@@ -88,6 +93,8 @@ def build(values: dict[str, Any], source: str) -> Config:
     config = Config(**values)
     if config.log_level not in LEVELS:
         raise ConfigError(f"{source}: log_level is none of {', '.join(LEVELS)}")
+    if config.rescheds not in RESCHEDS:
+        raise ConfigError(f"{source}: rescheds is none of {', '.join(RESCHEDS)}")
     config.ranks()
     return config
 

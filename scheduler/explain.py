@@ -14,7 +14,7 @@ from scheduler.plan import Reason, Refusal
 from scheduler.requirements import Expression, demands, names, to_text
 from scheduler.view import View, needed
 
-OPENING = "Cannot place VM: "
+OPENING, MOVING = "Cannot place VM: ", "Cannot move VM: "
 LONGEST = 160
 _STATES = {
     HostState.ERROR: "in error", HostState.DISABLED: "disabled", HostState.OFFLINE: "offline",
@@ -25,27 +25,43 @@ Told = Iterator[tuple[Reason, int, str]]
 """(reason, number of hosts, the sentence part)."""
 
 
-def bad_expression(vm: int, text: str) -> Refusal:
+def _opening(source: int) -> str:
+    return OPENING if source < 0 else MOVING
+
+
+def bad_expression(vm: int, text: str, source: int = -1) -> Refusal:
     """The refusal of a VM whose expression cannot be read."""
-    return Refusal(vm, {Reason.EXPRESSION: 1}, OPENING + text)
+    return Refusal(vm, {Reason.EXPRESSION: 1}, _opening(source) + text)
 
 
-def refused(host: str, text: str) -> str:
-    """The message of a VM whose deploy oned did not accept."""
+def refused(host: str, text: str, moves: bool = False) -> str:
+    """The message of a VM whose deploy, or migration, oned did not accept."""
+    if moves:
+        return f"{MOVING}host {host} would do, but the migration was refused: {text}"
     return f"{OPENING}host {host} would do, but the deploy was refused: {text}"
 
 
-def refusal(view: View, vm: int, demand: Demand, terms: Terms, stores: Bools) -> Refusal:
-    """The refusal of a VM that no host in VIEW can take."""
-    total = len(view.fixed.hosts)
+def failed(host: str, live: bool) -> str:
+    """The message of a VM that came back from a migration."""
+    return f"{MOVING}its {'live ' if live else ''}migration to host {host} failed, as its ERROR says"
+
+
+def lost(host: str) -> str:
+    """The message of a VM in UNKNOWN whose host does not answer."""
+    return f"{MOVING}nobody can say whether it runs, and host {host} does not answer"
+
+
+def refusal(view: View, vm: int, demand: Demand, terms: Terms, stores: Bools, source: int = -1) -> Refusal:
+    """The refusal of a VM that no host in VIEW can take, other than SOURCE, which it is on."""
+    total, opening = len(view.fixed.hosts), _opening(source)
     if not total:
-        return Refusal(vm, {Reason.STATE: 0}, OPENING + "there are no hosts")
-    told = list(_reasons(view, demand, terms, stores))
+        return Refusal(vm, {Reason.STATE: 0}, opening + "there are no hosts")
+    told = list(_reasons(view, demand, terms, stores, source))
     counts: dict[Reason, int] = {}
     for reason, count, _ in told:
         counts[reason] = counts.get(reason, 0) + count
     parts = ", ".join(text for _, _, text in told)
-    return Refusal(vm, counts, f"{OPENING}{_hosts(total)}: {parts}")
+    return Refusal(vm, counts, f"{opening}{_hosts(total)}: {parts}")
 
 
 def _hosts(count: int) -> str:
@@ -64,11 +80,12 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST - 1] + "…"
 
 
-def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools) -> Told:
-    found: Stages = stages(view, demand, terms, stores)
-    left = np.ones(len(view.fixed.hosts), dtype=np.bool_)
-    yield from _by_state(view.fixed.state[~found.state])
-    left &= found.state
+def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools, source: int) -> Told:
+    found: Stages = stages(view, demand, terms, stores, source=source)
+    if not found.elsewhere.all():
+        yield Reason.HERE, 1, "1 is the one it is on"
+    yield from _by_state(view.fixed.state[found.elsewhere & ~found.state])
+    left = found.elsewhere & found.state
     out, left = left & ~found.automatic, left & found.automatic
     if out.any():
         count = int(out.sum())
@@ -78,8 +95,11 @@ def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools) -> Told:
     if out.any():
         yield Reason.REQUIREMENTS, int(out.sum()), _unmet(view, terms.requirements, out)
     yield from _capacity(view, demand, found, left)
-    left = left & found.cpu & found.memory & ~found.storage
-    yield from _storage(view, demand, terms, stores, left)
+    left = left & found.cpu & found.memory
+    yield from _storage(view, demand, terms, stores, left & ~found.storage)
+    busy = int((left & found.storage & ~found.moves).sum())
+    if busy:
+        yield Reason.MOVES, busy, f"{busy} take{'s' * (busy == 1)} part in {view.most_moves} migrations already"
 
 
 def _by_state(states: Ints) -> Told:

@@ -36,17 +36,20 @@ class Terms:
 class Stages:
     """For some hosts: does each pass the filter?  In the order in which a refusal is told."""
 
+    elsewhere: Bools
     state: Bools
     automatic: Bools
     requirements: Bools
     cpu: Bools
     memory: Bools
     storage: Bools
+    moves: Bools
 
     @property
     def passed(self) -> Bools:
         """The hosts that pass them all."""
-        return self.state & self.automatic & self.requirements & self.cpu & self.memory & self.storage
+        return (self.elsewhere & self.state & self.automatic & self.requirements & self.cpu & self.memory & self.storage
+                & self.moves)
 
 
 def terms(demand: Demand) -> Terms:
@@ -82,14 +85,16 @@ def usable_stores(fixed: Fixed, demand: Demand, terms: Terms) -> Bools:
             & fixed.mask(table, terms.store_requirements))
 
 
-def stages(view: View, demand: Demand, terms: Terms, stores: Bools, rows: Rows = ALL) -> Stages:
-    """The filters for the hosts in ROWS; STORES are the datastores that usable_stores found."""
+def stages(view: View, demand: Demand, terms: Terms, stores: Bools, rows: Rows = ALL, source: int = -1) -> Stages:
+    """The filters for the hosts in ROWS; STORES are what usable_stores found, SOURCE is the host to move from."""
     fixed = view.fixed
     roomy = has_room(view, demand, rows)
     return Stages(
-        fixed.state[rows] == HostState.MONITORED, _met(view.hosts, fixed, terms.automatic, rows),
+        fixed.host_ids[rows] != source, fixed.state[rows] == HostState.MONITORED,
+        _met(view.hosts, fixed, terms.automatic, rows),
         _met(view.hosts, fixed, terms.requirements, rows), view.free_cpu[rows] >= demand.cpu,
-        view.free_memory[rows] >= demand.memory, np.any(stores & fixed.reach[rows] & roomy, axis=1))
+        view.free_memory[rows] >= demand.memory, np.any(stores & fixed.reach[rows] & roomy, axis=1),
+        (view.moves[rows] < view.most_moves) | (source < 0))
 
 
 def has_room(view: View, demand: Demand, rows: Rows) -> Bools:

@@ -14,13 +14,16 @@ from scheduler.columns import ALL, Bools, Floats, Ints, Rows
 from scheduler.evaluate import ranks
 from scheduler.explain import bad_expression, refusal
 from scheduler.filters import BadExpression, Terms, has_room, stages, terms, usable_stores
-from scheduler.plan import Placement, Plan, Refusal, Waiting
+from scheduler.plan import Placement, Plan, Reason, Refusal, Waiting
 from scheduler.ranks import Policy
 from scheduler.view import View, needed, take_space
 
 NEVER = -np.inf
 AVOIDED = 2.0 ** 60
 FEW = 16
+TURN = "Cannot move VM: as many VMs as may are moving from its host; it waits for its turn"
+Key = tuple[Demand, frozenset[int], int]
+"""What bids are the same for: demand, hosts to avoid, the host to move from."""
 
 
 class Board:
@@ -41,17 +44,38 @@ class Board:
         view.idle_memory[row] -= demand.memory
         view.vms[row] = view.vms[row] | {vm.id}
         self.touched.append(row)
+        if vm.source >= 0:
+            self._count_move(row, vm.source)
         megabytes = int(needed(view.fixed, demand)[column])
         if megabytes:
             take_space(view.fixed, view.space, row, column, megabytes)
             self.shared_space += int(view.fixed.common[column])
 
 
+    def _count_move(self, row: int, source: int) -> None:
+        """One more migration, from the host SOURCE to the one in ROW."""
+        here = self.row_of(source)
+        self.view.moves[row] += 1
+        if here is not None:
+            self.view.moves[here] += 1
+            self.touched.append(here)
+
+    def row_of(self, host: int) -> int | None:
+        """The row of a host by its id."""
+        found = np.flatnonzero(self.view.fixed.host_ids == host)
+        return int(found[0]) if len(found) else None
+
+    def is_busy(self, host: int) -> bool:
+        """Does the host take part in as many migrations as it may?"""
+        row = self.row_of(host)
+        return row is not None and int(self.view.moves[row]) >= self.view.most_moves
+
+
 class Bids:
     """What each host is worth for one demand, kept up with the board."""
 
-    def __init__(self, board: Board, demand: Demand, avoid: frozenset[int], policy: Policy) -> None:
-        self.board, self.demand, self.policy = board, demand, policy
+    def __init__(self, board: Board, demand: Demand, avoid: frozenset[int], policy: Policy, source: int = -1) -> None:
+        self.board, self.demand, self.policy, self.source = board, demand, policy, source
         self.terms: Terms = terms(demand)
         fixed = board.view.fixed
         self.stores: Bools = usable_stores(fixed, demand, self.terms)
@@ -91,14 +115,14 @@ class Bids:
 
     def _work_out(self, rows: Rows) -> None:
         tree = self.policy.host if self.terms.rank is None else self.terms.rank
-        passed = stages(self.board.view, self.demand, self.terms, self.stores, rows).passed
+        passed = stages(self.board.view, self.demand, self.terms, self.stores, rows, self.source).passed
         self.ranks[rows] = ranks(tree, self.board.view.hosts, rows)
         self.worth[rows] = np.where(passed, self.ranks[rows] - self.malus[rows], NEVER)
 
 
 def match(view: View, waiting: Iterable[Waiting], policy: Policy) -> Plan:
     """Decide for all that are WAITING.  VIEW is used up."""
-    board, known = Board(view), dict[tuple[Demand, frozenset[int]], Bids | str]()
+    board, known = Board(view), dict[Key, Bids | str]()
     placements, refusals = list[Placement](), list[Refusal]()
     for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.id)):
         found = _decide(board, known, vm, policy)
@@ -109,18 +133,19 @@ def match(view: View, waiting: Iterable[Waiting], policy: Policy) -> Plan:
     return Plan(tuple(placements), tuple(refusals))
 
 
-def _decide(board: Board, known: dict[tuple[Demand, frozenset[int]], Bids | str], vm: Waiting,
-            policy: Policy) -> Placement | Refusal:
-    key = vm.demand, vm.avoid
+def _decide(board: Board, known: dict[Key, Bids | str], vm: Waiting, policy: Policy) -> Placement | Refusal:
+    if vm.source >= 0 and board.is_busy(vm.source):
+        return Refusal(vm.id, {Reason.MOVES: 1}, TURN)
+    key = vm.demand, vm.avoid, vm.source
     bids = known.get(key)
     if bids is None:
         try:
-            bids = Bids(board, vm.demand, vm.avoid, policy)
+            bids = Bids(board, vm.demand, vm.avoid, policy, vm.source)
         except BadExpression as error:
             bids = str(error)
         known[key] = bids
     if isinstance(bids, str):
-        return bad_expression(vm.id, bids)
+        return bad_expression(vm.id, bids, vm.source)
     if bids.exhausted:
         return Refusal(vm.id, bids.exhausted.counts, bids.exhausted.text)
     return _place(board, bids, vm)
@@ -129,10 +154,10 @@ def _decide(board: Board, known: dict[tuple[Demand, frozenset[int]], Bids | str]
 def _place(board: Board, bids: Bids, vm: Waiting) -> Placement | Refusal:
     row = bids.best()
     if row is None:
-        bids.exhausted = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores)
+        bids.exhausted = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores, vm.source)
         return bids.exhausted
     column = bids.store(row)
     host, store = board.view.fixed.hosts[row], board.view.fixed.stores[column]
-    placement = Placement(vm.id, host.id, store.id, int(bids.ranks[row]), host.name)
+    placement = Placement(vm.id, host.id, store.id, int(bids.ranks[row]), host.name, vm.source)
     board.take(row, column, vm)
     return placement

@@ -18,27 +18,38 @@ class Reason(Enum):
     MEMORY = "memory"
     SPACE = "space"
     DATASTORE = "datastore"
+    HERE = "it is on this one"
+    MOVES = "migrations under way"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A VM that waits for a host; AVOID are hosts that refused it, taken only when no other fits."""
+    """A VM that waits for a host; AVOID are hosts that refused it, taken only when no other fits.
+
+    SOURCE is the host that it moves from, -1: it is on none.
+    """
 
     id: int
     demand: Demand
     priority: float = 0.0
     avoid: frozenset[int] = frozenset()
+    source: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A VM goes to a host and a system datastore; `name` is the host's."""
+    """A VM goes to a host and a system datastore; `name` is the host's.
+
+    `source` is the host that it is moved from, -1: it is deployed.  `live`: as it runs.
+    """
 
     vm: int
     host: int
     store: int
     rank: int = 0
     name: str = ""
+    source: int = -1
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def read_everything(client: Client, snapshot: Snapshot, batch: int) -> None:
     pool = xmlbody.read(client.text("one.vmpool.info", -2, -1, -1, -1))
     for body in pool.findall("VM"):
         snapshot.put_vm(bodies.vm(body))
-    waiting = [vm.id for vm in snapshot.vms.values() if vm.state == VmState.PENDING]
+    waiting = [vm.id for vm in snapshot.vms.values() if vm.waits]
     read_vms(client, snapshot, waiting, batch)
 
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from onecore.wire.client import Client, ClientError
-from onecore.wire.states import HostState
+from onecore.wire.states import NOT_LIVE, HostState, Lcm
 from scheduler import explain, reader
 from scheduler.bodies import Vm
 from scheduler.changes import Changes, Event, decode, digest
@@ -13,10 +14,10 @@ from scheduler.config import Config
 from scheduler.feed import Feed, Lost, News
 from scheduler.match import match
 from scheduler.messages import Messages
-from scheduler.plan import Placement, Refusal, Waiting
+from scheduler.plan import Placement, Reason, Refusal, Waiting
 from scheduler.snapshot import Snapshot
 from scheduler.submit import Message, Outcome, Submitter
-from scheduler.waiting import Queue, wants_host
+from scheduler.waiting import Queue, is_live, wants_host
 
 LOG = logging.getLogger("onesched")
 LONGEST_MESSAGE_PAUSE = 300.0
@@ -41,6 +42,7 @@ class Session:
         self._client = connect()
         self._feed: Feed | None = None
         self._submitter: Submitter | None = None
+        self._mover: Submitter | None = None
         self._refresh_at = 0.0
 
     def begin(self, now: float) -> None:
@@ -53,6 +55,7 @@ class Session:
         self._feed = Feed(self._connect(), since, self.config.poll_seconds, self._tell)
         self._feed.start()
         self._submitter = Submitter(self._connect, self.config.parallel_calls, self._sent)
+        self._mover = Submitter(self._connect, self.config.parallel_calls, self._sent)
         self._refresh_at = now + self.config.refresh_seconds
         LOG.info("read %d hosts, %d datastores, %d VMs, %d of them waiting", len(self.snapshot.hosts),
                  len(self.snapshot.datastores), len(self.snapshot.vms), len(self.queue))
@@ -62,8 +65,9 @@ class Session:
         """Stop everything; calls under way get WAIT seconds."""
         if self._feed:
             self._feed.stop()
-        if self._submitter:
-            self._submitter.close(wait)
+        for submitter in (self._submitter, self._mover):
+            if submitter:
+                submitter.close(wait)
         self._client.close()
 
     def next_due(self, now: float) -> float:
@@ -73,7 +77,7 @@ class Session:
     def step(self, letters: Iterable[Letter], now: float) -> None:
         """Take the news in, decide, send.  Raises Ended or ClientError when the session is over."""
         changes = self._take_in(letters, now)
-        self._read(changes)
+        self._read(changes, now)
         self._refresh(now)
         self._decide(now)
         for vm, text in self.messages.due(now):
@@ -86,10 +90,10 @@ class Session:
             if error:
                 LOG.warning("VM %d: message not written: %s", task.vm, error)
         elif error:
-            LOG.warning("VM %d: not on host %d (%s): %s", task.vm, task.host, task.name, error)
+            LOG.warning("VM %d: not %s host %d (%s): %s", task.vm, _how(task), task.host, task.name, error)
         else:
-            LOG.info("VM %d: on host %d (%s), datastore %d, rank %d",
-                     task.vm, task.host, task.name, task.store, task.rank)
+            LOG.info("VM %d: %s host %d (%s), datastore %d, rank %d",
+                     task.vm, _how(task), task.host, task.name, task.store, task.rank)
         self._tell(outcome)
 
     @property
@@ -98,11 +102,24 @@ class Session:
             raise Ended("not begun")
         return self._submitter
 
+    @property
+    def _mover_of_vms(self) -> Submitter:
+        """Migrations have threads of their own: oned asks hosts first, and deploys need not wait for those."""
+        if self._mover is None:
+            raise Ended("not begun")
+        return self._mover
+
+    def _cancel(self, vm: int) -> bool:
+        """Call back what was not sent yet."""
+        return self._sender.cancel(vm) | self._mover_of_vms.cancel(vm)
+
     def _take_in(self, letters: Iterable[Letter], now: float) -> Changes:
-        events, failed = list[Event](), list[Placement]()
+        events, failed, begun = list[Event](), list[Placement](), set[int]()
         for letter in letters:
-            if isinstance(letter, Outcome) and letter.sender is self._submitter:
+            if isinstance(letter, Outcome) and letter.sender in (self._submitter, self._mover):
                 failed += self._outcome(letter, now)
+                if isinstance(letter.task, Placement) and letter.task.source >= 0:
+                    begun.add(letter.task.vm)
             elif isinstance(letter, Lost) and letter.feed is self._feed:
                 raise letter.error
             elif isinstance(letter, News) and letter.feed is self._feed:
@@ -110,7 +127,8 @@ class Session:
                     raise Ended("the change log does not reach back")
                 events += letter.batch.events
         changes = digest(events, self.snapshot.vms)
-        changes.vms |= {placement.vm for placement in failed} - changes.gone_vms
+        # a migration may have ended before its call was answered: then no more news of it comes
+        changes.vms |= ({placement.vm for placement in failed} | begun & self.snapshot.vms.keys()) - changes.gone_vms
         changes.hosts |= {placement.host for placement in failed}
         return changes
 
@@ -123,26 +141,28 @@ class Session:
             return []
         if error is None:
             self.snapshot.placed(task.vm)
-            self._forget(task.vm)
+            self.messages.forget(task.vm)
+            if task.source < 0:
+                self.queue.drop(task.vm)
             return []
         return [task] if self._refused(task, error, now) else []
 
     def _refused(self, task: Placement, error: Exception, now: float) -> bool:
         self.snapshot.unplace(task.vm)
-        vm = self.snapshot.vms.get(task.vm)
-        if vm is None:
+        vm, text, moves = self.snapshot.vms.get(task.vm), " ".join(str(error).split()), task.source >= 0
+        if vm is None or (moves and task.vm not in self.queue):
             return False
-        if self.queue.refused(task.vm, task.host, now) > 1:
-            self.messages.want(vm.id, explain.refused(task.name, " ".join(str(error).split())), vm.message, now)
+        if self.queue.refused(task.vm, task.host, now, task.live and NOT_LIVE in text) > 1:
+            self.messages.want(vm.id, explain.refused(task.name, text, moves), vm.message, now)
         return True
 
-    def _read(self, changes: Changes) -> None:
+    def _read(self, changes: Changes, now: float) -> None:
         for vm in changes.gone_vms:
             self.snapshot.drop_vm(vm)
             self._forget(vm)
         for vm, (state, lcm) in changes.states.items():
             self.snapshot.set_state(vm, state, lcm)
-            self._look(vm, None)
+            self._look(vm, None, now)
         if changes.clusters:
             reader.read_clusters(self._client, self.snapshot)
         if changes.hosts or changes.clusters:
@@ -154,29 +174,47 @@ class Session:
             known = {vm: self.snapshot.vms.get(vm) for vm in changes.vms}
             reader.read_vms(self._client, self.snapshot, changes.vms, self.config.read_batch)
             for vm in changes.vms:
-                self._look(vm, known[vm])
+                self._look(vm, known[vm], now)
 
-    def _look(self, vm: int, before: Vm | None) -> None:
+    def _look(self, vm: int, before: Vm | None, moment: float) -> None:
         """The VM may wait for a host now, or not any more, or for another one than BEFORE."""
         now = self.snapshot.vms.get(vm)
         same = before is not None and now is not None and (before.demand, before.priority) == (now.demand, now.priority)
-        if now and now.placing and not same and self._sender.cancel(vm):
+        if now and now.placing and not same and self._cancel(vm):
             self.snapshot.unplace(vm)
             self.queue.changed(vm)
+        elif now and self.queue.sent_to(vm) and (now.migrating or (now.moves and not now.placing)):
+            self._follow(now, moment)
         elif now is None or not (now.placing or wants_host(now)):
-            self._sender.cancel(vm)
+            self._cancel(vm)
             self._forget(vm)
         elif not now.placing and not (same and vm in self.queue):
             self.queue.changed(vm)
+
+    def _follow(self, vm: Vm, now: float) -> None:
+        """A migration of ours goes on; or it is over, and the VM is to be moved: if it failed, after a rest."""
+        host, name, live = self.queue.sent_to(vm.id) or (-1, "", False)
+        if vm.migrating:
+            return
+        if vm.host == host:
+            self.queue.changed(vm.id)
+        else:
+            self.queue.refused(vm.id, host, now, live)
+            self.messages.want(vm.id, explain.failed(name, live), vm.message, now)
 
     def _call_back(self, hosts: Iterable[int]) -> None:
         """Deploys not sent yet to hosts that cannot take them any more."""
         for host in hosts:
             known, use = self.snapshot.hosts.get(host), self.snapshot.use.get(host)
             if use and (known is None or known.state != HostState.MONITORED):
-                for vm in [vm for vm in use.vms if self.snapshot.vms[vm].placing and self._sender.cancel(vm)]:
+                for vm in [vm for vm in use.vms if self._goes(vm) == host and self._cancel(vm)]:
                     self.snapshot.unplace(vm)
                     self.queue.changed(vm)
+
+    def _goes(self, vm: int) -> int:
+        """The host that the VM was sent to, if that is not answered yet; else -1."""
+        known = self.snapshot.vms[vm]
+        return -1 if not known.placing else known.to if known.to >= 0 else known.host
 
     def _forget(self, vm: int) -> None:
         self.queue.drop(vm)
@@ -193,28 +231,58 @@ class Session:
     def _decide(self, now: float) -> None:
         self._wake(now)
         vms = self.snapshot.vms
-        waiting = [Waiting(vm, vms[vm].demand, vms[vm].priority, avoid) for vm, avoid in self.queue.due(now)]
+        waiting = [_waiting(vms[vm], avoid) for vm, avoid in self.queue.due(now) if not self._is_lost(vms[vm], now)]
         if not waiting:
             return
-        plan = match(self.snapshot.view(), waiting, self.policy)
+        plan = match(self.snapshot.view(self.config.moves_per_host), waiting, self.policy)
         for placement in plan.placements:
-            self.snapshot.place(placement.vm, placement.host, placement.store)
-            self.queue.sent(placement.vm)
-            self._sender.deploy(placement)
+            self._send(placement)
         for refusal in plan.refusals:
             self._no_host(refusal, now)
 
+    def _send(self, placement: Placement) -> None:
+        if placement.source < 0:
+            self.snapshot.place(placement.vm, placement.host, placement.store)
+            self.queue.sent(placement.vm)
+            self._sender.deploy(placement)
+            return
+        vm = self.snapshot.vms[placement.vm]
+        move = replace(placement, live=is_live(vm, placement.host, self.queue.not_live(vm.id), self.config.rescheds))
+        self.snapshot.move(vm.id, move.host)
+        self.queue.moving(vm.id, move.host, move.name, move.live)
+        self._mover_of_vms.deploy(move)
+
+    def _is_lost(self, vm: Vm, now: float) -> bool:
+        """Is it to be moved, but in UNKNOWN on a host that does not answer?  Its guest may be well: it waits."""
+        host = self.snapshot.hosts.get(vm.host) if vm.moves and vm.lcm == Lcm.UNKNOWN else None
+        if host is None or host.answers:
+            return False
+        self._no_host(Refusal(vm.id, {Reason.STATE: 1}, explain.lost(host.name)), now)
+        return True
+
     def _no_host(self, refusal: Refusal, now: float) -> None:
         self.queue.stuck(refusal.vm, now)
+        if Reason.MOVES in refusal.counts:  # its turn comes when another migration ends
+            return
         if self.messages.want(refusal.vm, refusal.text, self.snapshot.vms[refusal.vm].message, now):
             LOG.info("VM %d: %s", refusal.vm, refusal.text)
 
     def _wake(self, now: float) -> None:
         """Look again at VMs for which something changed: anything about hosts, or room where they could fit."""
         grown, changed = self.snapshot.settle()
+        vms, moved, self.snapshot.moved = self.snapshot.vms, self.snapshot.moved, False
         if changed:
             self.queue.wake(now, lambda vm: True)
-        elif grown:
+        elif moved:
+            self.queue.wake(now, lambda vm: vms[vm].moves)
+        if grown and not changed:
             cpu, memory = self.snapshot.most_free(grown)
-            vms = self.snapshot.vms
             self.queue.wake(now, lambda vm: vms[vm].demand.cpu <= cpu and vms[vm].demand.memory <= memory)
+
+
+def _waiting(vm: Vm, avoid: frozenset[int]) -> Waiting:
+    return Waiting(vm.id, vm.demand, vm.priority, avoid, vm.host if vm.moves else -1)
+
+
+def _how(task: Placement) -> str:
+    return "on" if task.source < 0 else f"{'live' if task.live else 'moved'} from host {task.source} to"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from onecore.wire.states import VmState
+from onecore.wire.states import Lcm, VmState
 from scheduler.bodies import Cluster, Datastore, Demand, Host, Use, Vm
 from scheduler.view import Fixed, View, view_of
 
@@ -17,7 +17,7 @@ MANY_DEMANDS = 16384
 
 class Snapshot:
     """The model.  `grown` are the hosts with more room, `changed` tells that hosts or datastores are not as they were,
-    since `settle` was last called."""
+    since `settle` was last called; `moved` that a migration ended, until who reads it takes it back."""
 
     def __init__(self) -> None:
         self.hosts: dict[int, Host] = {}
@@ -27,6 +27,7 @@ class Snapshot:
         self.use: dict[int, Use] = {}
         self.grown: set[int] = set()
         self.changed = True
+        self.moved = False
         self._fixed: Fixed | None = None
         self._demands: dict[Demand, Demand] = {}
 
@@ -37,7 +38,7 @@ class Snapshot:
         self.hosts[host.id] = host
         use = self.use.get(host.id)
         if use:
-            use.fresh = {vm.id: vm for vm in map(self.vms.__getitem__, use.fresh) if vm.arriving}
+            use.fresh = {vm.id: vm for vm in map(self.vms.__getitem__, use.fresh) if (host.id, True) in vm.counts}
         self._fixed = None
 
     def drop_host(self, host: int) -> None:
@@ -66,10 +67,9 @@ class Snapshot:
         self.clusters, self._fixed = found, None
 
     def put_vm(self, vm: Vm) -> None:
-        """A VM as it is now; a deploy of ours that is under way is not forgotten."""
+        """A VM as it is now; a deploy or migration of ours that is under way is not forgotten."""
         known = self.vms.get(vm.id)
-        if known and known.placing and vm.state == VmState.PENDING:
-            vm = replace(vm, host=known.host, datastore=known.datastore, placing=True)
+        vm = _followed(known, vm) if known else vm
         if len(self._demands) > MANY_DEMANDS:
             self._demands.clear()
         self._set(replace(vm, demand=self._demands.setdefault(vm.demand, vm.demand)))
@@ -79,6 +79,7 @@ class Snapshot:
         known = self.vms.pop(vm, None)
         if known:
             self._release(known)
+            self._count_moves(known.under_way, (), vm)
 
     def set_state(self, vm: int, state: int, lcm: int) -> None:
         """A VM changed its state and nothing else."""
@@ -89,17 +90,23 @@ class Snapshot:
         """A deploy begins: the VM counts on the host from now on."""
         self._set(replace(self.vms[vm], host=host, datastore=datastore, placing=True))
 
+    def move(self, vm: int, host: int) -> None:
+        """A migration is asked for: the VM counts on both hosts from now on."""
+        self._set(replace(self.vms[vm], to=host, placing=True))
+
     def placed(self, vm: int) -> None:
-        """The deploy was accepted."""
+        """The deploy or migration was accepted."""
         known = self.vms.get(vm)
-        if known and known.placing:
+        if known and known.placing and known.to >= 0:
+            self._set(replace(known, state=int(VmState.ACTIVE), lcm=int(Lcm.MIGRATE), placing=False, resched=False))
+        elif known and known.placing:
             self._set(replace(known, state=int(VmState.ACTIVE), lcm=0, placing=False, message=""))
 
     def unplace(self, vm: int) -> None:
-        """The deploy was not accepted or not sent: the VM waits again."""
+        """The deploy or migration was not accepted or not sent: the VM waits again."""
         known = self.vms.get(vm)
         if known and known.placing:
-            self._set(replace(known, placing=False))
+            self._set(replace(known, placing=False, to=-1))
 
     def settle(self) -> tuple[set[int], bool]:
         """(hosts with more room, did hosts or datastores change) since the last call."""
@@ -113,38 +120,62 @@ class Snapshot:
         return (max((host.cpu - use.cpu for host, use in known), default=-1),
                 max((host.memory - use.memory for host, use in known), default=-1))
 
-    def view(self) -> View:
-        """The columns to decide on; changing them changes nothing here."""
+    def view(self, most_moves: int = 2) -> View:
+        """The columns to decide on, with at most so many migrations a host; changing them changes nothing here."""
         if self._fixed is None:
             self._fixed = Fixed(self.hosts.values(), self.datastores.values(), self.clusters)
-        return view_of(self._fixed, self.use)
+        return view_of(self._fixed, self.use, most_moves)
 
     def _set(self, vm: Vm) -> None:
         known = self.vms.get(vm.id)
         self.vms[vm.id] = vm
-        if known and known.holds and vm.holds and (known.host, known.demand) == (vm.host, vm.demand):
-            fresh = self.use[vm.host].fresh
-            if vm.id in fresh or vm.arriving:
-                fresh[vm.id] = vm
-            return
-        if known:
-            self._release(known)
-        if vm.holds:
+        counts = vm.counts
+        if known and known.demand == vm.demand and [h for h, _ in known.counts] == [h for h, _ in counts]:
+            for host, fresh in counts:
+                if fresh or vm.id in self.use[host].fresh:
+                    self.use[host].fresh[vm.id] = vm
+        else:
+            if known:
+                self._release(known)
             self._take(vm)
+        self._count_moves(known.under_way if known else (), vm.under_way, vm.id)
 
     def _take(self, vm: Vm) -> None:
-        use = self.use.setdefault(vm.host, Use())
-        use.cpu += vm.demand.cpu
-        use.memory += vm.demand.memory
-        use.vms.add(vm.id)
-        if vm.arriving:
-            use.fresh[vm.id] = vm
+        for host, fresh in vm.counts:
+            use = self.use.setdefault(host, Use())
+            use.cpu += vm.demand.cpu
+            use.memory += vm.demand.memory
+            use.vms.add(vm.id)
+            if fresh:
+                use.fresh[vm.id] = vm
 
     def _release(self, vm: Vm) -> None:
-        if vm.holds:
-            use = self.use[vm.host]
+        for host, _ in vm.counts:
+            use = self.use[host]
             use.cpu -= vm.demand.cpu
             use.memory -= vm.demand.memory
             use.vms.discard(vm.id)
             use.fresh.pop(vm.id, None)
-            self.grown.add(vm.host)
+            self.grown.add(host)
+
+    def _count_moves(self, before: tuple[int, ...], now: tuple[int, ...], vm: int) -> None:
+        """The VM's migration is between the hosts NOW, it was between those BEFORE."""
+        if before == now:
+            return
+        for host in before:
+            self.use[host].moves.discard(vm)
+            self.moved = True
+        for host in now:
+            self.use.setdefault(host, Use()).moves.add(vm)
+
+
+def _followed(known: Vm, vm: Vm) -> Vm:
+    """VM as it was read, with what we know of our own: where it goes, until oned shows it there or back."""
+    if known.to < 0:
+        asked = known.placing and vm.state == VmState.PENDING
+        return replace(vm, host=known.host, datastore=known.datastore, placing=True) if asked else vm
+    if vm.host != known.host:
+        return vm
+    if vm.migrating:
+        return replace(vm, to=known.to, demand=known.demand)
+    return replace(vm, to=known.to, placing=True) if known.placing and vm.moves else vm

@@ -1,6 +1,6 @@
-"""Carrying decisions out: a few threads, each with its own connection, that send deploys and messages to oned.
+"""Carrying decisions out: a few threads, each with its own connection, that send decisions and messages to oned.
 
-Deploys go first.  What has not been sent yet can be called back.
+Deploys and migrations go first.  What has not been sent yet can be called back.
 """
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from onecore.wire.client import Client
 from scheduler.plan import Placement
 
 APPEND = 1
+SAVE = 0
+"""migration_type: a guest that does not move live is saved."""
+MIGRATE_SECONDS = 90.0
+"""oned asks both hosts before it accepts a migration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Submitter:
             thread.start()
 
     def deploy(self, placement: Placement) -> None:
-        """Send a deploy, after those that wait."""
+        """Send a deploy or migration, after those that wait."""
         with self._news:
             self._messages.pop(placement.vm, None)
             self._deploys[placement.vm] = placement
@@ -66,7 +70,7 @@ class Submitter:
             self._news.notify()
 
     def cancel(self, vm: int) -> bool:
-        """Call the VM's deploy back; False when it is sent already, or there is none."""
+        """Call the VM's deploy or migration back; False when it is sent already, or there is none."""
         with self._news:
             self._messages.pop(vm, None)
             return self._deploys.pop(vm, None) is not None
@@ -117,7 +121,9 @@ def _error(client: Client, task: Placement | Message) -> Exception | None:
 
 def send(client: Client, task: Placement | Message) -> None:
     """One call to oned; raises ClientError when it is refused or oned is away."""
-    if isinstance(task, Placement):
+    if isinstance(task, Placement) and task.source >= 0:
+        client.call("one.vm.migrate", task.vm, task.host, task.live, True, -1, SAVE, timeout=MIGRATE_SECONDS)
+    elif isinstance(task, Placement):
         client.call("one.vm.deploy", task.vm, task.host, True, task.store, "")
     else:
         change = template.to_xml(template.Tree([("SCHED_MESSAGE", task.text)]))

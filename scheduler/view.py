@@ -89,6 +89,10 @@ class View:
     space: Floats
     vms: list[set[int]]
     hosts: Live
+    moves: Ints
+    """Migrations that each host takes part in."""
+    most_moves: int = 2
+    """So many it may."""
 
     @property
     def free_cpu(self) -> Ints:
@@ -106,7 +110,7 @@ class View:
         return Live(self.fixed.store_table, {"FREE_MB": np.where(np.isinf(free), np.nan, free)}, {})
 
 
-def view_of(fixed: Fixed, use: Mapping[int, Use]) -> View:
+def view_of(fixed: Fixed, use: Mapping[int, Use], most_moves: int = 2) -> View:
     """A view of FIXED with what VMs USE by host id."""
     uses = [use.get(host.id) or Use() for host in fixed.hosts]
     used_cpu = np.array([u.cpu for u in uses], dtype=np.int64)
@@ -126,7 +130,8 @@ def view_of(fixed: Fixed, use: Mapping[int, Use]) -> View:
     live = Live(fixed.host_table, {
         "CPU_USAGE": used_cpu, "MEM_USAGE": used_memory, "RUNNING_VMS": running, "FREE_CPU": idle_cpu,
         "FREE_MEMORY": idle_memory}, {"CURRENT_VMS": vms})
-    return View(fixed, used_cpu, used_memory, running, idle_cpu, idle_memory, space, vms, live)
+    moves = np.array([len(u.moves) for u in uses], dtype=np.int64)
+    return View(fixed, used_cpu, used_memory, running, idle_cpu, idle_memory, space, vms, live, moves, most_moves)
 
 
 def needed(fixed: Fixed, demand: Demand) -> Ints:

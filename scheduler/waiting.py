@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from onecore.wire.states import VmState
+from onecore.wire.states import Lcm, VmState
 from scheduler.bodies import Vm
+from scheduler.config import LIVE, SAVE
 
 NEVER = float("inf")
 HASTY = 3
@@ -18,17 +19,35 @@ HASTY = 3
 
 @dataclass(slots=True)
 class _Turn:
-    """One VM's turn: it is due at `at`, never while its deploy is under way; `since` is when that was decided."""
+    """One VM's turn: it is due at `at`, never while its deploy is under way; `since` is when that was decided.
+
+    `to` and `live` are where and how it was last sent to move; `not_live` the hosts that it cannot move to live.
+    """
 
     at: float = 0.0
     since: float = 0.0
     refusals: int = 0
     avoid: set[int] = field(default_factory=set)
+    to: int = -1
+    to_name: str = ""
+    live: bool = False
+    not_live: set[int] = field(default_factory=set)
 
 
 def wants_host(vm: Vm) -> bool:
-    """Does the VM wait for us?  (Running VMs marked RESCHED will be the second kind of customer; not yet.)"""
-    return vm.state == VmState.PENDING and not vm.placing
+    """Does the VM wait for us, to be deployed or moved?"""
+    return vm.waits and not vm.placing and vm.to < 0
+
+
+LIVE_TRIES = 2
+"""A VM that could not move live to so many hosts is saved, if that is allowed."""
+
+
+def is_live(vm: Vm, host: int, not_live: frozenset[int], rescheds: str) -> bool:
+    """Does the VM move to HOST as it runs?  NOT_LIVE are hosts to which that did not work."""
+    if vm.state != VmState.ACTIVE or vm.lcm != Lcm.RUNNING or rescheds == SAVE:
+        return False
+    return rescheds == LIVE or not (host in not_live or len(not_live) >= LIVE_TRIES)
 
 
 class Queue:
@@ -58,16 +77,37 @@ class Queue:
         """The VM's deploy is under way."""
         self._turns[vm].at = NEVER
 
+    def moving(self, vm: int, host: int, name: str, live: bool) -> None:
+        """The VM's migration to a host is under way."""
+        turn = self._turns[vm]
+        turn.at, turn.to, turn.to_name, turn.live = NEVER, host, name, live
+
+    def sent_to(self, vm: int) -> tuple[int, str, bool] | None:
+        """The host that the VM was sent to, its name, and whether live, if it was sent to move and nothing since."""
+        turn = self._turns.get(vm)
+        return (turn.to, turn.to_name, turn.live) if turn and turn.at == NEVER and turn.to >= 0 else None
+
+    def not_live(self, vm: int) -> frozenset[int]:
+        """The hosts that a live migration of the VM to is known not to work."""
+        turn = self._turns.get(vm)
+        return frozenset(turn.not_live) if turn else frozenset()
+
     def stuck(self, vm: int, now: float) -> None:
         """The VM fits nowhere: look again when something changes, or in a while."""
         self._set(self._turns.setdefault(vm, _Turn()), now + self.longest, now)
 
-    def refused(self, vm: int, host: int, now: float) -> int:
-        """The deploy on HOST was refused: rest, each time twice as long.  Says how many refusals in a row."""
+    def refused(self, vm: int, host: int, now: float, not_live: bool = False) -> int:
+        """The deploy or migration to HOST was refused, or failed: rest, each time twice as long.
+
+        NOT_LIVE: it may still move there otherwise than live.  Says how many refusals in a row.
+        """
         turn = self._turns.setdefault(vm, _Turn())
         self._set(turn, now + min(self.longest, self.pause * 2.0 ** min(turn.refusals, 30)), now)
         turn.refusals += 1
+        turn.to = -1
         turn.avoid.add(host)
+        if not_live:
+            turn.not_live.add(host)
         return turn.refusals
 
     def wake(self, now: float, fits: Callable[[int], bool]) -> None:

@@ -203,5 +203,8 @@ def vm_name(state: int, lcm: int) -> str:
     return Lcm(lcm).name if state == VmState.ACTIVE else VmState(state).name
 
 
+NOT_LIVE = "cannot move live"
+"""What a refusal of a live migration says when the reason is the guest or how its files lie: it may move otherwise."""
+
 RECOVER = {"failure": 0, "success": 1, "retry": 2, "delete": 3, "recreate": 4, "delete-db": 5}
 """Operation numbers of one.vm.recover."""

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from onecore.wire import template, xmlrpc
-from onecore.wire.states import Lcm, VmState
+from onecore.wire.states import Lcm, VmState, vm_name
 
 
 @dataclass
@@ -29,6 +29,8 @@ class FakeVm:
     lcm: int = 0
     host: int = -1
     store: int = -1
+    resched: bool = False
+    to: int = -1
 
     def body(self) -> str:
         """The VM's XML body."""
@@ -43,6 +45,7 @@ class FakeVm:
         disk = f"<DISK><SIZE>{self.disk}</SIZE><TYPE>fs</TYPE></DISK>" if self.disk else ""
         return (
             f"<VM><ID>{self.id}</ID><STATE>{self.state}</STATE><LCM_STATE>{self.lcm}</LCM_STATE>"
+            f"<RESCHED>{int(self.resched)}</RESCHED>"
             f"<TEMPLATE><AUTOMATIC_REQUIREMENTS>{template.cdata(self.automatic)}</AUTOMATIC_REQUIREMENTS>"
             f"<CPU>{self.cpu}</CPU>{disk}<MEMORY>{self.memory}</MEMORY></TEMPLATE>"
             f"{template.to_xml(template.Tree(self.user.items()), 'USER_TEMPLATE')}"
@@ -87,6 +90,8 @@ class FakeOned:
         self.log: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse: Callable[[FakeVm, int], str] = lambda vm, host: ""
+        self.refuse_move: Callable[[FakeVm, int, bool], str] = lambda vm, host, live: ""
+        self.moves: list[tuple[int, int, bool]] = []
         self.oldest = 0
         self.deployed: dict[int, float] = {}
         self.news = threading.Condition(threading.RLock())
@@ -212,6 +217,33 @@ class FakeOned:
         self.deployed[vm_id] = time.monotonic()
         self.change("vm", vm_id, "state", "PROLOG", "PENDING", "one.vm.deploy")
         return xmlrpc.success(vm_id)
+
+    def do_one_vm_migrate(self, vm_id: int, host: int, live: bool, enforce: bool, store: int, kind: int) -> bytes:
+        vm = self.vms[vm_id]
+        assert (enforce, store, kind) == (True, -1, 0)
+        text = self.refuse_move(vm, host, live) if vm.lcm in (0, int(Lcm.RUNNING)) else "wrong state"
+        if text:
+            return xmlrpc.failure(f"[one.vm.migrate] {text}", 0x800, vm_id)
+        self.moves.append((vm_id, host, live))
+        names = vm_name(vm.state, vm.lcm), "MIGRATE" if live else "SAVE_MIGRATE"
+        vm.state, vm.lcm, vm.to, vm.resched = int(VmState.ACTIVE), int(Lcm[names[1]]), host, False
+        vm.user.pop("SCHED_MESSAGE", None)
+        self.change("vm", vm_id, "state", names[1], names[0], "one.vm.migrate")
+        return xmlrpc.success(vm_id)
+
+    def end_move(self, vm_id: int, ok: bool = True, resched: bool = False) -> None:
+        """A migration is over: the VM is there, or back, and perhaps to be moved all the same."""
+        with self.news:
+            vm = self.vms[vm_id]
+            before = vm_name(vm.state, vm.lcm)
+            vm.host, vm.to, vm.lcm, vm.resched = vm.to if ok else vm.host, -1, int(Lcm.RUNNING), resched
+            self.change("vm", vm_id, "state", "RUNNING", before)
+
+    def mark(self, vm_id: int, resched: bool = True) -> None:
+        """A VM is to be moved, or not any more."""
+        with self.news:
+            self.vms[vm_id].resched = resched
+            self.change("vm", vm_id, "update", method="one.vm.action")
 
     def do_one_vm_update(self, vm_id: int, text: str, append: int) -> bytes:
         assert append == 1

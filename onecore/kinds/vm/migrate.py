@@ -19,7 +19,7 @@ from onecore.kinds.vm.placing import check_owed, check_room, check_seen
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import VM, S
 from onecore.wire.messages import Result
-from onecore.wire.states import DatastoreType, HostState
+from onecore.wire.states import NOT_LIVE, DatastoreType, HostState
 
 SECONDS = 60.0
 """How long the drivers have to find out what keeps a VM from moving."""
@@ -96,8 +96,7 @@ def _check_sense(req: Request, vm: Vm, move: Move) -> None:
     text = req.core.store.get(VmText, vm.oid)
     topology = tree_of(text.template).vector("TOPOLOGY") if text else None
     if topology and topology.get("PIN_POLICY", "NONE").upper() not in ("", "NONE"):
-        raise WrongState(f"VM {vm.oid} is pinned to cores of its host (TOPOLOGY/PIN_POLICY), it moves without --live "
-                         "only", vm.oid)
+        raise WrongState(f"VM {vm.oid} {NOT_LIVE}: it is pinned to cores of its host (TOPOLOGY/PIN_POLICY)", vm.oid)
 
 
 async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int,
@@ -124,7 +123,8 @@ def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: boo
     """
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
     if req.prepared:
-        raise WrongState(f"VM {vm.oid} cannot move to host {host_id} ({move.host.name}): {'; '.join(req.prepared)}",
+        cannot = NOT_LIVE if move.live else "cannot move"
+        raise WrongState(f"VM {vm.oid} {cannot} to host {host_id} ({move.host.name}): {'; '.join(req.prepared)}",
                          vm.oid)
     fire(req.tx, req.core, vm, move.event, host=move.host, datastore=move.datastore)
     return vm.oid
