@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from cli import sections
 from cli.cells import clock, number, size, value
-from cli.host import orphans
+from cli.errors import CliError
+from cli.host import drain, orphans
 from cli.kind import Kind, View
 from cli.session import Session
 from onecore.wire.states import HostState
@@ -15,7 +16,7 @@ from onecore.wire.states import HostState
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
-_SAID = ("ERROR", "CLOCK_SKEW", "WILDS", "TOTAL_WILDS", "ZOMBIES", "TOTAL_ZOMBIES")
+_SAID = ("ERROR", "DRAINING", "CLOCK_SKEW", "WILDS", "TOTAL_WILDS", "ZOMBIES", "TOTAL_ZOMBIES")
 """What TEMPLATE holds and stands in lines of its own."""
 _SKEW = 2.0
 
@@ -25,6 +26,7 @@ def show(session: Session, kind: Kind, body: Body) -> list[str]:
     return [
         sections.title(f"HOST {value(body, 'ID')} INFORMATION"),
         *sections.fields([*_identity(body), *_health(body)]),
+        *_draining(session, body),
         *sections.section("HOST SHARES", sections.fields(_shares(body))),
         *sections.section("MONITORING", sections.fields(_usage(body))),
         *sections.section("LOCAL SYSTEM DATASTORES", _datastores(body)),
@@ -55,6 +57,24 @@ def _health(body: Body) -> list[tuple[str, str]]:
         wrong = " (too much: see onehost check)" if abs(seconds) > _SKEW else ""
         lines.append(("CLOCK SKEW", f"{round(seconds, 2) + 0.0:.2f} s{wrong}"))
     return [*lines, ("ERROR", error)] if error else lines
+
+
+def _draining(session: Session, body: Body) -> list[str]:
+    """How far the host is with getting rid of its VMs, when that was asked for."""
+    if not value(body, "TEMPLATE/DRAINING"):
+        return []
+    try:
+        found = drain.ask(session, int(number(body, "ID")))
+    except CliError as error:
+        if error.offline:
+            raise
+        return sections.fields([("DRAINING", f"since {clock(number(body, 'TEMPLATE/DRAINING'))}")])
+    if drain.is_over(found):
+        return []
+    return [
+        *sections.fields([("DRAINING", drain.summary(found))]),
+        *sections.section("STILL ON IT", drain.left(found)),
+    ]
 
 
 def _ago(seconds: float) -> str:

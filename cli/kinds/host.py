@@ -8,8 +8,7 @@ import click
 
 from cli.cells import kilobytes, leaf, number, share
 from cli.command import command, ids_argument
-from cli.errors import CliError
-from cli.ids import each, id_of, read_info
+from cli.ids import each, id_of
 from cli.kind import Column, Factory, Kind, View, later, shared
 from cli.kinds import kind as kind_of
 from cli.session import Session
@@ -59,23 +58,6 @@ def _status(name: str, number: int, done: str, help: str) -> Factory:
     return make
 
 
-def _flush(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, ids: str) -> int:
-        """Disable hosts and mark their VMs to be placed anew."""
-
-        def flush(oid: int) -> None:
-            session.call("one.host.status", oid, DISABLE)
-            for vm in read_info(session, kind, oid).findall("VMS/ID"):
-                try:
-                    session.call("one.vm.action", "resched", int(vm.text or -1))
-                except CliError as error:  # a VM in a state that cannot move now
-                    session.fail(error)
-
-        return each(session, kind, ids, flush, "flushed")
-
-    return command(kind, "flush", run, ids_argument(kind))
-
-
 KIND = Kind(
     program="onehost",
     title="hosts",
@@ -109,7 +91,7 @@ KIND = Kind(
         "reconcile": later("cli.host.orphans:reconcile"),
         "sync": later("cli.host.several:sync"),
         "forceupdate": later("cli.host.several:forceupdate"),
-        "flush": _flush,
+        "flush": later("cli.host.flush:flush"),
         "enable": _status("enable", ENABLE, "enabled", "Let hosts be used."),
         "disable": _status("disable", DISABLE, "disabled", "Place no VMs on hosts; they are still monitored."),
         "offline": _status("offline", OFFLINE, "offline", "Leave hosts alone altogether."),

@@ -257,9 +257,133 @@ def test_forceupdate_of_all(one: Runner, cloud: Cloud) -> None:
     assert cloud.made("one.host.status") == [(1, 0), (3, 0)]
 
 
-def test_flush_disables_and_marks_every_vm(one: Runner, cloud: Cloud) -> None:
+# -- flush
+
+LEFT = [
+    {"vm": 7, "name": "web", "state": "MIGRATE", "why": "on its way to host 4 (node4), 42 %"},
+    {"vm": 9, "name": "db", "state": "SUSPENDED", "why": "it is suspended; resume it, or move it with onevm migrate"},
+]
+
+
+def _drain(moved: int, left: list[dict[str, Any]], since: int = 1789999993) -> str:
+    return json.dumps({"host": 3, "since": since, "moved": moved, "left": left})
+
+
+@pytest.fixture
+def draining(cloud: Cloud) -> Cloud:
+    """Host 3, whose two VMs leave one after the other, a look each."""
+    looks = iter([_drain(0, LEFT), _drain(1, LEFT[1:]), _drain(0, [], 0)])
+    cloud.answers.update({"onecore.host.flush": 3, "onecore.host.drain": lambda oid: next(looks)})
+    cloud.answers["one.host.info"] = "<HOST><ID>3</ID><NAME>node3</NAME><STATE>4</STATE><VMS/></HOST>"
+    return cloud
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.host.flush.INTERVAL", 0.0)
+
+
+def test_flush_asks_and_does_not_wait(one: Runner, draining: Cloud) -> None:
+    outcome = one("host", "flush", "3")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert draining.made("onecore.host.flush") == [(3, True)] and not draining.made("onecore.host.drain")
+
+
+def test_flush_cancel(one: Runner, draining: Cloud) -> None:
+    assert one("host", "flush", "3", "--cancel").code == 0
+    assert draining.made("onecore.host.flush") == [(3, False)]
+    assert one("host", "flush", "3", "--cancel", "--wait").code == 255
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_flush_waits_until_no_vm_is_left(one: Runner, draining: Cloud) -> None:
+    outcome = one("host", "flush", "3", "--wait", "-v")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines() == [
+        "HOST 3: flushing",
+        "node3: 0 VMs moved, 2 left",
+        "node3: 1 VMs moved, 1 left",
+        "HOST 3: no VM is left on it",
+    ]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_flush_says_nothing_unasked(one: Runner, draining: Cloud) -> None:
+    outcome = one("host", "flush", "3", "--wait")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_flush_that_is_called_off(one: Runner, draining: Cloud) -> None:
+    draining.answers["one.host.info"] = (
+        "<HOST><ID>3</ID><NAME>node3</NAME><STATE>2</STATE><VMS><ID>9</ID></VMS></HOST>"
+    )
+    outcome = one("host", "flush", "3", "--wait")
+    assert outcome.code == 255 and outcome.err == "HOST 3: the flush was called off, 1 VMs are on it\n"
+
+
+def test_flush_that_takes_too_long(one: Runner, draining: Cloud) -> None:
+    draining.answers["onecore.host.drain"] = _drain(4, LEFT)
+    outcome = one("host", "flush", "3", "--timeout", "0")
+    assert outcome.code == 255
+    assert "the time is over, the flush goes on: since 09/21 14:13:13, 4 moved, 2 left" in outcome.err
+    assert "   9 db              suspended       it is suspended; resume it" in outcome.err
+
+
+def test_flush_of_a_host_that_cannot(one: Runner, draining: Cloud) -> None:
+    draining.answers["onecore.host.flush"] = ClientError("host 3 is in state ERROR", 0x800)
+    outcome = one("host", "flush", "3", "--wait")
+    assert outcome.code == 255 and outcome.err == "host 3 is in state ERROR\n"
+    assert not draining.made("onecore.host.drain") and not draining.made("one.host.status")
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_flush_left_by_ctrl_c_goes_on(one: Runner, draining: Cloud) -> None:
+    def stop(_: int) -> str:
+        raise KeyboardInterrupt
+
+    looks = iter([lambda _: _drain(0, LEFT), stop])
+    draining.answers["onecore.host.drain"] = lambda oid: next(looks)(oid)
+    outcome = one("host", "flush", "3", "--wait")
+    assert outcome.code == 130 and "the flush goes on; onehost flush 3 --cancel ends it" in outcome.err
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_flush_on_a_terminal_shows_a_bar(one: Runner, draining: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.host.progress.on_terminal", lambda: True)
+    shown: list[str] = []
+    from cli.host.progress import Bars
+
+    show = Bars.show
+
+    def noted(self: Bars, *given: Any) -> None:
+        show(self, *given)
+        task = self._bars.tasks[0]
+        shown.append(f"{task.description} {task.completed}/{task.total} {task.fields['told']}")
+
+    monkeypatch.setattr(Bars, "show", noted)
+    assert one("host", "flush", "3", "--wait").code == 0
+    assert shown == [
+        "node3 0/2 0 of 2 VMs; web: on its way to host 4 (node4), 42 %",
+        "node3 1/2 1 of 2 VMs; db: it is suspended; resume it, or move it with onevm migrate",
+    ]
+
+
+def test_flush_of_a_server_that_knows_no_drain_marks_every_vm(one: Runner, cloud: Cloud) -> None:
     cloud.answers.update({"one.host.status": 3, "one.vm.action": 1})
     cloud.answers["one.host.info"] = "<HOST><ID>3</ID><VMS><ID>1</ID><ID>5</ID></VMS></HOST>"
     assert one("host", "flush", "3").code == 0
     assert cloud.made("one.host.status") == [(3, 1)]
     assert cloud.made("one.vm.action") == [("resched", 1), ("resched", 5)]
+
+
+def test_show_of_a_host_that_is_flushed(one: Runner, host: Cloud) -> None:
+    body = (GOLDEN / "host-body.xml").read_text()
+    host.answers["one.host.info"] = body.replace("<TEMPLATE>", "<TEMPLATE><DRAINING>1789999993</DRAINING>")
+    host.answers["onecore.host.drain"] = _drain(4, LEFT)
+    out = one("host", "show", "3").out
+    assert "DRAINING            : since 09/21 14:13:13, 4 moved, 2 left\n" in out and "STILL ON IT\n" in out
+    assert "   7 web             migrate         on its way to host 4 (node4), 42 %\n" in out
+    assert "DRAINING=" not in out
+    host.answers["onecore.host.drain"] = ClientError("refused", 0x200)
+    assert "DRAINING            : since 09/21 14:13:13\n" in one("host", "show", "3").out
