@@ -26,9 +26,11 @@ from onecore.kinds.restore import Gaps, compared, held, off
 from onecore.kinds.vm import commands, due, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
+from onecore.kinds.vm.exec import give_up_lost
 from onecore.kinds.vm.fire import fire as fire_vm
 from onecore.kinds.vm.fire import state_of
-from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.ports import Ports
+from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vnet.record import Free, Lease, Range
 from onecore.lifecycle.calendar import Calendar, trigger
@@ -126,6 +128,8 @@ def _index(core: Core) -> None:
     free, ranges = Free(), Groups[Range](lambda r: r.vnet)
     by_datastore = Groups[Image](lambda i: i.ds_id)
     cloning = Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
+    ports = Ports()
+    core.store.index(VmText, ports)
     core.store.index(Lease, free)
     core.store.index(Range, ranges)
     core.store.index(Image, by_datastore)
@@ -138,7 +142,7 @@ def _index(core: Core) -> None:
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
                        "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
-                       "cloud": "", "vm.gaps": gaps})
+                       "cloud": "", "vm.gaps": gaps, "vm.ports": ports})
 
 
 class _Rules:
@@ -227,6 +231,7 @@ def start(core: Core, writer: Writer) -> None:
     bootstrap(core)
     scheduler_token(core)
     offer_credentials(core)
+    give_up_lost(core)
     core.dispatcher.start()
 
 
@@ -284,6 +289,7 @@ def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
     resume_writer(core.store.durable)
     _check_epoch(core)
     core.store.refuses = ""
+    give_up_lost(core)
     for box in sorted(core.store.all(Outbox), key=lambda b: b.op):
         core.dispatcher.send(box.op)
 

@@ -168,7 +168,9 @@ class Defaults:
     nic_model: str = "virtio"
     """Model of network interfaces."""
     vnc_base_port: int = 5900
-    """VNC port of VM 0; the VM's id is added."""
+    """VNC port of VM 0; the VM's id is added.  One that is taken on the VM's host becomes the next free one."""
+    serial_base_port: int = 20000
+    """As vnc_base_port, for serial consoles: SERIAL = [ TYPE = "tcp" ]."""
     system_tm: str = "qcow2"
     """Transfer driver of datastores 0 to 2, set when the database is made."""
 
@@ -195,7 +197,7 @@ BOUNDS = {
     "server.port": (1, 65535), "server.max_request_mb": (1, 1024), "server.large_answers": (1, 1000),
     "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (32, 1 << 22), "deadlines": (1, _LARGEST),
     "monitoring": (1, _LARGEST), "ha.timeout": (1, 86400), "ha.retry": (1, _LARGEST), "ha.most_hosts": (1, _LARGEST),
-    "defaults.vnc_base_port": (1, 65000)}
+    "defaults.vnc_base_port": (1, 65000), "defaults.serial_base_port": (1024, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 FORMS = {
     "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),

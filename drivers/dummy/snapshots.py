@@ -14,7 +14,7 @@ def create(ctx: Context, args: Doc) -> Doc:
     vm, snapshot = args["vm"]["id"], args["snapshot"]
     act(ctx, "vm.snapshot_create", args["host"], args["vm"])
     running(ctx, args)
-    name = f"snap-{snapshot['id']}"
+    name = _name(snapshot)
     kept = moments(ctx).get(vm)
     moments(ctx).put(vm, {**kept, "snapshots": {**kept.get("snapshots", {}), name: snapshot.get("name", "")}})
     return {"hypervisor_id": name}
@@ -22,7 +22,7 @@ def create(ctx: Context, args: Doc) -> Doc:
 
 def revert(ctx: Context, args: Doc) -> Doc:
     """The guest notes which snapshot it is; Permanent when there is none such."""
-    name = args["snapshot"]["hypervisor_id"]
+    name = _name(args["snapshot"])
     act(ctx, "vm.snapshot_revert", args["host"], args["vm"])
     guest = running(ctx, args)
     if name not in moments(ctx).get(args["vm"]["id"]).get("snapshots", {}):
@@ -33,13 +33,18 @@ def revert(ctx: Context, args: Doc) -> Doc:
 
 def delete(ctx: Context, args: Doc) -> Doc:
     """The snapshot is gone, whether the guest runs or not."""
-    vm, name = args["vm"]["id"], args["snapshot"]["hypervisor_id"]
+    vm, name = args["vm"]["id"], _name(args["snapshot"])
     act(ctx, "vm.snapshot_delete", args["host"], args["vm"])
     check_newest(ctx, args["host"], args["vm"])
     kept = moments(ctx).get(vm)
     if kept.get("snapshots", {}).pop(name, None) is not None:
         moments(ctx).put(vm, kept)
     return {}
+
+
+def _name(snapshot: Doc) -> str:
+    """What it is called here; a core that was not told (its making failed, or is to begin) knows the number alone."""
+    return str(snapshot.get("hypervisor_id") or f"snap-{snapshot['id']}")
 
 
 def disk_create(ctx: Context, args: Doc) -> Doc:

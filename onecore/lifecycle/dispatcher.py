@@ -236,20 +236,24 @@ class Dispatcher:
 
     # -- questions: a command whose result nobody's state depends on
 
-    def ask(self, family: str, command: Command, then: Callable[[Result], None]) -> None:
-        """Send COMMAND (op and attempt are filled in); THEN gets its result, or a failure when the driver goes away."""
+    def ask(self, family: str, command: Command, then: Callable[[Result], None]) -> int:
+        """Send COMMAND (op and attempt are filled in); THEN gets its result, or a failure when the driver goes away.
+
+        Returns the number under which `cancel` ends it.
+        """
         op = -self.new_op()  # its size is what fences on hosts compare: later than all operations given so far
         command = replace(command, op=op, attempt=1, epoch=self.epoch)
         why = self.hold(f"{family}.{command.action}", *command.object)
         if why:
             then(Result(op, 1, self.epoch, False, why, temporary=True))
-            return
+            return op
         flight = _Flight(command, family)
         self._asked[op] = then
         self._flights[op] = flight
         self._arm(flight, command.timeout)
         if not self._transport.send(family, command):
             self._answer(Result(op, 1, self.epoch, False, f"the {family} driver is not running", temporary=True))
+        return op
 
     async def question(self, family: str, command: Command) -> Result:
         """As ask, awaited."""

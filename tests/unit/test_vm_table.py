@@ -38,7 +38,17 @@ MIGRATIONS = {"live_migrate", "migrate", "migrate_poff", "migrate_poff_hard"}
 """What one.vm.migrate asks for."""
 DISKS = {"disk_attach", "disk_detach", *(f"disk_snapshot_{what}" for what in ("create", "delete", "revert"))}
 """What is asked for by the methods about disks."""
+CHANGES = {"exec", "nic_attach", "nic_detach", "nic_update", "snapshot_create", "snapshot_revert", "snapshot_delete",
+           "resize", "updateconf"}
+"""What methods of their own ask for."""
+UNSEEN = {"PROLOG", "EPILOG", "SHUTDOWN", "SHUTDOWN_POWEROFF", "HOTPLUG_SAVEAS_POWEROFF", "SHUTDOWN_UNDEPLOY",
+          "EPILOG_UNDEPLOY", "PROLOG_UNDEPLOY", "HOTPLUG_PROLOG_POWEROFF", "HOTPLUG_EPILOG_POWEROFF", "BOOT_FAILURE",
+          "PROLOG_FAILURE", "EPILOG_FAILURE", "EPILOG_UNDEPLOY_FAILURE", "PROLOG_MIGRATE_POWEROFF",
+          "PROLOG_MIGRATE_POWEROFF_FAILURE", "BOOT_UNDEPLOY_FAILURE", "PROLOG_UNDEPLOY_FAILURE",
+          "DISK_SNAPSHOT_POWEROFF", "DISK_SNAPSHOT_REVERT_POWEROFF", "DISK_SNAPSHOT_DELETE_POWEROFF"}
+"""Where a guest that has begun, or begins, can miss a new configuration, besides the clean-ups."""
 ALLOWED: dict[str, set[S]] = {
+    "exec": {S.RUNNING},
     "deploy": {S.PENDING, S.HOLD, S.STOPPED, S.UNDEPLOYED},
     "hold": {S.PENDING},
     "release": {S.HOLD},
@@ -62,6 +72,15 @@ ALLOWED: dict[str, set[S]] = {
     "disk_snapshot_create": {S.RUNNING, S.POWEROFF, S.SUSPENDED},
     "disk_snapshot_delete": {S.RUNNING, S.POWEROFF, S.SUSPENDED},
     "disk_snapshot_revert": {S.POWEROFF},
+    "nic_attach": {S.RUNNING, S.POWEROFF},
+    "nic_detach": {S.RUNNING, S.POWEROFF},
+    "nic_update": {S.RUNNING} | WAITING | CLONING | OFF | AWAY,
+    "snapshot_create": {S.RUNNING},
+    "snapshot_revert": {S.RUNNING},
+    "snapshot_delete": {S.RUNNING, S.POWEROFF},
+    "resize": {S.RUNNING, S.POWEROFF, S.UNDEPLOYED} | WAITING | CLONING,
+    "updateconf": {S.RUNNING, S.POWEROFF, S.UNDEPLOYED} | WAITING | CLONING | CLEANING | {
+        s for s in S if s.name in UNSEEN},
     "resched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "unresched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "recover_success": TRANSIENT | FAILED | CLEANING | {S.UNKNOWN, S.CLONING_FAILURE},
@@ -72,6 +91,10 @@ ALLOWED: dict[str, set[S]] = {
     "recover_deletedb": set(S) - {S.DONE},
 }
 """Where OpenNebula 7.4 accepts each action (its DispatchManagerActions)."""
+
+
+BEFORE = (VmState.ACTIVE, VmState.POWEROFF)
+"""States in which an operation may have begun."""
 
 
 def _sent() -> set[tuple[S, str]]:
@@ -160,12 +183,13 @@ def test_failure_states_can_be_recovered_and_ended() -> None:
 
 def test_guards_are_exclusive() -> None:
     """Whatever a record says, at most one guarded row of a cell is true; the order never decides."""
-    kinds = ("", "migrate_back", "migrate_poff_back", "disk_attach_undo", *VM.events())
+    kinds = ("", "migrate_back", "migrate_poff_back", "disk_attach_undo", "nic_attach_undo", "nic_update_undo",
+             "snapshot_create_undo", "resize_undo", *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
-        for came, kind, to in product(("", "stopped", "undeployed"), kinds, (-1, 1)):
-            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to)
-            assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, came, kind, to)
+        for came, kind, to, before in product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE) if guarded else ():
+            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to, prev_state=before)
+            assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, record)
 
 
 def test_each_cell_has_an_answer_for_every_record() -> None:
@@ -188,7 +212,7 @@ def test_what_is_allowed_where(event: str) -> None:
 def test_all_that_users_ask_is_in_that_table() -> None:
     """one.vm.action, one.vm.deploy, one.vm.recover."""
     recovers = {f"recover_{name.replace('-', '')}" for name in RECOVER}
-    assert set(ALLOWED) == {*USER_EVENTS, *MIGRATIONS, *DISKS, "deploy", *recovers}
+    assert set(ALLOWED) == {*USER_EVENTS, *MIGRATIONS, *DISKS, *CHANGES, "deploy", *recovers}
 
 
 def test_actions_have_history_numbers() -> None:

@@ -5,19 +5,19 @@ from typing import Any
 
 from onecore.api import Request
 from onecore.auth.authorize import authorize
-from onecore.errors import Forbidden, NotAllocated
+from onecore.errors import Forbidden
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules, whole
-from onecore.kinds.vm import context, disks, nics, scheduling, shape
+from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
+from onecore.kinds.vm import context, disks, nics, ports, scheduling, shape
 from onecore.kinds.vm.record import Vm, VmText, text
 from onecore.kinds.vm.requirements import require
 from onecore.kinds.vm.shape import TEMPLATE_NAMES, fragment
+from onecore.kinds.vm.size import check_limits, size_of
 from onecore.wire.states import VmState
 from onecore.wire.template import Tree
 
-MAX_CPU, MAX_VCPU, MAX_MEMORY = 65536, 65536, 1 << 30
 NEVER_GIVEN = ("VMID", "AUTOMATIC_REQUIREMENTS", "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS",
-               "TM_MAD_SYSTEM")
+               "TM_MAD_SYSTEM", *shape.OURS)
 
 
 def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None = None) -> int:
@@ -31,22 +31,23 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     tree.remove(*NEVER_GIVEN)
     shape.check(tree)
     check_restricted(req, tree if written is None else written)
-    cpu, vcpu, memory = capacity(tree)
+    size = size_of(tree)
+    check_limits(tree)
     oid = req.tx.next_id("vm")
     name = check_name(req.tx, core, KINDS["vm"], (tree.get("NAME") or f"one-{oid}").replace("%i", str(oid)), who.uid)
     found = disks.resolve(req, tree)
     given = nics.resolve(req, tree, oid)
     now = core.now()
     scheduling.take(req, tree, oid, now)
-    _graphics(core.config.defaults.vnc_base_port, tree, oid)
+    ports.give(core.config.defaults, tree, oid)
     context.build(req, tree, oid, name, found.next_id)
     require(core, tree)
     held = hold or tree.get("SUBMIT_ON_HOLD").upper() == "YES"
     state = VmState.CLONING if found.waits else VmState.HOLD if held else VmState.PENDING
     req.tx.put(Vm(oid, who.uid, who.gid, name, new_perms(core, who), "", int(state), 0, 0, 0, 0, now, 0, now, "",
-                  cpu, memory, found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0,
+                  size.cpu, size.memory, found.size_mb, -1, -1, -1, -1, text(found.images), text(given), "", 0, 0,
                   "hold" if held else "", 0, 0, ""))
-    req.tx.put(VmText(oid, _template(tree, oid, cpu, vcpu, memory), inner_xml(_user_template(tree)), 0))
+    req.tx.put(VmText(oid, _template(tree, oid), inner_xml(_user_template(tree)), 0))
     req.tx.log("vm", oid, "create", new=state.name)
     req.tx.after(lambda: core.log.vm(oid, f"Created by user {who.uid} ({who.name}), state {state.name}", req.rid))
     return oid
@@ -56,7 +57,8 @@ _OF_THE_NETWORK = ("MAC", "BRIDGE", "PHYDEV", "VLAN_ID", "VN_MAD", "SCRIPT", "CO
                    "FILTER_MAC_SPOOFING", *(f"{way}_{what}" for way in ("INBOUND", "OUTBOUND")
                                             for what in ("AVG_BW", "PEAK_BW", "PEAK_KB")))
 RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",),
-              "DISK": ("SOURCE",), "NIC": _OF_THE_NETWORK, "NIC_DEFAULT": _OF_THE_NETWORK}
+              "DISK": ("SOURCE",), "NIC": _OF_THE_NETWORK, "NIC_ALIAS": _OF_THE_NETWORK,
+              "NIC_DEFAULT": _OF_THE_NETWORK}
 """What reaches into the host's own files and networks or into libvirt's XML: for administrators only (None: the whole
 attribute)."""
 
@@ -70,38 +72,7 @@ def check_restricted(req: Request, tree: Tree) -> None:
                 raise Forbidden(f"VM Template includes a restricted attribute {bad[0]}.")
 
 
-def capacity(tree: Tree) -> tuple[int, int, int]:
-    """(CPU in percent of a core, VCPU, MEMORY in MB) of a template; raises NotAllocated naming the attribute."""
-    cpu, vcpu, memory = tree.get("CPU"), tree.get("VCPU") or "1", tree.get("MEMORY")
-    for name, value in (("CPU", cpu), ("MEMORY", memory)):
-        if not value:
-            raise NotAllocated(f"{name} attribute must be a positive number, it is missing")
-    try:
-        share = float(cpu)
-    except ValueError:
-        share = -1.0
-    if not 0.01 <= share <= MAX_CPU:
-        raise NotAllocated(f"CPU attribute must be a number from 0.01 to {MAX_CPU}, not {cpu[:40]!r}")
-    return round(share * 100), _whole("VCPU", vcpu, MAX_VCPU), _whole("MEMORY", memory, MAX_MEMORY)
-
-
-def _whole(name: str, value: str, most: int) -> int:
-    found = whole(value, 1, most)
-    if found is None:
-        unit = " (of MB)" if name == "MEMORY" else ""
-        raise NotAllocated(f"{name} attribute must be a whole number{unit} from 1 to {most}, not {value[:40]!r}")
-    return found
-
-
-def _graphics(base: int, tree: Tree, oid: int) -> None:
-    graphics = tree.vector("GRAPHICS")
-    if graphics is not None and graphics.get("PORT") and whole(graphics["PORT"], 0, 65535) is None:
-        raise NotAllocated(f"GRAPHICS PORT must be a number from 0 to 65535, not {graphics['PORT'][:40]!r}")
-    if graphics is not None and not graphics.get("PORT") and graphics.get("TYPE", "").upper() in ("VNC", "SPICE"):
-        graphics["PORT"] = str(base + oid % (65535 - base))
-
-
-def _template(tree: Tree, oid: int, cpu: int, vcpu: int, memory: int) -> bytes:
+def _template(tree: Tree, oid: int) -> bytes:
     tree.set("VMID", str(oid))
     tree.set("TM_MAD_SYSTEM", "")
     return fragment(tree)

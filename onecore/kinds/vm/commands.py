@@ -12,15 +12,16 @@ from onecore.kinds.host.commands import document as host_document
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
-from onecore.kinds.vm import snapshots
+from onecore.kinds.vm import pending, snapshots
 from onecore.kinds.vm.record import History, Vm, VmText
+from onecore.kinds.vm.shape import OF_USER
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Outbox
 from onecore.wire.messages import Command, Doc
 from onecore.wire.template import Tree
 
-_OF_THE_USER = ("CPU_MODEL",)
-"""What drivers read that the schema of VMs leaves to USER_TEMPLATE."""
+_APART = frozenset(("DISK", "NIC", "NIC_ALIAS", "CONTEXT", "SNAPSHOT", "QEMU_GA_EXEC"))
+"""What is no plain attribute of the document."""
 _NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
 _DEADLINES = {
     "prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup", "move": "prolog",
@@ -54,6 +55,8 @@ def compose(core: Core, box: Outbox) -> Command | None:
         args |= destination(core, vm)
     if vm.op_args:
         args |= json.loads(vm.op_args)
+    if action == "detach_nic":
+        args["nic"] = pending.leaving(_tree(core, vm), int(args["nic_id"]))
     timeout = float(getattr(core.config.deadlines, deadline_key(action)))
     return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname,
                    stay.vm_mad if family == "vm" else stay.tm_mad,
@@ -116,15 +119,16 @@ def document(core: Core, vm: Vm) -> Doc:
     """The VM as drivers see it."""
     text = core.store.get(VmText, vm.oid)
     datastore = core.store.get(Datastore, vm.ds_id)
-    tree = tree_of(text.template) if text else Tree()
+    tree = pending.without_leaving(vm, _tree(core, vm))
     user = tree_of(text.user) if text else Tree()
+    size = pending.size(vm, tree)
     context = dict(tree.vector("CONTEXT") or {})
     disk_id, target = context.pop("DISK_ID", ""), context.pop("TARGET", "")
     attrs: dict[str, Any] = {}
     for name, value in tree:
-        if name not in ("DISK", "NIC", "CONTEXT"):
+        if name not in _APART:
             attrs.setdefault(name, value)
-    for name in _OF_THE_USER:
+    for name in OF_USER:
         if model := user.vector(name):
             attrs.setdefault(name, model)
     return {
@@ -132,9 +136,9 @@ def document(core: Core, vm: Vm) -> Doc:
         "uuid": uuid_of(core, vm.oid),
         "dir": f"{base_path(core, vm.ds_id)}/{vm.oid}", "tm_mad": datastore.tm_mad if datastore else "",
         "away": vm.hid < 0,
-        "cpu": vm.cpu / 100, "vcpu": int(tree.get("VCPU", "1") or 1), "memory_mb": vm.memory, "attrs": attrs,
+        "cpu": size.cpu / 100, "vcpu": size.vcpu, "memory_mb": size.memory, "attrs": attrs,
         "disks": [_disk(core, d) for d in tree.vectors("DISK")], "snapshots": _snapshots(vm, text),
-        "nics": tree.vectors("NIC"), "user": dict(user.pairs),
+        "nics": tree.vectors("NIC"), "aliases": tree.vectors("NIC_ALIAS"), "user": dict(user.pairs),
         "context": context, "context_disk": {"DISK_ID": disk_id, "TARGET": target, "DEV_PREFIX": target[:2]} if disk_id
         else None,
         "context_files": _files(core, context)}
@@ -146,6 +150,11 @@ def _snapshots(vm: Vm, text: VmText | None) -> Doc:
     if vm.op_args and trees:
         trees = snapshots.applied(trees, vm.op_kind, json.loads(vm.op_args))
     return snapshots.document(trees)
+
+
+def _tree(core: Core, vm: Vm) -> Tree:
+    text = core.store.get(VmText, vm.oid)
+    return tree_of(text.template) if text else Tree()
 
 
 def _disk(core: Core, disk: dict[str, str]) -> dict[str, str]:

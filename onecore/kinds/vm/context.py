@@ -1,7 +1,6 @@
 """CONTEXT of a new VM: $VARIABLES replaced, ETHx_* from the leases, what the guest reads from its CD."""
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from onecore.api import Request
 from onecore.errors import NotAllocated
 from onecore.kinds.kind import KINDS, tree_of
+from onecore.kinds.vm import eth
 from onecore.kinds.vm.disks import find_image
 from onecore.wire.states import ImageType
 from onecore.wire.template import Tree, Vector
@@ -16,11 +16,11 @@ from onecore.wire.template import Tree, Vector
 _VARIABLE = re.compile(r"\$(?:(?P<vector>[A-Z_]+)\[(?P<inner>[^\]]*)\]|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FILE = re.compile(r"\$FILE\[([^\]]*)\]|(\S+)")
+_FILES_DS = "_FILES_DS"
+"""The key of ids that FILES_DS stands for; they were checked, nobody else writes them."""
+_OURS = (_FILES_DS, "DISK_ID", "TARGET")
 _BEHIND = {"NETWORK": ("NIC", "vnet"), "IMAGE": ("DISK", "image")}
 """Vectors of variables: what stands for them in the VM's template, and the kind that knows more."""
-_NETWORK_KEYS = {"NETWORK_ADDRESS": "NETWORK", "NETWORK_MASK": "MASK", "GATEWAY": "GATEWAY", "GATEWAY6": "IP6_GATEWAY",
-                 "DNS": "DNS", "SEARCH_DOMAIN": "SEARCH_DOMAIN", "GUEST_MTU": "MTU", "METRIC": "METRIC",
-                 "IP6_METRIC": "IP6_METRIC", "METHOD": "METHOD", "IP6_METHOD": "IP6_METHOD"}
 
 
 def build(req: Request, tree: Tree, oid: int, name: str, disk_id: int) -> None:
@@ -28,20 +28,50 @@ def build(req: Request, tree: Tree, oid: int, name: str, disk_id: int) -> None:
     context = tree.vector("CONTEXT")
     if context is None:
         return
+    target = context.get("TARGET", "hda")
+    _check_names(context)
+    for key in _OURS:
+        context.pop(key, None)
+    for vector in (context, *tree.vectors("RAW")):
+        fill(req, tree, oid, name, vector)
+    for nic in eth.interfaces(tree):
+        eth.add(req.core, tree, nic)
+    if context.get("FILES_DS"):
+        context[_FILES_DS] = json.dumps(_files(req, context["FILES_DS"]))
+    context["DISK_ID"], context["TARGET"] = str(disk_id), target
+
+
+def renewed(req: Request, tree: Tree, oid: int, name: str, given: Vector, append: bool) -> Vector:
+    """The CONTEXT of TREE with what is GIVEN, or (without APPEND) of that alone: still on its CD, and with its NICs.
+
+    Variables are replaced in what is not so already: what a user sends back is not taken for a template again.
+    """
+    old = tree.vector("CONTEXT") or {}
+    _check_names(given)
+    changed = {key: value for key, value in given.items() if key not in _OURS and old.get(key) != value}
+    fill(req, tree, oid, name, changed)
+    kept = {key: value for key, value in old.items() if key in _OURS or append or key in given}
+    new = {**kept, **changed}
+    if "FILES_DS" in changed or not new.get("FILES_DS"):
+        new.pop(_FILES_DS, None)
+    if changed.get("FILES_DS"):
+        new[_FILES_DS] = json.dumps(_files(req, changed["FILES_DS"]))
+    tree.set("CONTEXT", new)
+    for nic in eth.interfaces(tree):
+        eth.add(req.core, tree, nic)
+    return new
+
+
+def fill(req: Request, tree: Tree, oid: int, name: str, vector: Vector) -> None:
+    """Replace the $VARIABLES in the values of a CONTEXT or RAW."""
+    for key in vector.keys() - {"FILES_DS"}:
+        vector[key] = _VARIABLE.sub(lambda found: _replace(req, tree, oid, name, found), vector[key])
+
+
+def _check_names(context: Vector) -> None:
     for key in context:
         if not _NAME.match(key):
             raise NotAllocated(f"CONTEXT: {key} is not a name that a shell can hold")
-    context.pop("_FILES_DS", None)  # ids that were checked; nobody else writes them
-    target = context.pop("TARGET", "hda")
-    for vector in (context, *tree.vectors("RAW")):
-        for key in vector.keys() - {"FILES_DS"}:
-            vector[key] = _VARIABLE.sub(lambda found: _replace(req, tree, oid, name, found), vector[key])
-    if context.get("NETWORK", "").upper() == "YES":
-        for nic in tree.vectors("NIC"):
-            context.update(_interface(req, nic))
-    if context.get("FILES_DS"):
-        context["_FILES_DS"] = json.dumps(_files(req, context["FILES_DS"]))
-    context["DISK_ID"], context["TARGET"] = str(disk_id), target
 
 
 def _replace(req: Request, tree: Tree, oid: int, name: str, found: re.Match[str]) -> str:
@@ -76,34 +106,6 @@ def _conditions(parts: list[str]) -> Vector:
     """NAME = "value" of each part, without the quotes."""
     pairs = (part.partition("=") for part in parts)
     return {name.strip().upper(): value.strip().strip('"') for name, equals, value in pairs if equals}
-
-
-def _interface(req: Request, nic: Vector) -> dict[str, str]:
-    prefix = f"ETH{nic['NIC_ID']}_"
-    vnet: Any = KINDS["vnet"].find(req.core, int(nic["NETWORK_ID"]))
-    settings = tree_of(vnet.template)
-    out = {prefix + "MAC": nic["MAC"]}
-    for key, short in (("IP", "IP"), ("IP6", "IP6"), ("IP6_GLOBAL", "IP6"), ("IP6_ULA", "IP6_ULA"),
-                       ("PREFIX_LENGTH", "IP6_PREFIX_LENGTH"), ("VLAN_ID", "VLAN_ID")):
-        if nic.get(key):
-            out[prefix + short] = nic[key]
-    for key, short in _NETWORK_KEYS.items():
-        value = nic.get(key) or settings.get(key)
-        if value:
-            out[prefix + short] = value
-    if nic.get("IP"):
-        out.setdefault(prefix + "MASK", "255.255.255.0")
-        if prefix + "NETWORK" not in out:
-            out[prefix + "NETWORK"] = _network(nic["IP"], out[prefix + "MASK"])
-    return out
-
-
-def _network(ip: str, mask: str) -> str:
-    """The first address of a network, "" when MASK is none."""
-    try:
-        return str(ipaddress.IPv4Interface(f"{ip}/{mask}").network.network_address)
-    except ValueError:
-        return ""
 
 
 def _files(req: Request, text: str) -> list[int]:

@@ -41,6 +41,13 @@ def note_error(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return replace(vm, error=f"{stamp}: {info.get('error') or 'set to failure by recover'}")
 
 
+def add_error(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Keep what went wrong; if the operation failed before and this was its undo, both."""
+    if not vm.error:
+        return note_error(tx, core, vm, info)
+    return replace(vm, error=f"{vm.error}; undoing it failed too: {info.get('error') or 'set to failure by recover'}")
+
+
 def clear_resched(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Take the mark off, and with it why the VM was not moved yet."""
     if not vm.resched:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from onecore.kinds.vm.disk_record import about
 from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.rows import was_off
 from onecore.kinds.vm.states import TRANSIENT, S
 from onecore.wire.messages import Doc
 
@@ -51,6 +52,8 @@ def claim(state: S, vm: Vm) -> Claim:
     found = _CLAIMS.get(state, Claim())
     if state is S.SAVE_MIGRATE:
         return Claim("gone", "checkpoint" if vm.op_kind == "migrate" else "")
+    if state is S.HOTPLUG_SNAPSHOT and was_off(vm):
+        return Claim()
     if vm.op_kind in _DISKS and state in TRANSIENT:
         return Claim(found.guest, _DISKS[vm.op_kind], disk=about(vm)["disk_id"])
     if found.there and state is not S.MIGRATE and vm.op_kind.endswith("_back"):

@@ -28,10 +28,12 @@ from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
+from onecore.kinds.vm.shape import OF_USER
 from onecore.kinds.vm.states import UNSAVED, USER_EVENTS
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.wire.states import VmState
+from onecore.wire.template import Tree
 from onecore.wire.xmlrpc import escape_bytes
 
 
@@ -100,7 +102,8 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
         given = parse_template(template)
     text = req.tx.get(VmText, vm.oid)
     assert text is not None
-    new = tree_of(text.user).merged(given) if append else given
+    old = tree_of(text.user)
+    new = _with_conf(vm, old, old.merged(given) if append else given)
     if "SCHED_MESSAGE" in given and not given.get("SCHED_MESSAGE"):
         new = new.without(["SCHED_MESSAGE"])
     req.tx.put(replace(text, user=inner_xml(new.without(["ERROR"]))))
@@ -108,6 +111,15 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
         req.tx.put(replace(vm, error=""))
     req.tx.log("vm", vm.oid, "update", keys=given.names())
     return vm.oid
+
+
+def _with_conf(vm: Vm, old: Tree, new: Tree) -> Tree:
+    """NEW with what updateconf alone changes as it is; raises BadArgument when it would be another."""
+    for name in OF_USER:
+        if name in new and new.vector(name) not in (None, old.vector(name)):
+            raise BadArgument(f"template: {name} is changed by updateconf, not by update", vm.oid)
+    kept = Tree(pair for pair in old if pair[0] in OF_USER and isinstance(pair[1], dict))
+    return Tree([*new.without(kept.names()), *kept])
 
 
 async def _series(req: Request, vm: Vm) -> str:

@@ -16,6 +16,7 @@ from onecore.kinds.kind import rules, tree_of
 from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_owed, check_room, check_seen
+from onecore.kinds.vm.ports import check_free
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import VM, S
 from onecore.wire.messages import Result
@@ -54,6 +55,8 @@ def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: 
         check_room(req.core, vm, move.host, move.datastore)
     check_owed(req, vm, move.host, False)
     check_seen(req, vm, False)
+    if move.live or (event == "migrate" and state_of(vm) in (S.RUNNING, S.SUSPENDED)):
+        check_free(req.core, vm, move.host)
     return move
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from onecore.kinds.vm import effects as do
 from onecore.kinds.vm.public import FAILED, S
 from onecore.lifecycle.machine import Guard, Row, row
+from onecore.wire.states import VmState
 
 GO = (do.clear_error, do.clear_resched)
 """What every action that users ask for does."""
@@ -16,6 +17,11 @@ _TM = frozenset(("prolog", "epilog", "epilog_stop", "prolog_resume"))
 def of_kind(*kinds: str) -> Guard:
     """A guard: the operation is one of KINDS."""
     return lambda vm: vm.op_kind in kinds
+
+
+def was_off(vm: Any) -> bool:
+    """A guard: the operation began in POWEROFF."""
+    return bool(vm.prev_state == VmState.POWEROFF)
 
 
 def all_of(*guards: Callable[[Any], bool] | None) -> Guard:

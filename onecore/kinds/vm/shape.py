@@ -12,17 +12,22 @@ TEMPLATE_NAMES = (
     "AUTOMATIC_DS_REQUIREMENTS", "AUTOMATIC_NIC_REQUIREMENTS", "AUTOMATIC_REQUIREMENTS", "CLONING_TEMPLATE_ID",
     "CONTEXT", "CPU", "CPU_COST", "DISK", "DISK_COST", "EMULATOR", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO",
     "IMPORTED", "INPUT", "MEMORY", "MEMORY_COST", "MEMORY_MAX", "MEMORY_SLOTS", "MEMORY_RESIZE_MODE", "NIC",
-    "NIC_ALIAS", "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "RAW", "SPICE_OPTIONS", "SUBMIT_ON_HOLD", "TEMPLATE_ID",
-    "TM_MAD_SYSTEM", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION", "VCPU", "VCPU_MAX", "VMGROUP", "VMID", "VROUTER_ID")
+    "NIC_ALIAS", "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "QEMU_GA_EXEC", "RAW", "SNAPSHOT", "SPICE_OPTIONS",
+    "SUBMIT_ON_HOLD", "TEMPLATE_ID", "TM_MAD_SYSTEM", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION", "VCPU", "VCPU_MAX",
+    "VMGROUP", "VMID", "VROUTER_ID")
 """What a VM's TEMPLATE holds, in the order of the schema; all else goes to USER_TEMPLATE."""
 
+OF_USER = ("CPU_MODEL", "SERIAL")
+"""Vectors that say how a VM runs, which the schema leaves to USER_TEMPLATE: changed by updateconf, not by update."""
 VECTORS = {"CONTEXT", "DISK", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO", "INPUT", "NIC", "NIC_ALIAS",
            "NIC_DEFAULT", "NUMA_NODE", "OS", "PCI", "RAW", "SPICE_OPTIONS", "TOPOLOGY", "TPM", "MEMORY_ENCRYPTION",
            "VMGROUP", "CPU_MODEL", "SCHED_ACTION"}
-PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS
-NOT_YET = ("NIC_ALIAS", "PCI", "VMGROUP")
+OURS = {"QEMU_GA_EXEC", "SNAPSHOT"}
+"""What the core alone writes."""
+PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS - OURS
+NOT_YET = ("PCI", "VMGROUP")
 """What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
-REPEATED = {"DISK", "NIC", "NIC_ALIAS", "PCI"}
+REPEATED = {"DISK", "NIC", "NIC_ALIAS", "PCI", "SNAPSHOT"}
 SINGLE = (set(TEMPLATE_NAMES) | {"NAME"}) - REPEATED
 KEYS = {"VIDEO": ("TYPE", "IOMMU", "ATS", "VRAM", "RESOLUTION"), "TPM": ("MODEL",), "MEMORY_ENCRYPTION": ("TYPE",)}
 """Vectors of which the schema names every key, in its order."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from onecore.kinds.vm import change_rows, settle
 from onecore.kinds.vm import disk_effects as disk
 from onecore.kinds.vm import effects as do
 from onecore.kinds.vm import moving as go
 from onecore.kinds.vm import snapshot_effects as snap
 from onecore.kinds.vm.disk_rows import DISK_ROWS
+from onecore.kinds.vm.ports import assign
 from onecore.kinds.vm.public import (
     ACTIVE,
     AWAY,
@@ -85,9 +87,9 @@ ROWS: list[Row] = [
     row(S.CLONING_FAILURE,     "recover_success", ignore=True),
     row(S.CLONING_FAILURE,     "recover_failure", ignore=True),
 
-    row(WAITING | AWAY,        "deploy",          S.PROLOG_RESUME,      *_GO, do.place, do.prolog_begins, when=_stopped, send="tm.prolog_resume"),
-    row(WAITING | AWAY,        "deploy",          S.PROLOG_UNDEPLOY,    *_GO, do.place, do.prolog_begins, when=_undeployed, send="tm.prolog_resume"),
-    row(WAITING,               "deploy",          S.PROLOG,             *_GO, do.place, do.prolog_begins, send="tm.prolog"),
+    row(WAITING | AWAY,        "deploy",          S.PROLOG_RESUME,      *_GO, do.place, assign, do.prolog_begins, when=_stopped, send="tm.prolog_resume"),
+    row(WAITING | AWAY,        "deploy",          S.PROLOG_UNDEPLOY,    *_GO, do.place, assign, do.prolog_begins, when=_undeployed, send="tm.prolog_resume"),
+    row(WAITING,               "deploy",          S.PROLOG,             *_GO, do.place, assign, do.prolog_begins, send="tm.prolog"),
     *_step(S.PROLOG,           "prolog",          S.BOOT,               S.PROLOG_FAILURE, do.prolog_ends, do.next_generation, send="vm.deploy"),
     *_step(S.BOOT,             "deploy",          S.RUNNING,            S.BOOT_FAILURE, do.runs, begin=(do.next_generation,)),
     *_step(S.PROLOG_RESUME,    "prolog_resume",   S.BOOT_STOPPED,       S.PROLOG_RESUME_FAILURE, do.prolog_ends, do.next_generation, send="vm.restore"),
@@ -198,9 +200,9 @@ def _move(state: S, failure: S, target: S, *effects: Any, retry: str = "tm.move"
         for source, clear in ((state, ()), (failure, (do.clear_error,))):
             rows += [row(source, "recover_success", target, *clear, go.owe_left, go.unreserve, *effects,
                          when=_all(_returns, guard or (_not_saved if saved else None)), send=command),
-                     row(source, "recover_success", target, *clear, go.owe_left, go.arrive, *effects,
+                     row(source, "recover_success", target, *clear, go.owe_left, go.arrive, assign, *effects,
                          when=guard and _all(_goes_on, guard), send=command)]
-        rows += [row(state, "move.ok", target, go.owe_left, go.arrive, *effects, when=guard, send=command),
+        rows += [row(state, "move.ok", target, go.owe_left, go.arrive, assign, *effects, when=guard, send=command),
                  row(state, "move_back.ok", target, go.owe_left, go.unreserve, *effects, when=guard, send=command)]
     for source, begin in ((state, do.again), (failure, do.clear_error)):
         target_again = None if source is state else state
@@ -229,6 +231,8 @@ for _state, _begin, _target in ((S.BOOT_MIGRATE, do.again, None), (S.BOOT_MIGRAT
 ROWS += [row(S.BOOT_MIGRATE_FAILURE, "recover_success", S.RUNNING, do.clear_error, do.runs),
          row(S.BOOT_MIGRATE_FAILURE, "recover_failure", ignore=True)]
 
+ROWS += change_rows.ROWS
+
 _HOSTED = ACTIVE | OFF
 for _source, _event, _target in ((_HOSTED - CLEANING, "recover_delete", S.CLEANUP_DELETE),
                                  (_HOSTED - CLEANING, "recover_recreate", S.CLEANUP_RESUBMIT)):
@@ -247,10 +251,10 @@ ROWS += [
     row(CLEANING,              "cleanup.fail",    None,                 do.owe_guest, send="tm.delete"),
     row(S.CLEANUP_DELETE,      "delete.ok",       S.DONE,               do.stay_ends, do.finish),
     row(S.CLEANUP_DELETE,      "delete.fail",     S.DONE,               do.owe_files, do.stay_ends, do.finish),
-    row(S.CLEANUP_RESUBMIT,    "delete.ok",       S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget),
-    row(S.CLEANUP_RESUBMIT,    "delete.fail",     S.PENDING,            do.owe_files, do.stay_ends, do.leave_host, do.came_new, snap.forget),
+    row(S.CLEANUP_RESUBMIT,    "delete.ok",       S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget, settle.afresh),
+    row(S.CLEANUP_RESUBMIT,    "delete.fail",     S.PENDING,            do.owe_files, do.stay_ends, do.leave_host, do.came_new, snap.forget, settle.afresh),
     row(S.CLEANUP_DELETE,      "recover_success", S.DONE,               do.stay_ends, do.finish),
-    row(S.CLEANUP_RESUBMIT,    "recover_success", S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget),
+    row(S.CLEANUP_RESUBMIT,    "recover_success", S.PENDING,            do.stay_ends, do.leave_host, do.came_new, snap.forget, settle.afresh),
     row(CLEANING,              "recover_failure", ignore=True),
     row(CLEANING,              "recover_retry",   None,                 do.again, send="vm.cleanup"),
     row(S.CLEANUP_RESUBMIT,    "recover_delete",  S.CLEANUP_DELETE,     send="vm.cleanup"),
@@ -267,7 +271,7 @@ ROWS += [
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
     row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE, S.BOOT_MIGRATE_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
-    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, disk.settle, do.found),  # after a restore, accepted
+    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, disk.settle, settle.as_recorded, do.found),  # after a restore, accepted
 
     # its host is in ERROR: nothing runs there any more and it may start elsewhere, or why it may not
     row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, go.give_up_move, do.owe_fenced, do.came_undeployed, do.leave_host),

@@ -76,6 +76,14 @@ def take_back(tx: Tx, core: Core, vm: int) -> None:
             tx.delete(lease)
 
 
+def take_back_nic(tx: Tx, core: Core, vm: int, nic: int) -> None:
+    """Free the address of one NIC, or alias, of a VM."""
+    for key in free(core).of_vm(vm):
+        lease = tx.get(Lease, key)
+        if lease is not None and lease.nic == nic:
+            tx.delete(lease)
+
+
 def hold(tx: Tx, core: Core, vnet: Vnet, wanted: dict[str, str]) -> None:
     """Keep an address from being given."""
     for key in ("IP", "IP6", "MAC"):

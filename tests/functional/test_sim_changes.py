@@ -1,0 +1,207 @@
+"""Changes of running VMs: done, failed at each step, an operator's word in the middle, deadlines, a crash after each
+commit.  Whatever happens, the record, the guest, its leases and its capacity agree afterwards."""
+from __future__ import annotations
+
+import pytest
+from change_ground import CHANGES, Change, assert_agreed, make, recover, result
+from disk_ground import idle, survive
+from makers import MakeGround
+from sim import Refused
+from sim_ground import Ground
+from sim_points import BOTH, CORE, DRIVER, Strike
+
+NAMES = list(CHANGES)
+UNDONE = [name for name, change in CHANGES.items() if change.undo]
+KEPT = {"updateconf"}
+"""A configuration is for the next start too: it stays when the running guest cannot have it."""
+
+
+def ready(ground: Ground, name: str) -> tuple[Change, int]:
+    """A VM that runs and is ready for a change."""
+    change, vm = CHANGES[name], make(ground)
+    change.prepare(ground, vm)
+    assert_agreed(ground.sim, vm)
+    return change, vm
+
+
+def end(ground: Ground, vm: int) -> None:
+    """Terminate, and nothing is left."""
+    ground.script()
+    ground.act(vm, "terminate")
+    ground.sim.wait(vm, "DONE")
+    ground.assert_nothing_left()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_done(ground: Ground, name: str) -> None:
+    """Through its state; TEMPLATE shows it, the guest has it."""
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    change.ask(ground, vm)
+    assert sim.state(vm) == change.state
+    sim.wait(vm, "RUNNING")
+    assert_agreed(sim, vm)
+    assert sim.vm(vm).error == "" and (result(sim, vm) == before) == (name == "revert")
+    assert sim.path(vm)[-2:] == [change.state, "RUNNING"]
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_fails(ground: Ground, name: str) -> None:
+    """The VM is as it was, with an error; the same again works when the fault is mended."""
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(rules=[{"action": f"vm.{change.action}", "fail": "boom", "times": 1}])
+    change.ask(ground, vm)
+    sim.until(lambda: "boom" in sim.vm(vm).error)
+    sim.wait(vm, "RUNNING")
+    if name in KEPT:
+        assert result(sim, vm) != before
+    else:
+        assert_agreed(sim, vm)
+        assert result(sim, vm) == before
+    ground.script()
+    change.ask(ground, vm)
+    sim.wait(vm, "RUNNING")
+    assert_agreed(sim, vm)
+    assert sim.vm(vm).error == ""
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", UNDONE)
+def test_its_undo_fails_too(ground: Ground, name: str) -> None:
+    """What the guest may have stays in the record, and can be taken away again; both errors are told."""
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(rules=[{"action": f"vm.{action}", "fail": f"no {action}"}
+                         for action in {change.action, change.undo}])
+    change.ask(ground, vm)
+    sim.until(lambda: "undoing it failed too" in sim.vm(vm).error)
+    assert f"no {change.action}" in sim.vm(vm).error and f"no {change.undo}" in sim.vm(vm).error
+    sim.wait(vm, "RUNNING")
+    idle(sim)
+    grown = name in ("attach nic", "attach alias", "snapshot", "resize")
+    assert (result(sim, vm) != before) == grown
+    ground.script()
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("word", ["success", "failure", "retry", "delete", "recreate", "delete-db"])
+def test_an_operators_word_in_the_middle(ground: Ground, name: str, word: str) -> None:
+    """While the driver's action hangs: all goes on, and nothing stays marked."""
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(rules=[{"action": f"vm.{change.action}", "hang": True, "times": 1}])
+    change.ask(ground, vm)
+    sim.advance(5)
+    assert sim.state(vm) == change.state
+    recover(ground, vm, word)
+    goal = {"delete": "DONE", "delete-db": "DONE", "recreate": "PENDING"}.get(word, "RUNNING")
+    sim.wait(vm, goal)
+    idle(sim)
+    if word == "failure" and name not in KEPT:
+        assert result(sim, vm) == before and "recover" in sim.vm(vm).error
+    if word in ("failure", "retry") and name not in KEPT:
+        assert_agreed(sim, vm)
+    if word == "recreate":
+        assert_agreed(sim, vm)
+        ground.act(vm, "deploy")
+        sim.wait(vm, "RUNNING")
+        assert_agreed(sim, vm)
+    if word not in ("delete", "delete-db"):
+        end(ground, vm)
+    elif word == "delete":
+        ground.assert_nothing_left()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_hangs(make_ground: MakeGround, name: str) -> None:
+    """Its deadline ends it, as a failure; nobody has to do anything."""
+    ground = make_ground(hotplug=20, snapshot=20, grace=10)
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(rules=[{"action": f"vm.{change.action}", "hang": True, "times": 1}])
+    change.ask(ground, vm)
+    sim.until(lambda: sim.state(vm) == "RUNNING", limit=60)
+    assert "deadline" in sim.vm(vm).error
+    if name not in KEPT:
+        assert_agreed(sim, vm)
+        assert result(sim, vm) == before
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["works", "fails"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("who", [CORE, BOTH])
+def test_a_crash_after_each_commit(make_ground: MakeGround, name: str, who: str, fails: bool) -> None:
+    """Whatever SQL had got, the VM runs in the end, changed or as it was, and all agree."""
+    for nth in range(1, 8):
+        ground = make_ground(nth)
+        change, vm = ready(ground, name)
+        sim, before = ground.sim, result(ground.sim, vm)
+        ground.script(delay={"default": 0.3}, rules=[
+            {"action": f"vm.{change.action}", "fail": "boom", "times": 1}] if fails else [])
+        sim.points.arm([Strike("commit.after", nth, who)])
+        epoch = sim.core.epoch
+        survive(ground, lambda c=change, g=ground, v=vm: c.ask(g, v),  # type: ignore[misc]
+                lambda s=sim, v=vm, b=before, e=epoch: s.core.epoch > e and (  # type: ignore[misc]
+                    s.state(v) != "RUNNING" or result(s, v) != b))
+        sim.points.arm()
+        sim.wait(vm, "RUNNING")
+        if not (fails and name in KEPT) and "undoing it failed too" not in sim.vm(vm).error:
+            assert_agreed(sim, vm)
+        crashed = sim.core.epoch > epoch
+        end(ground, vm)
+        sim.close()
+        if not crashed:
+            break
+    else:
+        raise AssertionError("there was a crash after every commit")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("point", ["step.before", "step.middle", "step.after", "result.before"])
+def test_the_driver_dies(make_ground: MakeGround, name: str, point: str) -> None:
+    """At each point of the step: it is done again by the next one."""
+    ground = make_ground()
+    change, vm = ready(ground, name)
+    sim = ground.sim
+    sim.points.arm([Strike(point, 1, DRIVER, f"vm.{change.action}")])
+    change.ask(ground, vm)
+    sim.wait(vm, "RUNNING")
+    assert_agreed(sim, vm)
+    assert sim.vm(vm).error == ""
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_guest_ends_meanwhile(ground: Ground, name: str) -> None:
+    """It is powered off from within: the change fails, the VM is POWEROFF, the record is whole."""
+    change, vm = ready(ground, name)
+    sim = ground.sim
+    ground.script(delay={f"vm.{change.action}": 5})
+    change.ask(ground, vm)
+    (sim.home / "dummy" / "node1" / str(vm)).unlink()
+    sim.wait(vm, "POWEROFF")
+    assert_agreed(sim, vm) if name not in ("snapshot", "delete snapshot") else idle(sim)
+    ground.script()
+    ground.act(vm, "resume")
+    sim.wait(vm, "RUNNING")
+    assert_agreed(sim, vm)
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_refused_where_it_is_not_possible(ground: Ground, name: str) -> None:
+    """Twice at once, for one: the second says the state; the record is as it was."""
+    change, vm = ready(ground, name)
+    sim = ground.sim
+    ground.script(delay={f"vm.{change.action}": 5})
+    change.ask(ground, vm)
+    before = sim.vm(vm)
+    with pytest.raises(Refused, match=change.state):
+        change.ask(ground, vm)
+    assert sim.vm(vm) == before
+    sim.wait(vm, "RUNNING")
+    end(ground, vm)
