@@ -114,6 +114,10 @@ class Executor(Protocol):
         """Copy the host's file SOURCE to TARGET on the front-end, as put(); compared by SHA-256 on both sides."""
         ...
 
+    def pass_on(self, source: str, target: str, other: Executor, tell: Tell) -> None:
+        """Copy the host's file SOURCE to TARGET on the host OTHER, through this process; as put()."""
+        ...
+
     def fence(self, vm_dir: str, order: tuple[int, int, int],
               wait: Callable[[float], None]) -> AbstractContextManager[None]:
         """Hold the VM's fence on the host as (epoch, generation, operation); see drivers/fence.py."""

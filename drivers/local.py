@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from drivers.base import Program, Tell, Temporary
+from drivers.base import Executor, Program, Tell, Temporary
 from drivers.bounds import Bounds, worded
 from drivers.child import Child
 from drivers.hand import commands, copy, files
@@ -83,6 +83,10 @@ class LocalExecutor:
     def get(self, source: str, target: str, tell: Tell) -> None:
         """As put(): both are on this machine."""
         self.put(source, target, tell)
+
+    def pass_on(self, source: str, target: str, other: Executor, tell: Tell) -> None:
+        """OTHER gets the file from here."""
+        other.put(source, target, tell)
 
     @contextmanager
     def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:

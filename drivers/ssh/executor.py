@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from drivers.base import DriverError, Program, Tell, Temporary
+from drivers.base import DriverError, Executor, Program, Tell, Temporary
 from drivers.bounds import Bounds, worded
 from drivers.hand.commands import Done, output, said
 from drivers.local import waited
@@ -70,6 +70,14 @@ class SshExecutor:
         """Copy the host's file SOURCE to TARGET on the front-end: sparse, durable, compared."""
         with self._copy(transfer.SEND, source) as channel:
             transfer.get(channel, source, target, tell)
+
+    def pass_on(self, source: str, target: str, other: Executor, tell: Tell) -> None:
+        """The file goes from channel to channel: the front-end keeps nothing of it."""
+        if not isinstance(other, SshExecutor):
+            self.get(source, target, tell)
+            return
+        with self._copy(transfer.SEND, source) as out, other._copy(transfer.RECEIVE, target) as into:
+            transfer.pass_on(out, into, target, tell)
 
     @contextmanager
     def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 
 import paramiko
 
@@ -10,7 +11,7 @@ from drivers.base import DriverError, Program, Tell, Temporary
 from drivers.bounds import Bounds, refusal, worded
 from drivers.hand import copy
 from drivers.hand.failure import Failure, os_failures
-from drivers.hand.wire import START, FrameError, Reader, pack
+from drivers.hand.wire import BEAT, START, FrameError, Reader, pack
 from drivers.ssh.connection import Connection
 from onecore.wire.messages import Doc
 
@@ -36,8 +37,26 @@ class Pipe:
 
     def send(self, document: Doc, data: bytes = b"") -> None:
         """Send a frame, whole; a refusal of the program is raised."""
+        self._push(pack(document, data))
+
+    def beat(self) -> None:
+        """Have the program know that somebody is there."""
+        self._push(BEAT)
+
+    def receive(self, idle: Callable[[], object] = lambda: None) -> tuple[Doc, bytes]:
+        """The next frame; a refusal of the program is raised.  IDLE is called now and then while none comes."""
+        while not self._frames:
+            self._check()
+            if not self._read():
+                idle()
+        document, data = self._frames.popleft()
+        if "error" in document:
+            raise refusal(f"{self._name}: {document['error']}", document["temporary"])
+        return document, data
+
+    def _push(self, frame: bytes) -> None:
         self._check()
-        frame, at = pack(document, data), 0
+        at = 0
         while at < len(frame):
             try:
                 at += self._channel.send(frame[at:at + _PACKET])
@@ -46,21 +65,12 @@ class Pipe:
             except (OSError, EOFError, paramiko.SSHException) as error:
                 raise self._refused() from error
 
-    def receive(self) -> tuple[Doc, bytes]:
-        """The next frame; a refusal of the program is raised."""
-        while not self._frames:
-            self._check()
-            self._read()
-        document, data = self._frames.popleft()
-        if "error" in document:
-            raise refusal(f"{self._name}: {document['error']}", document["temporary"])
-        return document, data
-
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Whether anything came."""
         try:
             chunk = self._channel.recv(_CHUNK)
         except TimeoutError:
-            return
+            return False
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._lost() from error
         if not chunk:
@@ -70,6 +80,7 @@ class Pipe:
             self._frames.extend(self._reader.feed(chunk))
         except FrameError as error:
             raise Temporary(f"{self._name}: {error}") from error
+        return True
 
     def _check(self) -> None:
         self._bounds.check()
@@ -120,6 +131,22 @@ def get(pipe: Pipe, source: str, target: str, tell: Tell) -> None:
         progress = copy.Occasionally(lambda at: tell(size, size))
         _compare(target, copy.measure(target, progress), last["digest"])
     tell(size, size)
+
+
+def pass_on(out: Pipe, into: Pipe, target: str, tell: Tell) -> None:
+    """What OUT's host sends goes INTO the other one, and what that has as TARGET then is compared."""
+    total = out.receive(into.beat)[0]["total"]
+    progress = copy.Occasionally(lambda at: tell(at, total))
+    while True:
+        document, data = out.receive(into.beat)
+        if "size" in document:
+            break
+        into.send(document, data)
+        progress(document["at"] + len(data))
+    size = document["size"]
+    into.send({"size": size})
+    tell(size, size)
+    _compare(target, document["digest"], _last(into, size, tell))
 
 
 def _fill(pipe: Pipe, file: copy.Target, tell: Tell) -> Doc:

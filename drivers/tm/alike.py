@@ -10,7 +10,7 @@ from functools import partial
 from drivers.base import Action, Context, Executor
 from drivers.fence import fenced
 from drivers.tm import epilog as home
-from drivers.tm import on_disk, saveas
+from drivers.tm import move, on_disk, saveas
 from drivers.tm.facts import Found, look, need, virtual_sizes, written
 from drivers.tm.layout import Disk, disk_path, is_saved, kind, one_disk, snapshots, source
 from drivers.tm.place import chain, is_settled, settled, told, whose
@@ -28,7 +28,7 @@ def actions(clone: Clone) -> dict[str, Action]:
     """The actions of a driver whose clones are made as CLONE says; persistent disks are links to their images."""
     return {"prolog": partial(_prolog, clone), "epilog": epilog, "epilog_stop": keep, "prolog_resume": keep,
             "delete": delete, "attach": partial(_attach, clone), "detach": detach, "state": state,
-            "saveas": saveas.action(apart=False), **on_disk.ACTIONS}
+            "saveas": saveas.action(apart=False), **on_disk.ACTIONS, **move.actions(apart=False)}
 
 
 def _prolog(clone: Clone, ctx: Context, args: Doc) -> Doc:

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from drivers.tm.epilog import missing_disks, remove_steps
-from drivers.tm.facts import Found
+from drivers.tm.epilog import remove_steps
 from drivers.tm.layout import Disk, image_format, is_cdrom, is_saved, source, vm_dir
-from drivers.tm.place import ARRIVING, LEAVING, is_settled
+from drivers.tm.place import ARRIVING, LEAVING
 from drivers.tm.prolog import TEMPORARY, make_dir_steps, resize_steps
 from drivers.tm.stack import stack_dir_steps, stacked
 from drivers.tm.steps import CHECK, Carry, Deed, Step, Successor
 from onecore.wire.messages import Doc
-
-
-def is_whole(vm: Doc, found: Found | None) -> bool:
-    """Whether the directory with FOUND in it holds all of the VM's disks, and nothing says that they do not count."""
-    return found is not None and is_settled(found) and not missing_disks(vm, found)
 
 
 def fetch_steps(virtual_sizes: Mapping[str, int], what: str, made: str, disk: Disk) -> list[Deed]:
@@ -72,7 +66,7 @@ def carry_steps(vm: Doc, names: Collection[str], home: bool) -> list[Deed]:
         made = path + TEMPORARY
         steps += [Carry(what, path, made, home), Step(what, ("chmod", "600", "--", made), here=home),
                   Step(what, ("mv", "-T", "--", made, path), here=home)]
-    return [*steps, *_settle(vm, home)]
+    return [*steps, *settle_steps(vm, home)]
 
 
 def leave_steps(vm: Doc, here: bool) -> list[Deed]:
@@ -88,7 +82,8 @@ def _mark(vm: Doc, mark: str, here: bool) -> list[Step]:
     return [Step(what, ("touch", "--", f"{path}/{mark}"), here=here), Step(what, ("sync", "--", path), here=here)]
 
 
-def _settle(vm: Doc, here: bool) -> list[Step]:
+def settle_steps(vm: Doc, here: bool) -> list[Step]:
+    """The VM's directory is filled, and to be believed from now on."""
     what, path = f"directory of VM {vm['id']}", vm_dir(vm)
     return [Step(what, argv, here=here)
             for argv in (("sync", "--", path), ("rm", "-f", "--", f"{path}/{ARRIVING}"), ("sync", "--", path))]

@@ -14,6 +14,7 @@ Found = Mapping[str, str]
 """What lies in a VM's directory, snapshots of disks as `disk.N.snap/ID`: a link's target, or the empty text of what is
 none, by name."""
 MB = 1 << 20
+_ROOM = 'd=$1; until [ -e "$d" ]; do d=${d%/*}; d=${d:-/}; done; df --block-size=1 --output=avail -- "$d"'
 _SNAPSHOT = re.compile(r"(disk\.[0-9]+)\.snap/[0-9]+")
 
 
@@ -73,6 +74,11 @@ def virtual_sizes(executor: Executor, disks: Iterable[Disk]) -> dict[str, int]:
     """Bytes that a guest sees of the images, by path, of those DISKS that are to be larger than their images were."""
     formats = {source(disk): image_format(disk) for disk in disks if grown_mb(disk)}
     return {path: guest_size(executor, path, form) for path, form in formats.items()}
+
+
+def room(executor: Executor, directory: str) -> int:
+    """Bytes that are left where DIRECTORY is or will be made."""
+    return int(executor.run(["sh", "-c", _ROOM, "sh", directory]).split()[-1])
 
 
 def need(executor: Executor, directory: str, size: int, what: str) -> None:

@@ -8,10 +8,9 @@ from functools import partial
 from drivers.base import Context, Executor, Permanent
 from drivers.fence import fenced
 from drivers.tm import carry
-from drivers.tm.epilog import missing_disks
 from drivers.tm.facts import Found, images_written, look, need, virtual_sizes, written
 from drivers.tm.layout import VOLATILE, Disk, base, disk_path, image_format, kind, source, vm_dir
-from drivers.tm.place import chain
+from drivers.tm.place import chain, incomplete
 from drivers.tm.prolog import TEMPORARY, disks_to_make, prolog_steps
 from drivers.tm.saved import check_saved, note_saved
 from drivers.tm.stack import flatten_steps
@@ -69,16 +68,7 @@ def save(ctx: Context, place: Executor, vm: Doc, disk: Disk, found: Found) -> No
 
 def check_safe(ctx: Context, place: Executor, vm: Doc) -> None:
     """No disks on the host: all was saved before, unless they are on the front-end, or lost."""
-    if not place.is_local and carry.is_whole(vm, look(ctx.host({}), vm)):
+    if not place.is_local and not incomplete(vm, look(ctx.host({}), vm)):
         raise Permanent(f"VM {vm['id']}: {vm_dir(vm)} is on the front-end, not on its host; nothing was removed")
     if carry.saved_disks(vm):
         check_saved(ctx, vm)
-
-
-def incomplete(vm: Doc, found: Found | None) -> str:
-    """What is wrong with a VM's directory with FOUND in it."""
-    if found is None:
-        return f"VM {vm['id']}: {vm_dir(vm)} is missing"
-    missing = missing_disks(vm, found)
-    what = f"{', '.join(missing)} missing" if missing else "its files are not complete"
-    return f"VM {vm['id']}: {what} in {vm_dir(vm)}"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from drivers.base import Context, Executor, Permanent
+from drivers.tm.epilog import missing_disks
 from drivers.tm.facts import Found, look
 from drivers.tm.layout import Disk, disk_path, snapshots, vm_dir
 from onecore.wire.messages import Doc
@@ -30,6 +31,16 @@ def is_settled(found: Found) -> bool:
     return not {ARRIVING, LEAVING}.intersection(found)
 
 
+def incomplete(vm: Doc, found: Found | None) -> str:
+    """What is wrong with the VM's directory with FOUND in it; empty: it is whole, and to be believed."""
+    if found is None:
+        return f"VM {vm['id']}: {vm_dir(vm)} is missing"
+    missing = missing_disks(vm, found)
+    if missing:
+        return f"VM {vm['id']}: {', '.join(missing)} missing in {vm_dir(vm)}"
+    return "" if is_settled(found) else f"VM {vm['id']}: its files are not complete in {vm_dir(vm)}"
+
+
 def told(vm: Doc, found: Found | None) -> Doc:
     """What `state` says of a directory with FOUND in it, but for whether its disks came home."""
     believed = found if found is not None and is_settled(found) else {}
@@ -39,10 +50,8 @@ def told(vm: Doc, found: Found | None) -> Doc:
 
 
 def settled(place: Executor, vm: Doc) -> Found:
-    """What is in the VM's directory, which must be there and be believed; Permanent."""
+    """What is in the VM's directory, which must be there and be believed, whatever disks are in it; Permanent."""
     found = look(place, vm)
-    if found is None:
-        raise Permanent(f"VM {vm['id']}: {vm_dir(vm)} is missing")
-    if not is_settled(found):
-        raise Permanent(f"VM {vm['id']}: its files are not complete in {vm_dir(vm)}")
+    if found is None or not is_settled(found):
+        raise Permanent(incomplete({**vm, "disks": []}, found))
     return found

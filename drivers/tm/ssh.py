@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from drivers.base import Action, Context, Executor, Permanent, Temporary
 from drivers.fence import fenced
-from drivers.tm import carry, on_disk, saveas
+from drivers.tm import carry, move, on_disk, saveas
 from drivers.tm.epilog import keep_steps, kept, remove_steps
 from drivers.tm.facts import look, need, written
 from drivers.tm.layout import disk_path, one_disk, vm_dir
-from drivers.tm.own import alone, check_safe, incomplete, make, save, save_all
-from drivers.tm.place import ARRIVING, LEAVING, is_settled, settled, told, whose
+from drivers.tm.own import alone, check_safe, make, save, save_all
+from drivers.tm.place import ARRIVING, LEAVING, incomplete, is_settled, settled, told, whose
 from drivers.tm.prolog import clear_steps, make_dir_steps
 from drivers.tm.saved import is_noted
 from drivers.tm.stack import drop_steps
@@ -129,18 +129,19 @@ def _move_between(ctx: Context, place: Executor, vm: Doc, home: bool) -> None:
     front = ctx.host({})
     before, after = (place, front) if home else (front, place)
     found = look(before, vm)
-    if found is not None and carry.is_whole(vm, found):
+    if found is not None and not incomplete(vm, found):
         names = kept(vm, found)
         size = sum(written(before, f"{vm_dir(vm)}/{name}") for name in names)
         perform(ctx, place, carry.arrive_steps(vm, here=home))
         need(after, vm_dir(vm), size, f"VM {vm['id']}")
         perform(ctx, place, carry.carry_steps(vm, names, home))
-    elif not carry.is_whole(vm, look(after, vm)):
+    elif incomplete(vm, look(after, vm)):
         raise Permanent(f"{incomplete(vm, found)} on {'its host' if home else 'the front-end'}")
     perform(ctx, place, carry.leave_steps(vm, here=not home) if found is not None else ())
 
 
 ACTIONS: dict[str, Action] = {
     "prolog": prolog, "epilog": epilog, "epilog_stop": epilog_stop, "prolog_resume": prolog_resume, "delete": delete,
-    "attach": attach, "detach": detach, "state": state, "saveas": saveas.action(apart=True), **on_disk.ACTIONS,
+    "attach": attach, "detach": detach, "state": state, "saveas": saveas.action(apart=True),
+    **on_disk.ACTIONS, **move.actions(apart=True),
 }

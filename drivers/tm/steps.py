@@ -42,6 +42,15 @@ class Carry:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """One file goes from the host to the host that the VM moves to; compared on arrival."""
+
+    what: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Successor:
     """The front-end's file PATH may take the place of IMAGE: no smaller; if FORM is qcow2, one that stands alone."""
 
@@ -51,27 +60,35 @@ class Successor:
     form: str
 
 
-Deed = Step | Carry | Successor
+Deed = Step | Carry | Pass | Successor
 
 
-def perform(ctx: Context, executor: Executor, steps: Iterable[Deed]) -> None:
-    """Do STEPS in order; raises what the first that fails raises (Temporary when the disk is full), or Cancelled."""
+def perform(ctx: Context, executor: Executor, steps: Iterable[Deed], to: Executor | None = None) -> None:
+    """Do STEPS in order, TO being where the VM moves to.
+
+    Raises what the first that fails raises (Temporary when the disk is full), or Cancelled.
+    """
     for step in steps:
         ctx.check()
         try:
-            _do(ctx, executor, step)
+            _do(ctx, executor, step, to or executor)
         except Permanent as error:
             raise _explained(step, error) from error
 
 
-def _do(ctx: Context, executor: Executor, step: Deed) -> None:
+def _do(ctx: Context, executor: Executor, step: Deed, to: Executor) -> None:
+    def tell(done: int, total: int) -> None:
+        ctx.progress(step.what, done, total)
+
     if isinstance(step, Step):
         place = ctx.host({}) if step.here else executor
         with _growth(ctx, place, step):
             place.run(step.argv)
     elif isinstance(step, Carry):
         carry = executor.get if step.home else executor.put
-        carry(step.source, step.target, lambda done, total: ctx.progress(step.what, done, total))
+        carry(step.source, step.target, tell)
+    elif isinstance(step, Pass):
+        executor.pass_on(step.source, step.target, to, tell)
     else:
         _compare(step)
 

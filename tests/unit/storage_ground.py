@@ -79,6 +79,11 @@ class FakeRemote(Front):
         with self._as_told():
             self._copy_unless_killed(self._there(source), target, tell)
 
+    def pass_on(self, source: str, target: str, other: Executor, tell: Tell) -> None:
+        there = other._there(target) if isinstance(other, FakeRemote) else target
+        with self._as_told():
+            self._copy_unless_killed(self._there(source), there, tell)
+
     @contextmanager
     def fence(self, vm_dir: str, order: tuple[int, int, int], wait: Callable[[float], None]) -> Iterator[None]:
         with super().fence(self._there(vm_dir), order, wait):
@@ -127,6 +132,8 @@ class Ground:
         """Where vm_args() sends VMs: names that begin with `node` are FakeRemotes."""
         self.shares = False
         """Whether all hosts see the home's files, under the same path."""
+        self.apart: set[str] = set()
+        """Hosts that do not see them, then."""
         self.lost: set[str] = set()
         """Hosts that do not answer."""
         self.calls = 0
@@ -135,7 +142,7 @@ class Ground:
 
     def root(self, host: str) -> Path:
         """What on a host is the home."""
-        if self.shares:
+        if host == "localhost" or (self.shares and host not in self.apart):
             return self.home
         path = self.home.parent / host
         path.mkdir(exist_ok=True)

@@ -12,10 +12,18 @@ from drivers.registry import BUILT_IN, find, known, resolve
 @pytest.mark.parametrize("family", ["vm", "tm", "ds", "im", "net", "fence"])
 def test_every_family_has_a_dummy_with_the_actions_of_the_contract(family: str) -> None:
     expected = {
-        "vm": "deploy shutdown destroy reboot reset save restore state cleanup untap watch unwatch",
-        "tm": "prolog epilog epilog_stop prolog_resume delete", "ds": "register mkfs clone remove stat monitor",
+        "vm": "deploy shutdown destroy reboot reset save restore state cleanup untap watch unwatch premigrate migrate "
+              "attach_disk detach_disk attach_nic detach_nic update_nic resize resize_disk updateconf exec "
+              "disk_snapshot_create disk_snapshot_delete copy_disk snapshot_create snapshot_revert snapshot_delete",
+        "tm": "prolog epilog epilog_stop prolog_resume delete premigrate move move_back state attach detach resize "
+              "snap_create snap_revert snap_delete saveas", "ds": "register mkfs clone remove stat monitor",
         "im": "watch unwatch probe survey check", "net": "pre post clean", "fence": "fence"}
     assert set(expected[family].split()) == set(find(family, "dummy"))
+
+
+@pytest.mark.parametrize("name", ["qcow2", "shared", "ssh"])
+def test_real_storage_drivers_have_the_same_actions(name: str) -> None:
+    assert set(find("tm", name)) == set(find("tm", "dummy"))
 
 
 def test_processes_find_the_actions_of_the_families_inside_them() -> None:

@@ -157,3 +157,38 @@ def test_the_time_ends_a_copy(hosts: Hosts, tmp_path: Path) -> None:
     with pytest.raises(Temporary, match="time is up"):
         executor(hosts, left=lambda: next(left, 0.0)).put(
             str(source), str(tmp_path / "target"), lambda done, total: None)
+
+
+@pytest.fixture(params=["local", "ssh"])
+def far(request: pytest.FixtureRequest) -> Executor:
+    """Where files are passed on to."""
+    return LocalExecutor() if request.param == "local" else executor(request.getfixturevalue("hosts"), default=60.0)
+
+
+def test_a_file_is_passed_on_whole_and_sparse(ours: Executor, far: Executor, tmp_path: Path) -> None:
+    source, target, told = sparse(tmp_path / "source"), tmp_path / "target", []
+    target.write_bytes(b"old" * MB)
+    ours.pass_on(str(source), str(target), far, lambda done, total: told.append((done, total)))
+    assert same(source, target) and on_disk(target) <= 5 * MB and told[-1] == (64 * MB, 64 * MB)
+
+
+def test_what_cannot_be_passed_on_is_named(ours: Executor, far: Executor, tmp_path: Path) -> None:
+    source = sparse(tmp_path / "source")
+    for one, other, error, said in (("/no/source", str(tmp_path / "target"), Permanent, "/no/source: No such file"),
+                                    (str(source), "/no/target", Permanent, "/no/target: No such file"),
+                                    (str(source), "/dev/full", Temporary, "/dev/full: No space left")):
+        with pytest.raises(error, match=said):
+            ours.pass_on(one, other, far, lambda done, total: None)
+
+
+def test_a_cancel_ends_both_ends_of_what_is_passed_on(hosts: Hosts, tmp_path: Path) -> None:
+    source, token = tmp_path / "source", Token()
+    source.write_bytes(bytes(range(1, 256)) * 800_000)
+    ours, far = (executor(hosts, token=token, default=60.0) for _ in range(2))
+    errors: list[DriverError | None] = []
+    thread = threading.Thread(target=lambda: errors.append(error_of(lambda: ours.pass_on(
+        str(source), str(tmp_path / "target"), far, lambda done, total: token.cancel()))[0]))
+    thread.start()
+    thread.join(15)
+    assert isinstance(errors[0], Cancelled)
+    soon(lambda: not at_work(str(tmp_path)))
