@@ -18,6 +18,7 @@ from onecore.kinds import (
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm import (
     attach,
+    disk_resize,
     disk_snapshots,
     exec,
     migrate,
@@ -25,6 +26,7 @@ from onecore.kinds.vm import (
     plug_nics,
     recover,
     resize,
+    saveas,
     scheduling,
     system_snapshots,
     updateconf,
@@ -37,6 +39,7 @@ __all__ = [
     "attach",
     "cluster",
     "datastore",
+    "disk_resize",
     "disk_snapshots",
     "events",
     "exec",
@@ -51,6 +54,7 @@ __all__ = [
     "reconcile",
     "recover",
     "resize",
+    "saveas",
     "scheduling",
     "system",
     "system_snapshots",

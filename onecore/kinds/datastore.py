@@ -77,6 +77,13 @@ def room(core: Core, oid: int) -> tuple[int, int, int]:
     return found.get(oid, (0, 0, 0))
 
 
+def check_room(core: Core, ds: Datastore, size: int) -> None:
+    """Raise NotAllocated when less than SIZE MB are free in a datastore for images."""
+    total, free, _ = room(core, ds.oid)
+    if total and size > free:  # nothing is known yet of a datastore that was made just now
+        raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): SIZE is {size} MB, free are {free} MB")
+
+
 def body(core: Core, ds: Datastore) -> list[bytes]:
     """<DATASTORE>."""
     total, free, used = room(core, ds.oid)

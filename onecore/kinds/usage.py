@@ -1,6 +1,7 @@
 """Who uses what, derived from the VMs' rows: VMs by host and image, sums by host.  Nothing is counted or can drift."""
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from onecore.kinds.vm.record import Vm, ids
@@ -70,3 +71,9 @@ def usage(core: Core) -> Usage:
     """The indexes of CORE."""
     made: Usage = core.kinds["usage"]
     return made
+
+
+def saved_from(core: Core, image: int) -> int:
+    """The VM of which a disk is being saved as IMAGE, -1: none.  Looks through all VMs."""
+    return next((vm.oid for vm in core.store.all(Vm) if vm.op_kind.startswith("disk_saveas") and vm.op_args
+                 and json.loads(vm.op_args).get("image_id") == image), -1)

@@ -18,6 +18,7 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.vm.snapshotrevert": (4711, 0), "one.vm.snapshotdelete": (4711, 0), "one.vm.resize": (4711, "CPU=1"),
     "one.vm.updateconf": (4711, "OS=[BOOT=disk0]"), "one.vm.exec": (4711, "true"), "one.vm.retryexec": (4711,),
     "one.vm.cancelexec": (4711,),
+    "one.vm.diskresize": (4711, 0, "9"), "one.vm.disksaveas": (4711, 0, "a"),
     "one.vm.monitoring": (4711,), "one.vmpool.info": (-2, -1, -1, -1), "one.vmpool.infoextended": (-2, -1, -1, -1),
     "one.vmpool.infoset": ("0", False), "one.vmpool.monitoring": (-2,),
     "one.host.allocate": ("{new}", "dummy", "dummy", -1), "one.host.delete": (4711,), "one.host.info": (4711,),

@@ -36,7 +36,8 @@ OFF, AWAY = {S.SUSPENDED, S.POWEROFF}, {S.STOPPED, S.UNDEPLOYED}
 
 MIGRATIONS = {"live_migrate", "migrate", "migrate_poff", "migrate_poff_hard"}
 """What one.vm.migrate asks for."""
-DISKS = {"disk_attach", "disk_detach", *(f"disk_snapshot_{what}" for what in ("create", "delete", "revert"))}
+DISKS = {"disk_attach", "disk_detach", "disk_resize", "disk_saveas", "disk_saveas_live", "disk_snapshot_create",
+         "disk_snapshot_delete", "disk_snapshot_revert"}
 """What is asked for by the methods about disks."""
 CHANGES = {"exec", "nic_attach", "nic_detach", "nic_update", "snapshot_create", "snapshot_revert", "snapshot_delete",
            "resize", "updateconf"}
@@ -81,6 +82,9 @@ ALLOWED: dict[str, set[S]] = {
     "resize": {S.RUNNING, S.POWEROFF, S.UNDEPLOYED} | WAITING | CLONING,
     "updateconf": {S.RUNNING, S.POWEROFF, S.UNDEPLOYED} | WAITING | CLONING | CLEANING | {
         s for s in S if s.name in UNSEEN},
+    "disk_resize": {S.RUNNING, S.POWEROFF, S.UNDEPLOYED},
+    "disk_saveas": {S.RUNNING, S.POWEROFF, S.SUSPENDED, S.UNDEPLOYED, S.STOPPED},
+    "disk_saveas_live": {S.RUNNING},
     "resched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "unresched": {S.RUNNING, S.UNKNOWN, S.POWEROFF},
     "recover_success": TRANSIENT | FAILED | CLEANING | {S.UNKNOWN, S.CLONING_FAILURE},

@@ -9,7 +9,7 @@ from onecore.api import Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, Forbidden, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.datastore import Datastore, room
+from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
 from onecore.kinds.image.record import Image, body, clones_under_way
@@ -25,7 +25,7 @@ from onecore.kinds.kind import (
     tree_of,
     whole,
 )
-from onecore.kinds.usage import usage
+from onecore.kinds.usage import saved_from, usage
 from onecore.wire.messages import Command
 from onecore.wire.states import DatastoreType, ImageState, ImageType
 from onecore.wire.template import TemplateError, Tree, parse
@@ -94,7 +94,7 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
             raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is")
         size, format_ = _whole(tree, "SIZE"), _empty(tree)
     if not source and not (skip_capacity_check and req.caller.admin):
-        _check_room(req, ds, size)
+        check_room(req.core, ds, size)
     oid = req.tx.next_id("image")
     now = req.core.now()
     kept = tree.without(["NAME", "TYPE", "PATH", "SOURCE", "SIZE", "PERSISTENT", "FORMAT", "FS"])
@@ -126,12 +126,6 @@ def _empty(tree: Tree) -> str:
     return found
 
 
-def _check_room(req: Request, ds: Datastore, size: int) -> None:
-    total, free, _ = room(req.core, ds.oid)
-    if total and size > free:  # nothing is known yet of a datastore that was made just now
-        raise NotAllocated(f"Not enough space in datastore {ds.oid} ({ds.name}): SIZE is {size} MB, free are {free} MB")
-
-
 def _type(tree: Tree, ds: Datastore) -> ImageType:
     given = tree.get("TYPE", "OS" if ds.type == DatastoreType.IMAGE else "CONTEXT").upper()
     if given not in {kind.name for kind in MADE_TYPES}:
@@ -154,6 +148,9 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
     vms = usage(req.core).by_image.of(image.oid)
     if vms:
         raise BadArgument(f"IMAGE {image.oid} is in use by VMs {', '.join(map(str, sorted(vms)[:10]))}", image.oid)
+    if (vm := saved_from(req.core, image.oid)) >= 0:
+        raise BadArgument(f"IMAGE {image.oid} is being saved from a disk of VM {vm}; it can be deleted when that ended",
+                          image.oid)
     if force and image.state in (ImageState.DELETE, ImageState.LOCKED):
         work.forget(req.tx, req.core, image)
         verbs.remove(req.tx, IMAGE, image)
@@ -180,7 +177,7 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     if image.persistent and image.state != ImageState.READY:
         raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; "
                           "only a READY one is cloned", image.oid)
-    _check_room(req, ds, image.size)
+    check_room(req.core, ds, image.size)
     work.fire(req.tx, image, "clone")
     oid, now = req.tx.next_id("image"), req.core.now()
     made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",

@@ -89,15 +89,22 @@ def take(tx: Tx, core: Core, box: Outbox, result: Result) -> None:
             fire(tx, image, "fail", error=result.error)
         return
     origin = image.cloning_id
-    if result.ok:
-        image = fire(tx, replace(image, cloning_id=-1), "ok", source=str(result.data["source"]), error="",
-                     modtime=core.now(), format=str(result.data.get("format") or image.format),
-                     size=int(result.data.get("size_mb") or image.size))
-    else:
-        image = fire(tx, replace(image, cloning_id=-1), "fail", error=result.error)
+    image = replace(image, cloning_id=-1)
+    made(tx, core, image, result.data) if result.ok else not_made(tx, core, image, result.error)
     if origin >= 0:
         finish_clone(tx, core, origin)
+
+
+def made(tx: Tx, core: Core, image: Image, data: Doc) -> None:
+    """The image's file is there, as DATA says; VMs that wait for it go on."""
+    image = fire(tx, image, "ok", source=str(data["source"]), error="", modtime=core.now(),
+                 format=str(data.get("format") or image.format), size=int(data.get("size_mb") or image.size))
     core.kinds["vm.images_changed"](tx, image)
+
+
+def not_made(tx: Tx, core: Core, image: Image, error: str) -> None:
+    """It is not there, and VMs that wait for it are told."""
+    core.kinds["vm.images_changed"](tx, fire(tx, image, "fail", error=error))
 
 
 def finish_clone(tx: Tx, core: Core, origin: int) -> None:

@@ -10,6 +10,7 @@ from onecore.kinds.datastore import Datastore, base_path
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.host.commands import document as host_document
 from onecore.kinds.host.record import Host
+from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
 from onecore.kinds.vm import pending, snapshots
@@ -57,10 +58,20 @@ def compose(core: Core, box: Outbox) -> Command | None:
         args |= json.loads(vm.op_args)
     if action == "detach_nic":
         args["nic"] = pending.leaving(_tree(core, vm), int(args["nic_id"]))
+    if action == "saveas":
+        args |= _saved_as(core, args["image_id"])
     timeout = float(getattr(core.config.deadlines, deadline_key(action)))
     return Command(box.op, box.attempt, core.epoch, vm.generation, stay.hostname,
                    stay.vm_mad if family == "vm" else stay.tm_mad,
                    action, ("vm", vm.oid), timeout, box.rid, args)
+
+
+def _saved_as(core: Core, oid: int) -> Doc:
+    """The image that a disk becomes, and its datastore."""
+    image = core.store.get(Image, oid)
+    datastore = core.store.get(Datastore, image.ds_id) if image else None
+    return {"image": image_work.document(image) if image else {},
+            "image_datastore": datastore_document(core, datastore) if datastore else {}}
 
 
 def question(core: Core, vm: Vm, family: str, action: str, seconds: float, args: Doc | None = None,

@@ -1,13 +1,16 @@
-"""What attaching and detaching disks does to the records.  Effects of the state table, as kinds/vm/effects.py."""
+"""What attaching, detaching and resizing disks does to the records: effects of the state table."""
 from __future__ import annotations
 
 from dataclasses import replace
 
+from onecore.kinds.datastore import Datastore
+from onecore.kinds.host.commands import is_shared
 from onecore.kinds.image import work as image_work
 from onecore.kinds.vm import requirements
-from onecore.kinds.vm.disk_record import about, change, find, keep, template_of
+from onecore.kinds.vm.disk_record import MARKS, about, change, find, keep, template_of
 from onecore.kinds.vm.effects import Info, grow
 from onecore.kinds.vm.record import Vm, ids
+from onecore.kinds.vm.saveas_effects import fail_image
 from onecore.kinds.vm.snapshot_effects import trees_of, write
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
@@ -58,11 +61,32 @@ def saved(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return gone(tx, core, vm, info)
 
 
+def grows(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """A disk is to be larger: the room is taken."""
+    return replace(vm, disk_mb=vm.disk_mb + about(vm)["added_mb"])
+
+
+def grown(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It is larger, and so is its image's file where a persistent disk is that file."""
+    told = about(vm)
+    vm = change(tx, vm, told["disk_id"], SIZE=str(told["size_mb"]))
+    disk, datastore = find(template_of(tx, vm), told["disk_id"]), tx.get(Datastore, vm.ds_id)
+    if disk is not None and datastore is not None and is_shared(datastore):
+        grow(tx, core, disk)
+    return vm
+
+
+def not_grown(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It is as it was; the room is free."""
+    return keep(tx, vm, template_of(tx, vm))
+
+
 def settle(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Whatever was under way with disks is given up: what the record has is what the VM has."""
     tree = template_of(tx, vm)
-    marked = [disk for disk in tree.vectors("DISK") if {"ATTACH", "DETACH"} & disk.keys()]
-    for disk in marked:
-        disk.pop("ATTACH", None)
-        disk.pop("DETACH", None)
-    return keep(tx, vm, tree) if marked else vm
+    for disk in tree.vectors("DISK"):
+        if "HOTPLUG_SAVE_AS" in disk:
+            fail_image(tx, core, int(disk["HOTPLUG_SAVE_AS"]), f"VM {vm.oid} ended, or began anew, before it was saved")
+        for mark in MARKS:
+            disk.pop(mark, None)
+    return keep(tx, vm, tree)

@@ -12,7 +12,9 @@ from onecore.kinds.vm.shape import fragment
 from onecore.pool.store import Tx
 from onecore.wire.template import Tree, Vector
 
-OURS = ("DISK_ID", "ATTACH", "DETACH", "HOTPLUG_SAVE_AS", "HOTPLUG_SAVE_AS_SNAPSHOT_ID", "DISK_SNAPSHOT_TOTAL_SIZE")
+MARKS = ("ATTACH", "DETACH", "HOTPLUG_SAVE_AS", "HOTPLUG_SAVE_AS_SNAPSHOT_ID")
+"""What a DISK has while something is done with it."""
+OURS = ("DISK_ID", "DISK_SNAPSHOT_TOTAL_SIZE", *MARKS)
 """What the core alone writes into a DISK."""
 
 

@@ -1,9 +1,10 @@
-"""The part of the state table that is about disks: attached, detached, kept as snapshots."""
+"""The part of the state table that is about disks: attached, detached, kept as snapshots, resized, saved as images."""
 # ruff: noqa: E501 (a row is a line: the table is read by columns)
 from __future__ import annotations
 
 from onecore.kinds.vm import disk_effects as disk
 from onecore.kinds.vm import effects as do
+from onecore.kinds.vm import saveas_effects as save
 from onecore.kinds.vm import snapshot_effects as snap
 from onecore.kinds.vm.public import S
 from onecore.kinds.vm.rows import GO, of_kind, step
@@ -72,3 +73,25 @@ DISK_ROWS += [
     *_snapshots(S.POWEROFF,  S.DISK_SNAPSHOT_POWEROFF,  S.DISK_SNAPSHOT_DELETE_POWEROFF,  S.DISK_SNAPSHOT_REVERT_POWEROFF, _OFF),
     *_snapshots(S.SUSPENDED, S.DISK_SNAPSHOT_SUSPENDED, S.DISK_SNAPSHOT_DELETE_SUSPENDED, None, _OFF),
 ]
+
+# -- larger
+
+for _stays, _state, _send in ((S.RUNNING, S.DISK_RESIZE, "vm.resize_disk"), (S.POWEROFF, S.DISK_RESIZE_POWEROFF, "tm.resize"),
+                              (S.UNDEPLOYED, S.DISK_RESIZE_UNDEPLOYED, "tm.resize")):
+    _family, _, _verb = _send.partition(".")
+    DISK_ROWS += [row(_stays, "disk_resize", _state, *GO, disk.grows, send=_send),
+                  *step(_state, _verb, _stays, _stays, disk.grown, back=(disk.not_grown,), family=_family)]
+
+# -- saved as an image; a guest that runs has the disk copied beside it first
+
+for _stays, _state in ((S.RUNNING, S.HOTPLUG_SAVEAS), (S.POWEROFF, S.HOTPLUG_SAVEAS_POWEROFF), (S.SUSPENDED, S.HOTPLUG_SAVEAS_SUSPENDED),
+                       (S.UNDEPLOYED, S.HOTPLUG_SAVEAS_UNDEPLOYED), (S.STOPPED, S.HOTPLUG_SAVEAS_STOPPED)):
+    if _stays is S.RUNNING:
+        DISK_ROWS += [
+            row(_stays,        "disk_saveas_live", _state,              *GO, save.begins, send="vm.copy_disk"),
+            row(_state,        "copy_disk.ok",    None,                 send="tm.saveas"),
+            row(_state,        "copy_disk.fail",  _stays,               do.note_error, save.failed),
+            row(_state,        "recover_retry",   None,                 do.again, when=of_kind("disk_saveas_live"), send="vm.copy_disk"),
+        ]
+    DISK_ROWS += [row(_stays,  "disk_saveas",     _state,               *GO, save.begins, send="tm.saveas"),
+                  *step(_state, "saveas",         _stays,               _stays, save.done, back=(save.failed,), family="tm")]

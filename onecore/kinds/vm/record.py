@@ -180,6 +180,6 @@ ACTIONS = {
     "hold": 7, "release": 8, "stop": 9, "suspend": 10, "resume": 11, "delete": 13, "recreate": 14, "reboot": 15,
     "reboot_hard": 16, "resched": 17, "unresched": 18, "poweroff": 19, "poweroff_hard": 20, "deploy": 30,
     "disk_attach": 21, "disk_detach": 22, "disk_snapshot_create": 25, "disk_snapshot_delete": 26,
-    "disk_snapshot_revert": 41, "recover": 42, "retry": 43, "monitor": 44,
+    "disk_snapshot_revert": 41, "disk_resize": 29, "disk_saveas": 40, "recover": 42, "retry": 43, "monitor": 44,
 }
 """History ACTION numbers."""
