@@ -51,7 +51,7 @@ def detach_disk(ctx: Context, args: Doc) -> Doc:
 
 def attach_nic(ctx: Context, args: Doc) -> Doc:
     """The guest has the NIC, and a context CD that tells of it; an alias is in the context alone."""
-    executor, nic = ctx.host(args["host"]), one(args["vm"], "nics", "NIC_ID", args["nic_id"])
+    executor, nic = ctx.host(args["host"]), _nic(args)
     with fenced(ctx, executor, args):
         guest = running(ctx, args)
         write_context(ctx, executor, args["vm"])
@@ -113,6 +113,12 @@ def updateconf(ctx: Context, args: Doc) -> Doc:
             update(ctx, args, guest, "the screen", screen)
         renew_context(ctx, args, guest)
     return {}
+
+
+def _nic(args: Doc) -> Nic:
+    """The NIC, or alias, that an action is about."""
+    vm = args["vm"]
+    return one({**vm, "nics": [*vm["nics"], *vm.get("aliases", ())]}, "nics", "NIC_ID", args["nic_id"])
 
 
 def is_alias(nic: Nic) -> bool:

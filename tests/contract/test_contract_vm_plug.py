@@ -71,10 +71,10 @@ def test_a_nic_comes_and_goes(bench: Bench, pair: Doc) -> None:
 
 def test_an_alias_is_no_device(bench: Bench, pair: Doc) -> None:
     before = has(bench, pair)
-    more = with_nic(pair, 2, PARENT="NIC0", PARENT_ID="0")
-    bench.ok("attach_nic", **more, nic_id=2)
+    alias = {**pair["vm"]["nics"][0], "NIC_ID": "2", "PARENT": "NIC0", "PARENT_ID": "0", "ALIAS_ID": "0"}
+    bench.ok("attach_nic", host=pair["host"], vm={**pair["vm"], "aliases": [alias]}, nic_id=2)
     assert has(bench, pair) == before
-    bench.ok("detach_nic", **pair, nic_id=2, nic=more["vm"]["nics"][1])
+    bench.ok("detach_nic", **pair, nic_id=2, nic=alias)
     assert has(bench, pair) == before
 
 

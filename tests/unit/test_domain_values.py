@@ -87,3 +87,13 @@ def test_a_checkpoint_gets_the_present_generation_and_directory() -> None:
     assert found.find("devices/disk/source").get("file") == "/other/0/7/disk.0"  # type: ignore[union-attr]
     assert found.find("devices/serial/log").get("file") == "/other/0/7/console.log"  # type: ignore[union-attr]
     assert found.findtext("title") == "/ds/0/7/disk.0"
+
+
+def test_a_checkpoint_gets_the_ports_of_now() -> None:
+    old = {"GRAPHICS": {"TYPE": "VNC", "PORT": "5907"}, "SERIAL": {"PORT": "20007"}}
+    new = {"GRAPHICS": {"TYPE": "VNC", "PORT": "5908"}, "SERIAL": {"PORT": "20008"}}
+    found = etree.fromstring(renewed(domain_xml(vm(attrs=old), Facts()), vm(attrs=new)))
+    assert found.find("devices/graphics").get("port") == "5908"  # type: ignore[union-attr]
+    assert [node.get("service") for node in found.findall("devices/serial/source")] == ["20008"]
+    same = etree.fromstring(renewed(domain_xml(vm(attrs=old), Facts()), vm()))
+    assert same.find("devices/graphics").get("port") == "5907"  # type: ignore[union-attr]

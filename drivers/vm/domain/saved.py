@@ -13,7 +13,8 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=Fals
 
 
 def renewed(xml: str, vm: Doc) -> str:
-    """XML with VM's generation in its metadata, files of the old directory in VM's, and NICs in the bridges of now."""
+    """XML with VM's generation in its metadata, files of the old directory in VM's, NICs in the bridges and screen and
+    serial console at the ports of now."""
     root = etree.fromstring(xml.encode(), _PARSER)
     for ours in root.iter(f"{{{NAMESPACE}}}vm"):
         ours.set("generation", str(vm["generation"]))
@@ -25,6 +26,7 @@ def renewed(xml: str, vm: Doc) -> str:
     if nvram is not None and nvram.text and old:
         nvram.text = _moved(nvram.text, old, vm["dir"])
     _plug(root, vm)
+    _listen(root, vm)
     return etree.tostring(root, encoding="unicode")
 
 
@@ -46,6 +48,15 @@ def _plug(root: etree._Element, vm: Doc) -> None:
         bridge = bridges.get(str(mac.get("address")).lower()) if mac is not None else None
         if source is not None and source.get("bridge") and bridge:
             source.set("bridge", bridge)
+
+
+def _listen(root: etree._Element, vm: Doc) -> None:
+    """Ports as the VM has them now; whether there is a screen, and of which kind, is as it was."""
+    screen, serial = ((vm.get("attrs", {}).get(name) or {}) for name in ("GRAPHICS", "SERIAL"))
+    for node in root.findall("devices/graphics") if screen.get("PORT") else ():
+        node.set("port", str(screen["PORT"]))
+    for node in root.findall("devices/*[@type='tcp']/source") if serial.get("PORT") else ():
+        node.set("service", str(serial["PORT"]))
 
 
 def _directory(root: etree._Element) -> str:
