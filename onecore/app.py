@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from onecore.auth.acl import Rules
+from onecore.auth.guesses import Guesses
 from onecore.auth.password import Passwords
+from onecore.auth.people import mapping
 from onecore.auth.sessions import Sessions
 from onecore.config import Config, ConfigError
 from onecore.kinds import KINDS, reconcile, retention, usage
@@ -74,6 +76,10 @@ def check(config: Config) -> Config:
         trigger(config.retention.schedule)
     except ValueError as error:
         raise ConfigError(f"retention.schedule must be a crontab line such as '*/5 * * * *': {error}") from None
+    try:
+        mapping(config.ldap.groups)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     return config
 
 
@@ -112,7 +118,8 @@ def build(config: Config, home: Path, database: Database, clock: Clock, log: Log
     dispatcher = Dispatcher(store, transport, clock, log, float(config.deadlines.grace))
     core = Core(config, home, database, store, clock, log, dispatcher, ChangeLog(database), Series(home / "monitor.db"),
                 Passwords(config.auth.argon2_time_cost, config.auth.argon2_memory_kb),
-                Sessions(rng.randbytes(32), clock.monotonic, float(config.auth.session_expiration)), rng, Operations())
+                Sessions(rng.randbytes(32), clock.monotonic, float(config.auth.session_expiration)), rng, Operations(),
+                Guesses(clock.monotonic))
     _index(core)
     _wire(core)
     store.on_events = core.changelog.publish

@@ -65,6 +65,38 @@ class Auth:
     """Passes of argon2id."""
     argon2_memory_kb: int = 65536
     """Memory of argon2id in KB."""
+    default_driver: str = ""
+    """Driver that is asked about users that are not known, who are made when it says yes: ldap; empty: none."""
+
+
+@dataclass(frozen=True)
+class Ldap:
+    """The directory that users with driver ldap are checked against."""
+
+    url: str = ""
+    """ldap://host or ldaps://host; empty: there is none."""
+    start_tls: bool = False
+    """Encrypt an ldap:// connection before anything is said."""
+    bind_dn: str = ""
+    """Who searches; empty: anybody may."""
+    bind_password: str = ""
+    """Its password."""
+    base: str = ""
+    """Below what entries are searched."""
+    user_field: str = "uid"
+    """Attribute that holds the user's name."""
+    user_filter: str = ""
+    """Further filter of users, such as (objectClass=person)."""
+    group: str = ""
+    """DN of a group that users must be in; empty: none."""
+    group_field: str = "member"
+    """Attribute of groups that holds the DNs of members."""
+    member_of: str = ""
+    """Attribute of users that holds the DNs of their groups, asked instead of group_field, where there is one."""
+    groups: str = ""
+    """Groups that a new user is put into, `DN => group id; ...`; users of none of them are put into group 1."""
+    timeout: int = 5
+    """Seconds that the directory has for an answer."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +215,7 @@ class Config:
     limits: Limits = Limits()
     database: Database = Database()
     auth: Auth = Auth()
+    ldap: Ldap = Ldap()
     log: Log = Log()
     deadlines: Deadlines = Deadlines()
     retention: Retention = Retention()
@@ -196,11 +229,14 @@ _LARGEST = 2**31 - 1
 BOUNDS = {
     "server.port": (1, 65535), "server.max_request_mb": (1, 1024), "server.large_answers": (1, 1000),
     "auth.argon2_time_cost": (1, 100), "auth.argon2_memory_kb": (32, 1 << 22), "deadlines": (1, _LARGEST),
+    "ldap.timeout": (1, 60),
     "monitoring": (1, _LARGEST), "ha.timeout": (1, 86400), "ha.retry": (1, _LARGEST), "ha.most_hosts": (1, _LARGEST),
     "defaults.vnc_base_port": (1, 65000), "defaults.serial_base_port": (1024, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 FORMS = {
     "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),
+    "auth.default_driver": (r"|ldap", "ldap or empty"),
+    "ldap.url": (r"|ldaps?://.+", "ldap://host or ldaps://host"),
     "log.level": (r"debug|info|warning|error", "debug, info, warning or error"),
     "defaults.mac_prefix": (r"[0-9a-fA-F]{2}:[0-9a-fA-F]{2}", "two bytes such as 02:00"),
     "defaults.umask": (r"[0-7]{3}", "three octal digits such as 177"),

@@ -13,7 +13,7 @@ class Sessions:
 
     def __init__(self, key: bytes, now: Callable[[], float], lifetime: float, limit: int = 10_000) -> None:
         self._key, self._now, self._lifetime, self._limit = key, now, lifetime, limit
-        self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, Caller, int]] = OrderedDict()
 
     def _hash(self, session: str) -> bytes:
         return hashlib.blake2b(session.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
@@ -25,16 +25,16 @@ class Sessions:
             return None
         return found[1]
 
-    def keep(self, session: str, caller: Caller, until: float | None = None) -> None:
-        """Remember, at most until UNTIL (the expiry of a token)."""
+    def keep(self, session: str, caller: Caller, until: float | None = None, via: int = -1) -> None:
+        """Remember, at most until UNTIL (the expiry of a token); VIA: the server user that spoke for the caller."""
         end = self._now() + self._lifetime
-        self._known[self._hash(session)] = (min(end, until) if until is not None else end, caller)
+        self._known[self._hash(session)] = (min(end, until) if until is not None else end, caller, via)
         while len(self._known) > self._limit:
             self._known.popitem(last=False)
 
     def drop(self, uid: int) -> None:
-        """Forget all sessions of a user."""
-        for key in [k for k, (_, caller) in self._known.items() if caller.uid == uid]:
+        """Forget all sessions of a user, and those of others that it spoke for."""
+        for key in [k for k, (_, caller, via) in self._known.items() if uid in (caller.uid, via)]:
             del self._known[key]
 
     def clear(self) -> None:

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
+from onecore.auth import tokens
 from onecore.auth.acl import DEFAULT_RULES
 from onecore.kinds.acl import AclRule
 from onecore.kinds.cluster import Cluster
@@ -36,7 +37,7 @@ def bootstrap(core: Core) -> None:
         for oid, group in enumerate(("oneadmin", "users")):
             tx.put(Group(oid, group, b""))
         tx.put(User(0, 0, name, core.passwords.hash_now(password), "core", 1, "0", "[]", b""))
-        tx.put(User(1, 0, "serveradmin", secrets.token_hex(20), "server_cipher", 1, "0", "[]", b""))
+        tx.put(User(1, 0, "serveradmin", _server(core.home), "server_cipher", 1, "0", "[]", b""))
         tx.put(Cluster(0, "default", b""))
         for oid, (label, kind) in enumerate((("system", "SYSTEM"), ("default", "IMAGE"), ("files", "FILE"))):
             tree = Tree([*TM_CONF.get(tm, {}).items(), ("TM_MAD", tm), ("TYPE", f"{kind}_DS")])
@@ -65,6 +66,13 @@ def _admin(home: Path) -> tuple[str, str]:
     name, password = "oneadmin", secrets.token_urlsafe(16)
     write_secret(path, f"{name}:{password}\n")
     return name, password
+
+
+def _server(home: Path) -> str:
+    """What is stored of serveradmin's password, which HOME/serveradmin_auth holds for services that act for users."""
+    password = secrets.token_hex(20)
+    write_secret(home / "serveradmin_auth", f"serveradmin:{password}\n")
+    return tokens.server_secret(password)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -3,21 +3,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from onecore.api import Body, Request, method
+from onecore.auth import tokens
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
+from onecore.pool.store import Tx
 from onecore.wire import xmlbody
 from onecore.wire.xmlrpc import escape_bytes
 
 DRIVERS = ("core", "public", "ssh", "x509", "ldap", "server_cipher", "server_x509", "custom")
+HASHED = re.compile("[0-9a-f]{64}")
+"""A SHA-256 digest, as imports bring it."""
 PASSWORD_DRIVERS = ("core",)
 """Drivers whose secret is a password that is stored hashed."""
 
@@ -104,8 +109,24 @@ def pool_info(req: Request) -> Body:
     return out
 
 
+async def _secret(core: Core, driver: str, password: str) -> str:
+    """What is stored of PASSWORD for DRIVER; raises BadArgument when that driver cannot use it."""
+    if driver in PASSWORD_DRIVERS:
+        check_password(password)
+        return await core.passwords.hash(password)
+    if driver == "server_cipher" and not HASHED.match(password):
+        check_password(password)
+        return tokens.server_secret(password)
+    if driver == "ssh":
+        try:
+            tokens.public_key(password)
+        except ValueError as error:
+            raise BadArgument(f"password of a user with driver ssh must be its RSA public key; {error}") from None
+    return password
+
+
 async def _hash_new(req: Request, name: str, password: str, driver: str = "", groups: Any = ()) -> str:
-    return await req.core.passwords.hash(password) if (driver or "core") in PASSWORD_DRIVERS else password
+    return await _secret(req.core, driver or "core", password)
 
 
 def check_password(password: str) -> None:
@@ -123,16 +144,19 @@ def allocate(req: Request, name: str, password: str, driver: str = "core", group
         raise NotAllocated(f"driver must be one of {', '.join(DRIVERS)}, not {driver!r}")
     if ":" in name or any(c.isspace() for c in name):
         raise NotAllocated("NAME of a user must not hold colons or blanks")
-    if driver in PASSWORD_DRIVERS:
-        check_password(password)
-    check_name(req.tx, req.core, USER, name, -1)
     for gid in groups:
         verbs.existing("group", req.core, gid)
-    gids = list(dict.fromkeys(groups or [1]))
-    oid = req.tx.next_id("user")
-    req.tx.put(User(oid, gids[0], name, req.prepared, driver, 1, " ".join(map(str, gids)), "[]", b""))
-    req.tx.log("user", oid, "create", new=name)
-    return oid
+    return register(req.tx, req.core, name, req.prepared, driver, groups or [1]).oid
+
+
+def register(tx: Tx, core: Core, name: str, secret: str, driver: str, groups: list[int]) -> User:
+    """A new user, the first of GROUPS its primary one; groups that are not there are left out.  Raises NotAllocated."""
+    check_name(tx, core, USER, name, -1)
+    gids = [g for g in dict.fromkeys(groups) if core.store.get(KINDS["group"].record, g) is not None] or [1]
+    oid = tx.next_id("user")
+    user = tx.put(User(oid, gids[0], name, secret, driver, 1, " ".join(map(str, gids)), "[]", b""))
+    tx.log("user", oid, "create", new=name)
+    return user
 
 
 @method("one.user.delete", right="ADMIN", on="user")
@@ -151,14 +175,12 @@ def delete(req: Request, user: User) -> int:
 
 
 async def _hash_password(req: Request, user: User, new_password: str) -> str:
-    return await req.core.passwords.hash(new_password) if user.driver in PASSWORD_DRIVERS else new_password
+    return await _secret(req.core, user.driver, new_password)
 
 
 @method("one.user.passwd", right="MANAGE", on="user", prepare=_hash_password)
 def passwd(req: Request, user: User, new_password: str) -> int:
     """Change the password."""
-    if user.driver in PASSWORD_DRIVERS:
-        check_password(new_password)
     _change(req, replace(user, password=req.prepared), "PASSWORD")
     return user.oid
 
@@ -170,8 +192,7 @@ def _change(req: Request, user: User, key: str) -> None:
 
 
 async def _hash_chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> str:
-    hashed = new_password and new_auth in PASSWORD_DRIVERS
-    return await req.core.passwords.hash(new_password) if hashed else new_password
+    return await _secret(req.core, new_auth, new_password) if new_password else ""
 
 
 @method("one.user.chauth", right="ADMIN", on="user", prepare=_hash_chauth)
@@ -181,8 +202,6 @@ def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> i
         raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth[:40]!r}")
     if new_auth in PASSWORD_DRIVERS and user.driver not in PASSWORD_DRIVERS and not new_password:
         raise BadArgument(f"password must be given: user {user.oid} has none that driver {new_auth} can check")
-    if new_auth in PASSWORD_DRIVERS and new_password:
-        check_password(new_password)
     _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password),
             "AUTH_DRIVER")
     return user.oid

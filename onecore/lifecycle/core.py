@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from onecore.auth.guesses import Guesses
 from onecore.auth.password import Passwords
 from onecore.auth.sessions import Sessions
 from onecore.config import Config
@@ -36,6 +37,7 @@ class Core:
     sessions: Sessions
     random: random.Random
     operations: Operations
+    guesses: Guesses
     epoch: int = 0
     kinds: dict[str, Any] = field(default_factory=dict)
     """kind name -> its state in memory beyond the records (indexes, samples, caches), typed by the kind."""

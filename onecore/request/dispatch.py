@@ -141,7 +141,7 @@ class _Call:
         core = self.dispatch.core
         session = self.given[0] if self.given else None
         caller = core.sessions.find(session) if isinstance(session, str) else None
-        self.caller = caller or await authenticate(core, session)
+        self.caller = caller or await authenticate(core, session, self.client)
         with self.dispatch.limits.call(self.caller):
             return await self._run(self.caller)
 

@@ -38,6 +38,7 @@ class Stream:
 
     def __init__(self, core: Core, limits: Limits, scope: Scope) -> None:
         self._core, self._limits = core, limits
+        self._client = scope["client"][0] if scope.get("client") else ""
         self._headers: dict[bytes, str] = {name: value.decode("latin-1") for name, value in scope["headers"]}
         self._query = {key: values[-1] for key, values in parse_qs(scope.get("query_string", b"").decode()).items()}
 
@@ -57,7 +58,7 @@ class Stream:
 
     async def _caller(self) -> Caller:
         session = self._session()
-        return self._core.sessions.find(session) or await authenticate(self._core, session)
+        return self._core.sessions.find(session) or await authenticate(self._core, session, self._client)
 
     def _session(self) -> str:
         plain = self._headers.get(b"x-onecore-session", "")
