@@ -68,10 +68,11 @@ def delete(ctx: Context, args: Doc) -> Doc:
 
 
 def premigrate(ctx: Context, args: Doc) -> Doc:
-    """Storage of another kind, or too little room (the host's DUMMY_DISK_MB)."""
+    """Files that are not whole, storage of another kind, too little room (the host's DUMMY_DISK_MB)."""
     vm, to, into = args["vm"], args["to"], args["to_datastore"]
     act(ctx, "tm.premigrate", args["host"], vm)
-    problems = []
+    found = work_at(ctx, args, own_place(args)).look()
+    problems = [] if is_whole(vm, found) else [incomplete(vm, found, own_place(args))]
     kinds = args["datastore"]["tm_mad"], into["tm_mad"]
     if kinds[0] != kinds[1]:
         problems.append(f"datastore {into['id']} is of kind {kinds[1]}, that of VM {vm['id']} of kind {kinds[0]}")

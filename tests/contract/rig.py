@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -16,6 +16,30 @@ from onecore.wire.messages import Command, Doc, Message, News, Result, Sample
 
 PROCESS = {"ds": "tm", "fence": "im"}
 """The process that runs a family, where it has none of its own name."""
+
+
+class Disks(Protocol):
+    """What the tests of storage see and do without the driver; a disk holds a number, which its guest writes."""
+
+    def write(self, host: Doc, vm: Doc, disk: int, number: int) -> None:
+        """The guest of (host, vm), which is off now, wrote NUMBER."""
+        ...
+
+    def read(self, host: Doc, vm: Doc, disk: int) -> int:
+        """What it would read."""
+        ...
+
+    def size_mb(self, host: Doc, vm: Doc, disk: int) -> int:
+        """How large it would see the disk."""
+        ...
+
+    def image(self, source: str) -> int:
+        """What an image holds, seen alone."""
+        ...
+
+    def copied(self, host: Doc, vm: Doc, disk: int, number: int) -> None:
+        """There is a copy of the disk, as `vm copy_disk` makes it, that holds NUMBER."""
+        ...
 
 
 @dataclass
@@ -43,7 +67,9 @@ class Ground:
     vanish: Callable[[Doc, Doc], None] | None = None
     """vm: end the guest of (host, vm) behind the driver's back."""
     other: Callable[[], Doc] | None = None
-    """vm: a second host that can be reached, whose guests see the same files."""
+    """vm, tm: a second host that can be reached; vm: whose guests see the same files."""
+    disks: Disks | None = None
+    """tm: sees into disks.  The VM has a clone, disk 0, and a persistent disk, 1, of 1 MB each."""
     has: Callable[[Doc, Doc], Doc] | None = None
     """vm: what the guest of (host, vm) has, seen without the driver: `disks` and `nics` (sorted ids), `vcpu`, `dir`."""
     add_disk: Callable[[Doc, int], Doc] | None = None

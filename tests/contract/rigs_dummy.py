@@ -4,10 +4,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rig import Ground, Rig
 
+from drivers.dummy.folder import Disk, Folder
+from drivers.dummy.shelf import Place, Shelf
 from onecore.wire.messages import Doc
 
 _HOST: Doc = {"id": 3, "name": "node1", "im_mad": "dummy", "vm_mad": "dummy", "attrs": {"DUMMY_CPU": "800"}}
@@ -47,4 +51,54 @@ def _opened(directory: Path) -> Iterator[Ground]:
                  patience=2.0)
 
 
-RIGS = [Rig(family, "dummy", _opened) for family in ("vm", "tm", "ds", "im")]
+class _Folders:
+    """Disks that are numbers in small files."""
+
+    def __init__(self, home: Path) -> None:
+        self._shelf = Shelf(home / "dummy", "look")
+
+    def write(self, host: Doc, vm: Doc, disk: int, number: int) -> None:
+        self._change(host, vm, disk, content=number)
+
+    def read(self, host: Doc, vm: Doc, disk: int) -> int:
+        return self._disk(host, vm, disk).content
+
+    def size_mb(self, host: Doc, vm: Doc, disk: int) -> int:
+        return self._disk(host, vm, disk).mb
+
+    def image(self, source: str) -> int:
+        return self._shelf.image(source).content
+
+    def copied(self, host: Doc, vm: Doc, disk: int, number: int) -> None:
+        self._change(host, vm, disk, copy=number)
+
+    def _change(self, host: Doc, vm: Doc, disk: int, **what: Any) -> None:
+        place, folder = self._folder(host, vm)
+        self._shelf.put(place, folder.having(str(disk), replace(folder.disk(str(disk)), **what)))
+
+    def _disk(self, host: Doc, vm: Doc, disk: int) -> Disk:
+        return self._folder(host, vm)[1].disk(str(disk))
+
+    def _folder(self, host: Doc, vm: Doc) -> tuple[Place, Folder]:
+        place: Place = (host["name"], int(Path(vm["dir"]).parent.name), int(vm["id"]))
+        folder = self._shelf.get(place)
+        assert folder, f"nothing at {place}"
+        return place, folder
+
+
+@contextmanager
+def _storage(directory: Path) -> Iterator[Ground]:
+    """Hosts with storage of their own, and a VM with a persistent disk."""
+    with _opened(directory) as ground:
+        vm, datastore = ground.vm, ground.datastore
+        assert datastore
+        disks = [{"DISK_ID": "0", "TYPE": "FILE", "IMAGE_ID": "1", "SOURCE": "dummy-1", "SIZE": "1", "CLONE": "YES"},
+                 {"DISK_ID": "1", "TYPE": "FILE", "IMAGE_ID": "2", "SOURCE": "dummy-2", "SIZE": "1", "CLONE": "NO",
+                  "SAVE": "YES"}]
+        ground.vm = lambda number: {**vm(number), "disks": [dict(disk) for disk in disks]}
+        ground.datastore = lambda: {**datastore(), "attrs": {"SHARED": "NO"}}
+        ground.disks = _Folders(directory)
+        yield ground
+
+
+RIGS = [*(Rig(family, "dummy", _opened) for family in ("vm", "ds", "im")), Rig("tm", "dummy", _storage)]

@@ -205,6 +205,7 @@ def test_disks_only_grow(cloud: Cloud) -> None:
 
 def test_what_keeps_a_vm_from_moving_is_told(tmp_path: Path) -> None:
     cloud = Cloud(tmp_path, OWN)
+    cloud.start()
     cloud.to = {**cloud.to, "attrs": {"DUMMY_DISK_MB": "29"}}
     cloud.stores[1] = {**cloud.stores[1], "tm_mad": "ssh"}
     args = {"to": cloud.to, "to_datastore": cloud.stores[1], "live": True}
