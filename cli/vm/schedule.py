@@ -29,7 +29,7 @@ REPEATS = {
     "weekly": Repeat(0, 0, 6, "Again on these days of the week, 0 (Sunday) to 6."),
     "monthly": Repeat(1, 1, 31, "Again on these days of the month."),
     "yearly": Repeat(2, 0, 365, "Again on these days of the year, from 0."),
-    "hourly": Repeat(3, 1, 24 * 366, "Again every so many hours."),
+    "hourly": Repeat(3, 1, 168, "Again every so many hours, at most a week."),
 }
 NO_END, END_TIMES, END_DATE = 0, 1, 2
 """Numbers of END_TYPE."""

@@ -105,6 +105,7 @@ def test_templates(given: dict[str, str], expected: dict[str, str]) -> None:
         ({"schedule": "+0", "monthly": "0"}, "from 1 to 31"),
         ({"schedule": "+0", "yearly": "366"}, "from 0 to 365"),
         ({"schedule": "+0", "hourly": "1,2"}, "one number"),
+        ({"schedule": "+0", "hourly": "169"}, "from 1 to 168"),
         ({"schedule": "+0", "hourly": "1", "end": "0"}, "at least one run"),
         ({"schedule": "+0", "end": "3"}, "--end is for actions that repeat"),
         ({"schedule": "+0", "hourly": "1", "end": "soon"}, "is not a time"),
