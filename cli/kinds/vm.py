@@ -52,7 +52,7 @@ COMMANDS = {
     "exec": "cli.vm.guest:exec_",
     "create-chart": "cli.vm.scheduled:create_chart",
     "ssh": "cli.vm.access:ssh",
-    "console": "cli.vm.access:console",
+    "console": "cli.vm.console:console",
     "vnc": "cli.vm.access:vnc",
     "port-forward": "cli.vm.access:port_forward",
 }

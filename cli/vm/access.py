@@ -1,4 +1,4 @@
-"""The commands that lead into a guest: ssh, console, vnc, port-forward."""
+"""The commands that lead into a guest by its network or screen: ssh, vnc, port-forward."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 VIEWERS = ("remote-viewer", "vncviewer", "xtigervncviewer", "gvncviewer", "vinagre")
 """Programs that show a VNC screen, the first that is there is taken."""
 SSH_PORT = 22
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses of a host that only it reaches."""
 
 
 def ssh(kind: Kind) -> click.Command:
@@ -33,10 +35,10 @@ def ssh(kind: Kind) -> click.Command:
         session: Session, kind: Kind, oid: str, login: str | None, nic_id: str | None, cmd: str | None, options: str
     ) -> None:
         """Log in to a running guest, as LOGIN, its CONTEXT's USERNAME, or root."""
-        body = _running(session, kind, oid)
+        body = running(session, kind, oid)
         user = login or value(body, "TEMPLATE/CONTEXT/USERNAME", "root")
         host, port = _ssh_address(body, _nic(body, nic_id))
-        _become(["ssh", *shlex.split(options), "-p", str(port), f"{user}@{host}", *([cmd] if cmd else [])])
+        become(["ssh", *shlex.split(options), "-p", str(port), f"{user}@{host}", *([cmd] if cmd else [])])
 
     return command(
         kind,
@@ -46,29 +48,8 @@ def ssh(kind: Kind) -> click.Command:
         click.Argument(["login"], required=False),
         click.Option(["--nic-id"], metavar="ID", help="The NIC whose address to use, else the one with SSH=YES."),
         click.Option(["--cmd"], metavar="COMMAND", help="Run this instead of a shell."),
-        _ssh_options(),
+        ssh_options(),
         examples=["ssh web", "ssh web admin --cmd uptime", "ssh web --ssh-options '-o StrictHostKeyChecking=no'"],
-    )
-
-
-def console(kind: Kind) -> click.Command:
-    """The command `console`."""
-
-    def run(session: Session, kind: Kind, oid: str, options: str, log: bool) -> None:
-        """Open the serial console of a running guest, by SSH to its host; Ctrl-] leaves it."""
-        body = _running(session, kind, oid)
-        name = value(body, "DEPLOY_ID") or f"one-{value(body, 'ID')}"
-        inner = _log_of(name) if log else f"virsh -c qemu:///system console {shlex.quote(name)}"
-        _become(["ssh", *shlex.split(options), *([] if log else ["-t"]), _host(body), inner])
-
-    return command(
-        kind,
-        "console",
-        run,
-        object_argument(kind, "oid"),
-        _ssh_options(),
-        click.Option(["--log"], is_flag=True, help="Only show what the console printed since the guest started."),
-        examples=["console web", "console web --log"],
     )
 
 
@@ -77,11 +58,11 @@ def vnc(kind: Kind) -> click.Command:
 
     def run(session: Session, kind: Kind, oid: str, viewer: str | None) -> None:
         """Open the VNC screen of a running guest, or tell its address when there is no viewer or display."""
-        body = _running(session, kind, oid)
-        host, port = _host(body), value(body, "TEMPLATE/GRAPHICS/PORT")
+        body = running(session, kind, oid)
+        host, port = host_of(body), value(body, "TEMPLATE/GRAPHICS/PORT")
         if value(body, "TEMPLATE/GRAPHICS/TYPE").upper() != "VNC" or not port:
             raise CliError(f"VM {value(body, 'ID')} has no VNC screen: its template has no GRAPHICS of TYPE VNC")
-        local = value(body, "TEMPLATE/GRAPHICS/LISTEN", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
+        local = value(body, "TEMPLATE/GRAPHICS/LISTEN", "127.0.0.1") in LOOPBACK
         found = viewer or (_viewer() if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else None)
         if local:
             session.fail(f"it listens on {host} alone; first: ssh -N -L {port}:127.0.0.1:{port} {host}")
@@ -89,7 +70,7 @@ def vnc(kind: Kind) -> click.Command:
         if found is None:
             session.say(f"{host}:{port}")
             return
-        _become([*shlex.split(found), f"vnc://{host}:{port}" if "remote-viewer" in found else f"{host}::{port}"])
+        become([*shlex.split(found), f"vnc://{host}:{port}" if "remote-viewer" in found else f"{host}::{port}"])
 
     return command(
         kind,
@@ -112,7 +93,7 @@ def port_forward(kind: Kind) -> click.Command:
         nic = _nic(body, nic_id)
         for outer, inner in forwarded(nic):
             if port in (None, inner):
-                session.say(f"{_host(body)}@{outer} -> {inner}")
+                session.say(f"{host_of(body)}@{outer} -> {inner}")
 
     return command(
         kind,
@@ -138,17 +119,13 @@ def forwarded(nic: Body) -> list[tuple[int, int]]:
     return [(port, begin + port - first) for port in range(first, last + 1)]
 
 
-def _ssh_options() -> click.Option:
+def ssh_options() -> click.Option:
+    """--ssh-options: as a shell would split them."""
     return click.Option(["--ssh-options", "options"], metavar="TEXT", default="", help="More options for ssh.")
 
 
-def _log_of(name: str) -> str:
-    """What a host runs to tell what the console of its domain NAME printed: libvirt keeps it in a file."""
-    find = "sed -n \"s/.*<log file='\\([^']*\\)'.*/\\1/p\" | head -n 1"
-    return f'cat "$(virsh -c qemu:///system dumpxml {shlex.quote(name)} | {find})"'
-
-
-def _running(session: Session, kind: Kind, oid: str) -> Body:
+def running(session: Session, kind: Kind, oid: str) -> Body:
+    """The body of a VM that is on a host now; raises CliError."""
     body = read_info(session, kind, id_of(session, kind, oid))
     state, lcm = state_pair(body)
     if state != states.VmState.ACTIVE or not value(body, "HISTORY_RECORDS/HISTORY[last()]/HOSTNAME"):
@@ -156,7 +133,8 @@ def _running(session: Session, kind: Kind, oid: str) -> Body:
     return body
 
 
-def _host(body: Body) -> str:
+def host_of(body: Body) -> str:
+    """The name of the host that the VM is on."""
     return value(body, "HISTORY_RECORDS/HISTORY[last()]/HOSTNAME", "-")
 
 
@@ -174,7 +152,7 @@ def _ssh_address(body: Body, nic: Body) -> tuple[str, int]:
     if value(nic, "EXTERNAL_PORT_RANGE"):
         outer = {inner: outer for outer, inner in forwarded(nic)}
         if SSH_PORT in outer:
-            return _host(body), outer[SSH_PORT]
+            return host_of(body), outer[SSH_PORT]
     found = addresses(nic)
     if not found:
         raise CliError(f"NIC {value(nic, 'NIC_ID')} of VM {value(body, 'ID')} has no address")
@@ -185,7 +163,7 @@ def _viewer() -> str | None:
     return next((name for name in VIEWERS if shutil.which(name)), None)
 
 
-def _become(command: list[str]) -> None:
+def become(command: list[str]) -> None:
     """Go on as another program; raises CliError when it is not there."""
     try:
         os.execvp(command[0], command)

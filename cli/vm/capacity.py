@@ -18,8 +18,20 @@ from cli.session import Session
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
-CONFIGURATION = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", "CONTEXT", "TPM", "TOPOLOGY")
-"""What updateconf may change."""
+CONFIGURATION = (
+    "OS",
+    "FEATURES",
+    "INPUT",
+    "GRAPHICS",
+    "VIDEO",
+    "RAW",
+    "CPU_MODEL",
+    "TPM",
+    "TOPOLOGY",
+    "SERIAL",
+    "CONTEXT",
+)
+"""What updateconf may change; some of it stands in USER_TEMPLATE."""
 
 
 def resize(kind: Kind) -> click.Command:
@@ -78,8 +90,8 @@ def updateconf(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, path: str | None, file: str | None, append: bool) -> None:
         """Change the configuration of a VM from a template PATH, standard input or in $EDITOR.
 
-        That is OS, FEATURES, INPUT, GRAPHICS, VIDEO, RAW, CPU_MODEL, CONTEXT, TPM and TOPOLOGY.  A running guest sees
-        its CONTEXT change at once, the rest when it starts anew.
+        That is OS, FEATURES, INPUT, GRAPHICS, VIDEO, RAW, CPU_MODEL, TPM, TOPOLOGY, SERIAL and CONTEXT.  A running
+        guest sees its CONTEXT change at once, the rest when it starts anew.
         """
         found = id_of(session, kind, oid)
 
@@ -105,8 +117,9 @@ def updateconf(kind: Kind) -> click.Command:
 
 
 def configuration(body: Body) -> str:
-    """What of BODY's template updateconf may change, as template text."""
-    from onecore.wire.template import to_text, tree_of
+    """What of BODY's templates updateconf may change, as template text."""
+    from onecore.wire.template import Tree, to_text, tree_of
 
-    element = body.find("TEMPLATE")
-    return "" if element is None else to_text(tree_of(element).only(CONFIGURATION))
+    parts = [tree_of(element) for element in (body.find("TEMPLATE"), body.find("USER_TEMPLATE")) if element is not None]
+    found = [(name, vector) for part in parts for name, vector in part.only(CONFIGURATION) if isinstance(vector, dict)]
+    return to_text(Tree(sorted(found, key=lambda pair: CONFIGURATION.index(pair[0]))))

@@ -32,7 +32,8 @@ def one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def vm(cloud: Cloud) -> str:
     """The name of a VM that runs on a host of its own."""
     name = unique("cli")
-    oid = cloud.make_vm(name, image=cloud.make_image(), network=cloud.make_network())
+    oid = cloud.make_vm(name, image=cloud.make_image(), network=cloud.make_network(), MEMORY_MAX=128,
+                        CONTEXT={"NETWORK": "YES"})
     cloud.deploy(oid, cloud.add_hosts(1)[0])
     return name
 
@@ -123,3 +124,66 @@ def test_snapshots_of_disks(one: One, vm: str) -> None:
     settled(one, vm, "POWEROFF")
     assert "newest" not in one("vm", "disk-snapshot-list", vm, "vda")
     assert "disk 0 of VM" in one("vm", "disk-snapshot-delete", vm, "vda", "newest", code=255)
+
+
+def test_nics_come_and_go(cloud: Cloud, one: One, vm: str) -> None:
+    """A NIC, a further address of it, a change of it; by the names of network and NIC."""
+    network = cloud.body("vn", cloud.make_network(ip="10.7.0.1")).findtext("NAME") or ""
+    one("vm", "nic-attach", vm, "--network", network, "--ip", "10.7.0.9", "--nic_name", "lan")
+    settled(one, vm, "RUNNING")
+    one("vm", "nic-attach", vm, "-n", network, "--alias", "lan", "--nic-name", "more")
+    settled(one, vm, "RUNNING")
+    shown = one("vm", "show", vm)
+    assert "10.7.0.9" in shown.partition("VM NICS")[2] and " lan " in shown.partition("VM ALIAS")[2]
+    (cloud.home / "nic").write_text("INBOUND_AVG_BW=512\n")
+    one("vm", "nic-update", vm, "lan", str(cloud.home / "nic"), "--append")
+    settled(one, vm, "RUNNING")
+    assert "512" in one("vm", "show", vm, "--all")
+    for name in ("more", "lan"):
+        one("vm", "nic-detach", vm, name)
+        settled(one, vm, "RUNNING")
+    assert "10.7.0.9" not in one("vm", "show", vm)
+
+
+def test_snapshots_of_the_whole_vm(one: One, vm: str) -> None:
+    """Made, reverted to and deleted by name."""
+    one("vm", "snapshot-create", vm, "before")
+    settled(one, vm, "RUNNING")
+    assert one("vm", "snapshot-list", vm).splitlines()[2].split()[3] == "before"
+    one("vm", "snapshot-revert", vm, "before")
+    settled(one, vm, "RUNNING")
+    one("vm", "snapshot-delete", vm, "before")
+    settled(one, vm, "RUNNING")
+    assert one("vm", "snapshot-list", vm) == "No snapshots available\n"
+
+
+def test_size_and_configuration(cloud: Cloud, one: One, vm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the editor shows is taken back as it is."""
+    one("vm", "resize", vm, "--cpu", "0.2", "--memory", "96")
+    settled(one, vm, "RUNNING")
+    assert " 0.2     96M " in one("vm", "list", "-f", f"NAME={vm}")
+    (cloud.home / "conf").write_text('CONTEXT=[COLOUR="red"]\nGRAPHICS=[TYPE="VNC"]\n')
+    one("vm", "updateconf", vm, str(cloud.home / "conf"))
+    settled(one, vm, "RUNNING")
+    assert 'COLOUR="red"' in one("vm", "show", vm)
+    (cloud.home / "edit").write_text('#!/bin/sh\nsed -i s/red/blue/ "$1"\n')
+    (cloud.home / "edit").chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(cloud.home / "edit"))
+    one("vm", "updateconf", vm)
+    settled(one, vm, "RUNNING")
+    assert 'COLOUR="blue"' in one("vm", "show", vm) and 'TYPE="VNC"' in one("vm", "show", vm)
+    (cloud.home / "edit").write_text('#!/bin/sh\necho "INBOUND_AVG_BW=7" >> "$1"\n')
+    one("vm", "nic-update", vm, "0")
+    settled(one, vm, "RUNNING")
+    assert 'INBOUND_AVG_BW="7"' in one("vm", "show", vm, "--all")
+
+
+def test_commands_in_guests(cloud: Cloud, one: One, vm: str) -> None:
+    """What they print, and that they fail."""
+    one("vm", "exec", vm, "uname -a", "--wait")
+    assert "uname -a" in one("vm", "show", vm)
+    cloud.dummy(rules=[{"action": "vm.exec", "fail": "no agent"}])
+    try:
+        assert "no agent" in one("vm", "exec-retry", vm) + one("vm", "exec", vm, "x", "--wait", code=255)
+    finally:
+        cloud.dummy()

@@ -1,11 +1,9 @@
-"""The ways into a guest: ssh, console, vnc, port-forward, and commands run by its agent."""
+"""The ways into a guest: ssh, vnc, port-forward, and commands run by its agent."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from base64 import b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,7 +70,7 @@ def test_ssh(
     ("arguments", "pair", "told"),
     [
         (("ssh", "7"), (8, 0), "VM 7 does not run, it is POWEROFF"),
-        (("console", "7"), (1, 0), "VM 7 does not run, it is PENDING"),
+        (("ssh", "7"), (1, 0), "VM 7 does not run, it is PENDING"),
         (("vnc", "7"), (3, 3), "VM 7 has no VNC screen"),
         (("ssh", "7", "--nic-id", "9"), (3, 3), "VM 7 has no NIC 9"),
         (("port-forward", "7"), (3, 3), "has no EXTERNAL_PORT_RANGE"),
@@ -85,30 +83,6 @@ def test_what_leads_nowhere(
     outcome = one("vm", *arguments)
     assert (outcome.code, outcome.out, became) == (255, "", [])
     assert told in outcome.err
-
-
-def test_console(one: Runner, cloud: Cloud, became: list[list[str]]) -> None:
-    cloud.answers["one.vm.info"] = cloud.vm(7, "web").replace("<DEPLOY_ID/>", "<DEPLOY_ID>one-7</DEPLOY_ID>")
-    assert one("vm", "console", "7").code == one("vm", "console", "7", "--ssh-options", "-l root").code == 0
-    assert became == [
-        ["ssh", "-t", "node7", "virsh -c qemu:///system console one-7"],
-        ["ssh", "-l", "root", "-t", "node7", "virsh -c qemu:///system console one-7"],
-    ]
-
-
-def test_console_log_finds_the_file(one: Runner, cloud: Cloud, became: list[list[str]], tmp_path: Path) -> None:
-    (tmp_path / "console.log").write_text("booted\n")
-    (tmp_path / "virsh").write_text(
-        f"#!/bin/sh\n[ \"$*\" = '-c qemu:///system dumpxml one-7' ] || exit 1\n"
-        f"echo \"<serial type='pty'><log file='{tmp_path}/console.log' append='on'/></serial>\"\n"
-    )
-    (tmp_path / "virsh").chmod(0o755)
-    cloud.answers["one.vm.info"] = cloud.vm(7, "web")
-    one("vm", "console", "7", "--log")
-    (command,) = became
-    path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    assert command[:2] == ["ssh", "node7"]
-    assert subprocess.run(command[2], shell=True, env=path, capture_output=True, text=True).stdout == "booted\n"
 
 
 def test_vnc(one: Runner, cloud: Cloud, became: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

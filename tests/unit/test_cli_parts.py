@@ -39,7 +39,9 @@ CALLED = (
 def web(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """VM 7 has disks, NICs and snapshots; nothing is piped in; what is called succeeds."""
     monkeypatch.setattr("cli.source.piped", lambda: False)
-    body = cloud.vm(7, "web", extra=PARTS).replace("</VM>", f"{TREES}</VM>")
+    body = cloud.vm(7, "web", user="<SERIAL><TYPE>tcp</TYPE></SERIAL><A>1</A>", extra=PARTS).replace(
+        "</VM>", f"{TREES}</VM>"
+    )
     cloud.answers["one.vm.info"] = body
     cloud.vms(body)
     cloud.answers["one.imagepool.info"] = "<IMAGE_POOL><IMAGE><ID>3</ID><NAME>data</NAME></IMAGE></IMAGE_POOL>"
@@ -236,11 +238,13 @@ def test_nic_update(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, 
 def test_updateconf(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     editor(monkeypatch, tmp_path, 'sed -i s/disk0/nic0/ "$1"')
     assert one("vm", "updateconf", "web", "-v").out == "VM 7: configuration updated\n"
-    assert (tmp_path / "seen").read_text() == 'OS=[\n  BOOT="disk0" ]\nCONTEXT=[\n  A="1 \\"2\\"" ]\n'
+    assert (
+        tmp_path / "seen"
+    ).read_text() == 'OS=[\n  BOOT="disk0" ]\nSERIAL=[\n  TYPE="tcp" ]\nCONTEXT=[\n  A="1 \\"2\\"" ]\n'
     pipe(monkeypatch, "CONTEXT=[A=2]\n")
     assert one("vm", "updateconf", "web", "-a").code == 0
     assert cloud.made("one.vm.updateconf") == [
-        (7, 'OS=[\n  BOOT="nic0" ]\nCONTEXT=[\n  A="1 \\"2\\"" ]\n', 0),
+        (7, 'OS=[\n  BOOT="nic0" ]\nSERIAL=[\n  TYPE="tcp" ]\nCONTEXT=[\n  A="1 \\"2\\"" ]\n', 0),
         (7, "CONTEXT=[A=2]\n", 1),
     ]
 
