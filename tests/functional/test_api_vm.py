@@ -171,7 +171,7 @@ def test_clusters_of_images_and_networks(cloud: Cloud) -> None:
 
 def test_a_vm_waits_for_its_images(cloud: Cloud) -> None:
     """CLONING until the last is there, then PENDING or HOLD."""
-    cloud.dummy(delay={"ds.mkfs": 0.3})
+    cloud.dummy(delay={"ds.mkfs": 1.5})
     images = [cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nSIZE=8', 1) for _ in range(2)]
     cloud.client.call("one.image.persistent", images[0], True)
     vm, held = cloud.make_vm(DISK=[{"IMAGE_ID": i} for i in images]), cloud.make_vm(image=images[1], hold=True)
