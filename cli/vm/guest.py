@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from cli.command import command, ids_argument
 from cli.errors import CliError
 from cli.ids import each, read_info
 from cli.kind import Kind
-from cli.session import Session
+from cli.session import Session, on_terminal
 from cli.spans import seconds
+from cli.vm.body import decoded, harmless
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -88,15 +89,7 @@ def _tell(session: Session, found: Body) -> None:
     for name, write in (("STDOUT", session.say), ("STDERR", session.fail_text)):
         text = decoded(value(found, name)).rstrip("\n")
         if text:
-            write(text)
+            write(harmless(text) if on_terminal() else text)
     status, code = value(found, "STATUS").upper(), value(found, "RETURN_CODE", "0")
     if status != "DONE" or code != "0":
         raise CliError(f"the command ended with {code}" if status == "DONE" else f"the command: {status.lower()}")
-
-
-def decoded(text: str) -> str:
-    """What a command printed: base64 as OpenNebula has it, else as it is."""
-    try:
-        return b64decode(text, validate=True).decode(errors="replace")
-    except ValueError:
-        return text

@@ -25,7 +25,7 @@ from onecore.wire import states
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
-_SHOWN = ("DISK", "NIC", "NIC_ALIAS", "SECURITY_GROUP_RULE", "SNAPSHOT", "SCHED_ACTION")
+_SHOWN = ("DISK", "NIC", "NIC_ALIAS", "SECURITY_GROUP_RULE", "SNAPSHOT", "SCHED_ACTION", "QEMU_GA_EXEC")
 _STEPS = (("prolog", "PSTIME", "PETIME"), ("epilog", "ESTIME", "EETIME"))
 
 
@@ -72,6 +72,7 @@ def _lines(session: Session, body: Body, hidden: Sequence[str]) -> list[str]:
         *sections.section("SNAPSHOTS", show_parts.snapshots(body)),
         *sections.section("VIRTUAL MACHINE HISTORY", history(body)),
         *sections.section("SCHEDULED ACTIONS", show_parts.scheduled(body)),
+        *sections.section("COMMAND IN THE GUEST", show_parts.execution(body)),
         *sections.template("USER TEMPLATE", body, "USER_TEMPLATE"),
         *sections.template("VIRTUAL MACHINE TEMPLATE", body, "TEMPLATE", hidden),
     ]

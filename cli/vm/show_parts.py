@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cli import sections
 from cli.cells import clock, lasted, number, size, value
 from cli.kind import View
-from cli.vm.body import addresses
+from cli.vm.body import addresses, decoded, harmless
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -195,3 +195,15 @@ def _status(body: Body, action: Body) -> str:
     if done > 0 and value(action, "REPEAT") not in _REPEATS:
         return f"done {clock(done)}"
     return f"in {lasted(left, full=True).strip()}" if left > 0 else "due"
+
+
+def execution(body: Body) -> list[str]:
+    """The last command in the guest, and what it printed."""
+    found = body.find("TEMPLATE/QEMU_GA_EXEC")
+    if found is None:
+        return []
+    told = [("COMMAND", value(found, "COMMAND")), ("STATUS", value(found, "STATUS", "-"))]
+    if value(found, "RETURN_CODE"):
+        told.append(("RETURN CODE", value(found, "RETURN_CODE")))
+    printed = [harmless(decoded(value(found, name))) for name in ("STDOUT", "STDERR")]
+    return [*sections.fields(told), *(line for text in printed for line in text.splitlines())]

@@ -151,6 +151,13 @@ def test_exec_tells_what_was_printed(one: Runner, cloud: Cloud, answer: str, cod
     assert (outcome.code, outcome.out, outcome.err) == (code, out, err)
 
 
+def test_a_guest_does_not_command_the_terminal(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=result("DONE", 0, "\x1b]0;title\x07\ttext"))
+    assert one("vm", "exec", "7", "x", "--wait").out == "\x1b]0;title\x07\ttext\n"
+    monkeypatch.setattr("cli.vm.guest.on_terminal", lambda: True)
+    assert one("vm", "exec", "7", "x", "--wait").out == "?]0;title?\ttext\n"
+
+
 def test_exec_waits(cloud: Cloud) -> None:
     answers = iter(["", result("EXECUTING"), result("DONE")])
     cloud.answers["one.vm.info"] = lambda oid: cloud.vm(oid, "web", extra=next(answers))
