@@ -78,6 +78,29 @@ fetch_kernel() { # unpack the kernel below $1; downloads are kept for the next b
     for package in "$cache"/*.deb; do dpkg-deb -x "$package" "$1"; done
 }
 
+add_agent() { # QEMU's guest agent below $1, with its libraries; a guest without one is good for most
+    local cache=$out/agent binary library
+    if ! ls "$cache"/*.deb > /dev/null 2>&1; then
+        rm -rf "$cache.new" && mkdir -p "$cache.new"
+        (cd "$cache.new" && apt-get -q download qemu-guest-agent > log 2>&1) \
+            || { say "no qemu-guest-agent, the guest has none: $(tail -n 1 "$cache.new/log")"; return 0; }
+        rm -rf "$cache" && mv "$cache.new" "$cache"
+    fi
+    for package in "$cache"/*.deb; do dpkg-deb -x "$package" "$2"; done
+    binary=$2/usr/sbin/qemu-ga
+    ldd "$binary" | grep -q 'not found' && { say "qemu-guest-agent lacks libraries here, the guest has none"; return 0; }
+    cp "$binary" "$1/sbin/"
+    copy_libraries "$1" "$binary"
+}
+
+copy_libraries() { # the libraries of program $2 below $1
+    local library
+    for library in $(ldd "$2" | grep -o '/[^ ]*'); do
+        mkdir -p "$1$(dirname "$library")"
+        cp -L "$library" "$1$library"
+    done
+}
+
 copy_modules() { # the modules with all they depend on, unpacked, to $2/lib/modules, in loading order; $1 holds the kernel
     local version=$3 name file
     [ -d "$1/lib/modules" ] || { mkdir -p "$1/lib" && ln -s ../usr/lib/modules "$1/lib/modules"; }
@@ -112,12 +135,8 @@ make_tree() { # the guest's files below $1
 }
 
 add_resize2fs() { # with its libraries: busybox has no such tool
-    local library
     cp "$(command -v resize2fs)" "$1/sbin/"
-    for library in $(ldd "$(command -v resize2fs)" | grep -o '/[^ ]*'); do
-        mkdir -p "$1$(dirname "$library")"
-        cp -L "$library" "$1$library"
-    done
+    copy_libraries "$1" "$(command -v resize2fs)"
 }
 
 make_boot() { # FAT file system $1 with boot loader, kernel $2, initrd $3
@@ -160,6 +179,7 @@ build() { # everything in the scratch folder $1, then into place
     cp "$kernel/boot/vmlinuz-$version" "$1/vmlinuz"
     rm "$tree/init"
     add_resize2fs "$tree"
+    add_agent "$tree" "$1/agent"
     make_boot "$1/boot.fat" "$1/vmlinuz" "$1/initrd.img"
     make_disk "$1/tiny.raw" "$1/boot.fat" "$tree"
     qemu-img convert -O qcow2 "$1/tiny.raw" "$1/tiny.qcow2"

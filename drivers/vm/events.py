@@ -6,7 +6,8 @@ A watched host costs a connection and, while nothing happens there, no thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,11 @@ from drivers.vm.domain import domain_name
 from drivers.vm.guest import Guest, guest_of, guests
 from drivers.vm.line import Line
 from drivers.vm.links import links
-from drivers.vm.roster import Emit, Roster, meaning
+from drivers.vm.roster import ARRIVING, Emit, Roster, meaning
 from drivers.vm.strand import Strand
 from onecore.wire.messages import Doc
+
+_BREATH = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_RESUMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class HostWatch:
         self._roster = Roster(host["id"], emit)
         self._expected: dict[str, tuple[tuple[int, int], bool]] = {}
         self._held: set[str] = set()
+        self._quiet: list[str] = []
         self._strand: Strand | None = None
 
     def expect(self, name: str, vm: int, generation: int, held: bool) -> None:
@@ -49,6 +53,15 @@ class HostWatch:
         HELD: it is let run a moment later, so that it is paused till then is no news.
         """
         self._expected[name] = (vm, generation), held
+
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[None]:
+        """While in the block, that a domain stands still and goes on is no news: we have it do that."""
+        self._quiet.append(name)
+        try:
+            yield
+        finally:
+            self._quiet.remove(name)
 
     def told(self, error: DriverError | None) -> None:
         """How an attempt to connect went; only what changes is logged."""
@@ -96,14 +109,15 @@ class HostWatch:
 
     def _take(self, line: Line, event: Event) -> None:
         found = meaning(event.event, event.detail)
-        if found is None or self._closed:
+        if found is None or self._closed or event.name in self._quiet and event.event in _BREATH:
             return
         if event.event == libvirt.VIR_DOMAIN_EVENT_STARTED:
             expected, held = self._expected.pop(event.name, (None, False))
             (self._held.add if held else self._held.discard)(event.name)
             whose = self._whose(line, event, expected)
             if line.alive:
-                self._roster.started(event.name, whose)
+                comes = event.detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED
+                (self._roster.arrives if comes else self._roster.started)(event.name, whose)
         elif not self._is_hold(event):
             self._roster.changed(event.name, *found)
 
@@ -164,9 +178,15 @@ def expect(ctx: Context, host: Doc, vm: Doc, held: bool) -> None:
         found.expect(domain_name(vm["id"]), vm["id"], vm["generation"], held)
 
 
+def quiet(ctx: Context, host: Doc, vm: Doc) -> AbstractContextManager[None]:
+    """While in the block, that VM stands still on HOST and goes on is no news."""
+    found = _watches(ctx).of(host["id"])
+    return found.quiet(domain_name(vm["id"])) if found is not None else nullcontext()
+
+
 def _watches(ctx: Context) -> Watches:
     return ctx.keep("kvm-watches", Watches)
 
 
 def _row(guest: Guest) -> tuple[str, int, int, str]:
-    return guest.domain.name(), guest.vm, guest.generation, guest.state
+    return guest.domain.name(), guest.vm, guest.generation, ARRIVING if guest.loaded else guest.state

@@ -12,7 +12,7 @@ from drivers.vm.domain import disk_xml
 from drivers.vm.domain.live import Live, emptied
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Guest
-from drivers.vm.work import ask
+from drivers.vm.work import ask, at_rest, running
 from onecore.wire.messages import Doc
 
 UNPLUG_SECONDS = 30.0
@@ -27,6 +27,13 @@ _UNDER_WAY = (libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_OPERATION_FAILED)
 def read(ctx: Context, args: Doc, guest: Guest) -> Live:
     """The guest's document as it is now, secrets included."""
     return Live(ask(ctx, args, "reading", lambda _: str(guest.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))))
+
+
+def at_work(ctx: Context, args: Doc) -> Guest:
+    """The guest, when libvirt does nothing lasting with it; Permanent when it does not run."""
+    running(ctx, args)
+    at_rest(ctx, args)
+    return running(ctx, args)
 
 
 def one(vm: Doc, kind: str, key: str, number: object) -> Mapping[str, str]:

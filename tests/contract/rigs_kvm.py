@@ -51,5 +51,5 @@ def _far(directory: Path) -> Iterator[Ground]:
 
 
 RIGS = [kind(family, "kvm", opened, parts, marks=(pytest.mark.live,))
-        for kind, opened, parts in ((Rig, _opened, ("vm", "im")), (RemoteRig, _far, ("vm", "im", "vm_migrate")))
+        for kind, opened, parts in ((Rig, _opened, None), (RemoteRig, _far, ("vm", "im")))
         for family in ("vm", "im")]

@@ -46,7 +46,8 @@ def vm(home: Path, number: int) -> Doc:
     disk = {"DISK_ID": "0", "TYPE": "FILE", "IMAGE_ID": "1", "SOURCE": "/nowhere", "FORMAT": "raw", "CLONE": "NO",
             "TARGET": "vda", "DEV_PREFIX": "vd"}
     nic = {"NIC_ID": "0", "VN_MAD": "bridge", "BRIDGE": BRIDGE, "MAC": f"02:00:c0:a8:7b:{number % 256:02x}"}
-    return {"id": number, "name": f"vm{number}", "generation": 1, "deploy_id": "", "uuid": "", "dir": str(directory),
+    return {"id": number, "name": f"vm{number}", "generation": 1, "deploy_id": "", "dir": str(directory),
+            "uuid": f"6f2f7a0e-0c3c-4d5e-9d0a-{number:012d}",
             "cpu": 0.1, "vcpu": 1, "memory_mb": 16, "attrs": {"GRAPHICS": {"TYPE": "NONE"}}, "disks": [disk],
             "nics": [nic], "user": {}, "context": {}, "context_disk": None, "context_files": []}
 

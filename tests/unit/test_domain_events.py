@@ -23,7 +23,7 @@ class Told:
 @pytest.mark.parametrize(("event", "detail", "state"), [
     ("STOPPED", "STOPPED_SHUTDOWN", "poweroff"), ("STOPPED", "STOPPED_DESTROYED", "poweroff"),
     ("STOPPED", "STOPPED_CRASHED", "crashed"), ("STOPPED", "STOPPED_FAILED", "crashed"),
-    ("STOPPED", "STOPPED_SAVED", "gone"), ("STOPPED", "STOPPED_MIGRATED", "gone"),
+    ("STOPPED", "STOPPED_SAVED", "gone"), ("STOPPED", "STOPPED_MIGRATED", "moved"),
     ("SUSPENDED", "SUSPENDED_PAUSED", "suspended"), ("SUSPENDED", "SUSPENDED_IOERROR", "suspended"),
     ("RESUMED", "RESUMED_UNPAUSED", "running"), ("CRASHED", "CRASHED_PANICKED", "crashed"),
 ])
@@ -67,3 +67,39 @@ def test_a_guest_that_ended_is_not_gone_a_second_time() -> None:
     told.roster.changed("one-1", "crashed", "")
     told.roster.stock([])
     assert told.words() == [(1, 1, "running"), (1, 1, "crashed")]
+
+
+def test_a_guest_that_arrives_is_told_of_when_it_runs() -> None:
+    told = Told()
+    told.roster.arrives("one-1", (1, 3))
+    told.roster.changed("one-1", "suspended", "")
+    assert told.words() == []
+    told.roster.changed("one-1", "running", "")
+    told.roster.changed("one-1", "suspended", "")
+    assert told.words() == [(1, 3, "running"), (1, 3, "suspended")]
+
+
+def test_a_guest_that_did_not_arrive_never_was_there() -> None:
+    told = Told()
+    told.roster.arrives("one-1", (1, 3))
+    told.roster.changed("one-1", "crashed", "QEMU ended")
+    told.roster.stock([])
+    assert told.words() == []
+
+
+def test_a_guest_that_moved_away_is_told_of_by_its_new_host() -> None:
+    told = Told()
+    told.roster.started("one-1", (1, 3))
+    told.roster.changed("one-1", *meaning(libvirt.VIR_DOMAIN_EVENT_STOPPED,
+                                          libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED))
+    told.roster.stock([])
+    assert told.words() == [(1, 3, "running")]
+    assert meaning(libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) is None
+
+
+def test_a_guest_on_its_way_when_the_watch_begins() -> None:
+    told = Told()
+    told.roster.stock([("one-1", 1, 3, "arriving")])
+    assert told.words() == []
+    told.roster.changed("one-1", "running", "")
+    assert told.words() == [(1, 3, "running")]

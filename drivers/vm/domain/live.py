@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 
 from lxml import etree
 
@@ -82,8 +83,24 @@ class Live:
         node = self.root.find("devices/graphics[@port]")
         if node is None or str(node.get("passwd") or "") == password:
             return None
-        node.set("passwd", password)
-        return text_of(node)
+        made = deepcopy(node)
+        made.set("passwd", password)
+        return text_of(made)
+
+    def shape(self) -> dict[str, str]:
+        """What a saved state of the guest fits to: its processors, memory and devices with their places, by name."""
+        now = ",".join(str(each.get("id")) for each in self.root.findall("vcpus/vcpu[@enabled='yes']"))
+        found = {"processors": now or str(self.processors[0]), "memory": str(self.memory_kib[1]),
+                 "machine": str(self.root.find("os/type").get("machine"))}  # type: ignore[union-attr]
+        for alias in self.root.findall("devices/*/alias"):
+            device: etree._Element = alias.getparent()  # type: ignore[assignment]
+            address = device.find("address")
+            found[str(alias.get("name"))] = " ".join((str(device.tag), *_places(address)))
+        return found
+
+    def has_variables(self) -> bool:
+        """Whether the guest keeps UEFI's variables."""
+        return self.root.find("os/nvram") is not None
 
     def has_scsi(self) -> bool:
         """Whether there is a controller for disks on the SCSI bus."""
@@ -137,12 +154,25 @@ class LiveDisk:
         return self._node.find("readonly") is not None
 
     @property
-    def depth(self) -> int:
-        """How many files it consists of."""
-        count, node = 1, self._node.find("backingStore")
-        while node is not None and node.find("source") is not None:
-            count, node = count + 1, node.find("backingStore")
-        return count
+    def node(self) -> str:
+        """What QEMU calls the file that is written to."""
+        return f"libvirt-{self.layers[0][1]}-format" if self.layers else ""
+
+    @property
+    def layers(self) -> list[tuple[str, str]]:
+        """The files that it consists of and libvirt's numbers for them, the one that is written to first."""
+        found: list[tuple[str, str]] = []
+        node: etree._Element | None = self._node
+        while node is not None and (source := node.find("source")) is not None:
+            found.append((str(source.get("file") or source.get("dev") or ""),
+                          str(source.get("index") or node.get("index") or "")))
+            node = node.find("backingStore")
+        return found
+
+    @property
+    def chain(self) -> list[str]:
+        """Those files."""
+        return [path for path, _ in self.layers]
 
     @property
     def job(self) -> str:
@@ -170,6 +200,10 @@ class LiveDisk:
     def _child(self, tag: str, name: str) -> str:
         node = self._node.find(tag)
         return "" if node is None else str(node.get(name) or "")
+
+
+def _places(address: etree._Element | None) -> list[str]:
+    return [] if address is None else [f"{name}={address.get(name)}" for name in sorted(map(str, address.keys()))]
 
 
 def altered(interface: str, wanted: str) -> str:

@@ -16,6 +16,7 @@ def renewed(xml: str, vm: Doc) -> str:
     """XML with VM's generation in its metadata, files of the old directory in VM's, NICs in the bridges and screen and
     serial console at the ports of now."""
     root = etree.fromstring(xml.encode(), _PARSER)
+
     for ours in root.iter(f"{{{NAMESPACE}}}vm"):
         ours.set("generation", str(vm["generation"]))
     old = _directory(root)

@@ -1,0 +1,141 @@
+"""Commands inside a guest, by its agent: QEMU's, over the channel that every guest has unless it was told not to.
+
+A command runs once: what became of it is kept in `dir/exec`, so that a driver that is started again does not repeat it.
+"""
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import Any
+
+import libvirt_qemu
+
+from drivers.base import Context, DriverError, Permanent
+from drivers.fence import fenced
+from drivers.vm.guest import Guest
+from drivers.vm.work import LAST_SECONDS, ask, running
+from onecore.wire.messages import Doc
+
+ANSWER_SECONDS = 10
+"""How long the agent may take for an answer."""
+LONGEST = 1 << 20
+"""Bytes of each output that are handed on."""
+_POLLS = (0.05, 0.1, 0.2, 0.5)
+_SHELL = 'command -v setsid > /dev/null && exec setsid /bin/sh -c "$1"; exec /bin/sh -c "$1"'
+"""A process group of its own where that can be had, so that all of it can be ended."""
+_END = 'kill -9 -- "-$1" 2> /dev/null || kill -9 "$1"'
+
+
+def execute(ctx: Context, args: Doc) -> Doc:
+    """Run `command` by the guest's shell with `stdin`: its pid, return_code (128 and the signal's number if one ended
+    it), stdout and stderr as text."""
+    with fenced(ctx, ctx.host(args["host"]), args):
+        guest = running(ctx, args)
+        before = _recall(ctx, args)
+        if "result" in before:
+            return dict(before["result"])
+        if "pid" not in before:
+            before = {"pid": _begin(ctx, args, guest)}
+            _note(ctx.beyond(LAST_SECONDS), args, before)
+        done = _wait(ctx, args, guest, before["pid"])
+        _note(ctx.beyond(LAST_SECONDS), args, {**before, "result": done})
+    return done
+
+
+def call(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) -> Any:
+    """What the agent answers; Temporary when it does not, Permanent when it refuses or there is none."""
+    text = json.dumps({"execute": command, "arguments": arguments})
+    answer = ask(ctx, args, f"{command} by the agent of",
+                 lambda _: str(libvirt_qemu.qemuAgentCommand(guest.domain, text, ANSWER_SECONDS, 0)))
+    return json.loads(answer)["return"]
+
+
+def freeze(ctx: Context, args: Doc, guest: Guest) -> bool:
+    """The guest's file systems are frozen, if it has an agent that does that; thaw() is to follow then."""
+    try:
+        ask(ctx, args, "freezing the file systems of", lambda _: guest.domain.fsFreeze())
+    except DriverError as error:
+        ctx.log("info", str(error))
+        return False
+    return True
+
+
+def thaw(ctx: Context, args: Doc, guest: Guest) -> None:
+    """They are written to again."""
+    try:
+        ask(ctx, args, "thawing the file systems of", lambda _: guest.domain.fsThaw())
+    except DriverError as error:
+        ctx.log("warning", str(error))
+
+
+def _begin(ctx: Context, args: Doc, guest: Guest) -> int:
+    """Noted first: a driver that ends now leaves a command of which nobody knows whether it ran."""
+    shell: Doc = {"path": "/bin/sh", "arg": ["-c", _SHELL, "sh", str(args["command"])], "capture-output": True}
+    given = str(args.get("stdin") or "").encode()
+    if given:
+        shell["input-data"] = base64.b64encode(given).decode()
+    _note(ctx, args, {})
+    try:
+        started = call(ctx, args, guest, "guest-exec", shell)
+    except DriverError:
+        with suppress(DriverError):
+            _forget(ctx.beyond(LAST_SECONDS), args)
+        raise
+    return int(started["pid"])
+
+
+def _wait(ctx: Context, args: Doc, guest: Guest, pid: int) -> Doc:
+    """Until it ended; cancelled or late, it is ended."""
+    try:
+        for poll in chain(_POLLS, repeat(_POLLS[-1])):
+            status = call(ctx, args, guest, "guest-exec-status", {"pid": pid})
+            if status.get("exited"):
+                return outcome(pid, status)
+            ctx.sleep(poll)
+    except DriverError as error:
+        if not isinstance(error, Permanent):
+            with suppress(DriverError):
+                call(ctx.beyond(LAST_SECONDS), args, guest, "guest-exec",
+                     {"path": "/bin/sh", "arg": ["-c", _END, "sh", str(pid)]})
+        raise
+    raise AssertionError("unreachable")
+
+
+def outcome(pid: int, status: Doc) -> Doc:
+    """The action's result, from what the agent says of a process that ended."""
+    code = 128 + int(status["signal"]) if "signal" in status else int(status.get("exitcode", 0))
+    return {"pid": pid, "return_code": code, "stdout": _text(status, "out"), "stderr": _text(status, "err")}
+
+
+def _text(status: Doc, which: str) -> str:
+    data = base64.b64decode(status.get(f"{which}-data") or "")[:LONGEST]
+    return data.decode(errors="replace").replace("\0", "\ufffd")
+
+
+def _recall(ctx: Context, args: Doc) -> Doc:
+    """What is known of this operation's command: nothing, its `pid`, its `result`; Permanent when it may have run."""
+    executor = ctx.host(args["host"])
+    if not executor.exists(_path(args)):
+        return {}
+    with suppress(ValueError):
+        kept = json.loads(executor.read(_path(args)))
+        if kept.get("op") == [args["_"]["epoch"], args["_"]["op"]]:
+            if "pid" not in kept:
+                raise Permanent("the driver ended just when the command was given to the guest: it may have run")
+            return dict(kept)
+    return {}
+
+
+def _note(ctx: Context, args: Doc, what: Doc) -> None:
+    kept = {"op": [args["_"]["epoch"], args["_"]["op"]], **what}
+    ctx.host(args["host"]).write(_path(args), json.dumps(kept).encode(), 0o600)
+
+
+def _forget(ctx: Context, args: Doc) -> None:
+    ctx.host(args["host"]).run(["rm", "-f", "--", _path(args)])
+
+
+def _path(args: Doc) -> str:
+    return f"{args['vm']['dir']}/exec"

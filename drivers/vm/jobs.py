@@ -1,0 +1,92 @@
+"""Block jobs: libvirt copies or commits a disk of a running guest in the background until both are the same."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import libvirt
+
+from drivers.base import Context, DriverError, Permanent
+from drivers.vm import agent
+from drivers.vm.guest import Guest
+from drivers.vm.inside import read
+from drivers.vm.work import LAST_SECONDS, ask
+from onecore.wire.messages import Doc
+
+_POLL, _LONGEST_POLL = 0.02, 0.5
+
+
+@dataclass
+class Standstill:
+    """A guest that stands still."""
+
+    ends: bool = True
+    """Whether it is let run again."""
+
+
+def until_ready(ctx: Context, args: Doc, guest: Guest, target: str, step: str) -> None:
+    """The job on disk TARGET has caught up with the guest; left early, it is ended: nothing changed for the guest."""
+    try:
+        _follow(ctx, args, guest, target, step)
+    except BaseException:
+        with suppress(DriverError):
+            end(ctx.beyond(LAST_SECONDS), args, guest, target)
+        raise
+
+
+def end(ctx: Context, args: Doc, guest: Guest, target: str) -> None:
+    """No job on disk TARGET any more; a copy that was ready is complete, and the guest goes on with what it had."""
+    disk = read(ctx, args, guest).at(target)
+    if disk is not None and disk.job:
+        ask(ctx, args, f"ending the copy of {target} of", lambda _: guest.domain.blockJobAbort(target, 0))
+
+
+def pivot(ctx: Context, args: Doc, guest: Guest, target: str) -> None:
+    """The guest goes on with what the job on disk TARGET made."""
+    flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
+    ask(ctx, args, f"switching {target} of", lambda _: guest.domain.blockJobAbort(target, flags))
+
+
+@contextmanager
+def at_a_standstill(ctx: Context, args: Doc, guest: Guest, tidy: bool) -> Iterator[Standstill]:
+    """The guest stands still in the block; TIDY: with its file systems as after an unmount, if it has an agent.
+
+    It is let run at the end even when it stood still before: whoever asks knows that it is to run.
+    """
+    frozen = tidy and read(ctx, args, guest).agent() == "connected" and agent.freeze(ctx, args, guest)
+    still = Standstill()
+    try:
+        ask(ctx, args, "pausing", lambda _: guest.domain.suspend())
+        try:
+            yield still
+        finally:
+            if still.ends:
+                wake(ctx, args, guest)
+    finally:
+        if frozen:
+            agent.thaw(ctx, args, guest)
+
+
+def wake(ctx: Context, args: Doc, guest: Guest) -> None:
+    """The guest runs."""
+    def resume(_: object) -> None:
+        if guest.domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            guest.domain.resume()
+
+    ask(ctx, args, "resuming", resume)
+
+
+def _follow(ctx: Context, args: Doc, guest: Guest, target: str, step: str) -> None:
+    poll = _POLL
+    while True:
+        disk = read(ctx, args, guest).at(target)
+        if disk is None or not disk.job:
+            raise Permanent(f"VM {args['vm']['id']}: {step} ended early; is there room for it?")
+        if disk.is_ready:
+            return
+        info = ask(ctx, args, "following a copy of", lambda _: guest.domain.blockJobInfo(target, 0))
+        if info and info.get("end"):
+            ctx.progress(step, int(info["cur"]), int(info["end"]))
+        ctx.sleep(poll)
+        poll = min(poll * 2, _LONGEST_POLL)
