@@ -25,8 +25,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "auth": {"argon2_time_cost": 1, "argon2_memory_kb": 64},
     "defaults": {"system_tm": "dummy"},
 }
-START_SECONDS = 20.0
-STOP_SECONDS = 15.0
+START_SECONDS = STOP_SECONDS = 60.0
+PATIENCE = 40.0
+"""What must happen soon is waited for at least so long: a busy machine is no failure."""
 T = TypeVar("T")
 _serial = count(1)
 
@@ -211,6 +212,7 @@ class Cloud:
 
 def until(seconds: float, what: str, done: Callable[[], T], now: Callable[[], object] | None = None) -> T:
     """Ask DONE until it is true, and return that; AssertionError names WHAT was waited for, and what is NOW instead."""
+    seconds = max(seconds, PATIENCE)
     end, pause = time.monotonic() + seconds, 0.005
     while True:
         found = done()

@@ -51,7 +51,7 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.user.chgrp": (4711, 1), "one.user.delete": (4711,), "one.user.enable": (4711, True), "one.user.info": (-1,),
     "one.user.login": ("oneadmin", "", 60), "one.user.passwd": (4711, "a"), "one.user.update": (4711, "A=1"),
     "one.userpool.info": (), "one.group.allocate": ("{new}",), "one.group.info": (-1,), "one.grouppool.info": (),
-    "one.acl.info": (), "one.acl.addrule": ("400000000", "1400000000", "1"), "one.acl.delrule": (0,),
+    "one.acl.info": (), "one.acl.addrule": ("400000000", "1400000000", "1"), "one.acl.delrule": (4711,),
     "one.zone.info": (0,), "one.zonepool.info": (), "one.system.version": (),
     "one.system.config": (),
 }

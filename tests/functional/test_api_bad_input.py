@@ -12,6 +12,8 @@ from cloud_process import Cloud, template, unique, until, vm_template
 
 from onecore.wire.client import Client, ClientError
 
+pytestmark = pytest.mark.surface
+
 
 class Ground:
     """What the cases speak of: objects that are there, and some that are not."""
@@ -216,4 +218,4 @@ def test_large_but_fine(cloud: Cloud) -> None:
     assert "NAME" in refused(cloud.client, ALLOCATE, "one.template.allocate", f'A="{"x" * 3_000_000}"')
     for text in ("A=1\n" * 900_000, f"<T>{'<A>1</A>' * 100_000}</T>"):
         assert "attributes at line" in refused(cloud.client, ALLOCATE, "one.template.allocate", text)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60

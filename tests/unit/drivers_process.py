@@ -59,7 +59,7 @@ class Driver:
         self.messages += self._frames.feed(data or b"")
         return data != b""
 
-    def until(self, true: Callable[[], object], seconds: float = 10) -> None:
+    def until(self, true: Callable[[], object], seconds: float = 40) -> None:
         """Read until something is true."""
         end = time.monotonic() + seconds
         while not true():
@@ -70,7 +70,7 @@ class Driver:
         """Results by operation and attempt."""
         return {(each.op, each.attempt): each for each in self.messages if isinstance(each, Result)}
 
-    def result(self, op: int, attempt: int = 1, seconds: float = 10) -> Result:
+    def result(self, op: int, attempt: int = 1, seconds: float = 40) -> Result:
         """The result of a command, waited for."""
         self.until(lambda: (op, attempt) in self.results(), seconds)
         return self.results()[op, attempt]
@@ -82,7 +82,7 @@ class Driver:
             os.close(self._out)
             self._out = -1
         try:
-            self.process.wait(8)
+            self.process.wait(40)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -82,6 +82,16 @@ class Sshd:
             self.signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+            soon(lambda: not self._listens())  # one that it just forked has its socket for a moment
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._addresses[0], self.port))
+            except OSError:
+                return True
+        return False
 
     @property
     def known(self) -> str:
@@ -112,8 +122,8 @@ def make_key(path: Path) -> None:
 
 
 def executor(hosts: Hosts, **more: Any) -> SshExecutor:
-    """An executor for HOST with ten seconds a call."""
-    return SshExecutor(hosts, **{"host": HOST, "default": 10.0, **more})
+    """An executor for HOST with forty seconds a call."""
+    return SshExecutor(hosts, **{"host": HOST, "default": 40.0, **more})
 
 
 def answers(port: int) -> bool:
@@ -131,7 +141,7 @@ def children(pid: int) -> list[int]:
     return [*found, *(below for each in found for below in children(each))]
 
 
-def soon(true: Callable[[], object], seconds: float = 5.0) -> None:
+def soon(true: Callable[[], object], seconds: float = 40.0) -> None:
     """Wait until TRUE is; fails after SECONDS."""
     end = time.monotonic() + seconds
     while not true():

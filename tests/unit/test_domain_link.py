@@ -251,7 +251,7 @@ def test_many_dead_hosts_are_tried_a_few_at_a_time_and_hold_nobody_up(monkeypatc
             return Line(Library(), [])
         trying.append(1)
         most[0] = max(most[0], len(trying))
-        stop.wait(10)
+        stop.wait(60)
         trying.pop()
         raise Silence("deaf")
 
@@ -261,7 +261,7 @@ def test_many_dead_hosts_are_tried_a_few_at_a_time_and_hold_nobody_up(monkeypatc
     until(lambda: len(trying) == links.AT_ONCE)
     began = time.monotonic()
     made.commands(ctx, {"id": 999, "name": "sound"}).line(patient)  # type: ignore[arg-type]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 40
     assert most[0] == links.AT_ONCE
     made.close()
     stop.set()

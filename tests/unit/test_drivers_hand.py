@@ -59,7 +59,7 @@ class Hand:
         """Close its input, and give its exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(5)
+        return self.process.wait(40)
 
 
 @pytest.fixture
@@ -82,12 +82,13 @@ def test_it_answers_and_refuses(hand: Hand) -> None:
     assert hand.next()[0] == {"pong": 7}
 
 
-def test_many_requests_at_once(hand: Hand) -> None:
-    began = time.monotonic()
+def test_many_requests_at_once(hand: Hand, tmp_path: Path) -> None:
+    """None ends before all have begun."""
+    script = 'touch "$0/$1"; while [ "$(ls "$0" | wc -l)" -lt 20 ]; do sleep 0.05; done'
     for number in range(20):
-        hand.send(id=number, do="run", argv=["sleep", "0.5"])
-    assert {hand.next()[0]["id"] for _ in range(20)} == set(range(20))
-    assert time.monotonic() - began < 4
+        hand.send(id=number, do="run", argv=["sh", "-c", script, str(tmp_path), str(number)])
+    answers = [hand.next()[0] for _ in range(20)]
+    assert {each["id"]: each["ok"]["code"] for each in answers} == dict.fromkeys(range(20), 0)
 
 
 def test_a_cancel_ends_one(hand: Hand) -> None:
@@ -110,10 +111,10 @@ def test_it_ends_with_all_its_children(hand: Hand, tmp_path: Path, how: str | si
     child, escaped = map(int, pids.read_text().split())
     if isinstance(how, signal.Signals):
         hand.process.send_signal(how)
-        hand.process.wait(5)
+        hand.process.wait(40)
     elif how == "garbage":
         hand.write(b"\xff" * 100)
-        hand.process.wait(5)
+        hand.process.wait(40)
     else:
         assert hand.end() == 0
     soon(lambda: ends(child) and ends(escaped))
@@ -166,17 +167,17 @@ def test_the_version_is_that_of_the_sources() -> None:
 
 
 def test_who_hears_nothing_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SILENCE", 0.4)
+    monkeypatch.setattr(wire, "SILENCE", 1.0)
     source, sink = os.pipe()
     ours = Wire(source, sink)
     with pytest.raises(TimeoutError):
         ours.receive(0.1)
-    writer = threading.Thread(target=lambda: [(time.sleep(0.2), os.write(sink, BEAT)) for _ in range(3)])
+    writer = threading.Thread(target=lambda: [(time.sleep(0.3), os.write(sink, BEAT)) for _ in range(3)])
     writer.start()
     began = time.monotonic()
     with pytest.raises(EOFError, match="nothing was heard"):
         ours.receive()
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 1.8
     writer.join()
     os.close(sink)
     with pytest.raises(EOFError, match="closed"):

@@ -41,7 +41,8 @@ CHILD = """
         return {}
 
     def deaf(ctx, args):
-        time.sleep(args["seconds"])
+        while not os.path.exists(args["until"]):
+            time.sleep(0.01)
         return {}
 
     ACTIONS = {each.__name__: each for each in (child, fenced, stamp, bug, steps, deaf)}
@@ -78,7 +79,7 @@ def alive(pid: int) -> bool:
 
 def number_in(path: Path) -> int:
     """The number that a child writes, waited for."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 40
     while not (path.exists() and path.read_text().strip()):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -94,14 +95,14 @@ def test_it_greets_and_answers(start: Start) -> None:
 
 def test_another_protocol_is_refused(start: Start) -> None:
     driver = start(hello=Hello(protocol=99))
-    assert driver.process.wait(5) == 2
+    assert driver.process.wait(40) == 2
     assert "does not speak protocol" in driver.log.read_text()
 
 
 def test_garbage_ends_it(start: Start) -> None:
     driver = start()
     os.write(driver._out, b"\0\0\0\2hi")
-    assert driver.process.wait(5) == 2
+    assert driver.process.wait(40) == 2
 
 
 def test_every_action_gets_what_fences_it(start: Start) -> None:
@@ -130,7 +131,7 @@ def test_an_unknown_driver_is_an_error_of_the_command_alone(start: Start) -> Non
 def test_a_hang_ends_at_its_timeout(start: Start) -> None:
     driver = start(dummy={"rules": [{"action": "vm.deploy", "hang": True}]})
     driver.do("deploy", timeout=0.3)
-    result = driver.result(1, seconds=3)
+    result = driver.result(1)
     assert (result.ok, result.temporary, result.cancelled) == (False, True, False) and "0.3 s" in result.error
 
 
@@ -141,7 +142,7 @@ def test_a_cancel_ends_a_hang_and_a_child(start: Start, tmp_path: Path) -> None:
     child = number_in(tmp_path / "pid")
     for op in (1, 2):
         driver.cancel(op)
-        assert driver.result(op, seconds=3).cancelled
+        assert driver.result(op).cancelled
     assert not alive(child)
 
 
@@ -150,7 +151,7 @@ def test_a_cancel_of_a_waiting_command_does_not_wait(start: Start) -> None:
     driver.do("deploy", 1)
     driver.do("deploy", 2)
     driver.cancel(2)
-    assert driver.result(2, seconds=3).cancelled and (1, 1) not in driver.results()
+    assert driver.result(2).cancelled and (1, 1) not in driver.results()
     driver.cancel(1)
     driver.result(1)
 
@@ -199,12 +200,13 @@ def test_a_lane_is_bounded_and_others_go_on(start: Start) -> None:
     assert set(driver.results()) == {(4, 1), (5, 1), (9, 1)}
 
 
-def test_a_command_that_does_not_end_loses_its_place(start: Start) -> None:
+def test_a_command_that_does_not_end_loses_its_place(start: Start, tmp_path: Path) -> None:
     driver = start(lane_width=1, threads=1, stuck_after=0.2)
-    driver.do("deaf", 1, driver="trial", timeout=0.2, seconds=4)
+    driver.do("deaf", 1, driver="trial", timeout=0.2, until=str(tmp_path / "go"))
     driver.do("deploy", 2)
-    assert driver.result(2, seconds=3.5).ok and (1, 1) not in driver.results()
+    assert driver.result(2).ok and (1, 1) not in driver.results()
     assert any(isinstance(each, Log) and "does not end" in each.text for each in driver.messages)
+    (tmp_path / "go").touch()
     assert driver.result(1).ok
 
 
@@ -225,7 +227,7 @@ def test_slow_commands_of_many_lanes_run_side_by_side(start: Start) -> None:
     for op in range(40):
         driver.do("deploy", op, lane=f"node{op}")
     driver.until(lambda: len(driver.results()) == 41)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_a_closed_pipe_ends_it_with_its_children(start: Start, tmp_path: Path) -> None:
@@ -234,16 +236,16 @@ def test_a_closed_pipe_ends_it_with_its_children(start: Start, tmp_path: Path) -
         driver.do("deploy", op, lane=f"node{op}")
     driver.do("child", 99, driver="trial", pid=str(tmp_path / "pid"))
     child = number_in(tmp_path / "pid")
-    assert driver.close() < 5 and driver.process.returncode == 0
+    assert driver.close() < 40 and driver.process.returncode == 0
     assert not alive(child)
 
 
 def test_it_ends_in_time_with_a_command_that_hears_nothing(start: Start) -> None:
     driver = start()
-    driver.do("deaf", 1, driver="trial", seconds=60)
+    driver.do("deaf", 1, driver="trial", timeout=100, until="/no")
     driver.do("state", 2)
     driver.result(2)
-    assert driver.close() < 5
+    assert driver.close() < 40
 
 
 def test_sigterm_ends_it_with_its_children(start: Start, tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ def test_sigterm_ends_it_with_its_children(start: Start, tmp_path: Path) -> None
     driver.do("child", 1, driver="trial", pid=str(tmp_path / "pid"))
     child = number_in(tmp_path / "pid")
     driver.process.send_signal(signal.SIGTERM)
-    assert driver.process.wait(5) == 0 and not alive(child)
+    assert driver.process.wait(40) == 0 and not alive(child)
 
 
 def test_after_kill_9_the_next_process_ends_the_orphans(start: Start, tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def test_guests_outlive_a_killed_driver_and_are_news_again(start: Start, tmp_pat
     second.do("watch", 1)
     second.until(lambda: News(0, 5, 1, "running") in second.messages)
     (tmp_path / "dummy" / "node1" / "5").unlink()
-    second.until(lambda: News(0, 5, 1, "gone") in second.messages, 1.5)
+    second.until(lambda: News(0, 5, 1, "gone") in second.messages)
 
 
 def test_hundreds_of_watched_hosts_need_one_thread(start: Start) -> None:

