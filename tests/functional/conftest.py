@@ -27,6 +27,17 @@ def _clouds(base: Path, cluster: Cluster | None) -> Iterator[MakeCloud]:
         cloud.stop()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what has a database of its own and depends on it: what is kept, and what survives."""
+    if os.environ.get("ONECORE_TEST_DB") != "postgresql":
+        return
+    kept = [item for item in items if "cluster" in getattr(item, "fixturenames", ())
+            and not any(item.get_closest_marker(name) for name in ("sqlite", "surface"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster | None]:
     """With ONECORE_TEST_DB=postgresql, the server whose databases all clouds use; None: they use SQLite."""
@@ -39,12 +50,6 @@ def cluster() -> Iterator[Cluster | None]:
     made = Cluster(programs).start()
     yield made
     made.stop()
-
-
-@pytest.fixture(autouse=True)
-def _on_sqlite_only(request: pytest.FixtureRequest) -> None:
-    if os.environ.get("ONECORE_TEST_DB") == "postgresql" and request.node.get_closest_marker("sqlite"):
-        pytest.skip("about SQLite's files")
 
 
 @pytest.fixture(scope="session")

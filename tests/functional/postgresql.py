@@ -36,7 +36,8 @@ class Cluster:
     def start(self) -> Cluster:
         """Make the cluster and start the server."""
         self._run("initdb", "-D", str(self.directory / "data"), "-A", "trust", "-U", USER, "--no-sync")
-        options = f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1"
+        options = (f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1"
+                   " -c fsync=off")  # the server is killed in tests, this machine is not: what was written is there
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-o", options, "-l", str(self.directory / "log"), "-w",
                   "start")
         return self

@@ -13,6 +13,8 @@ from minimal_calls import MINIMAL
 
 from onecore.wire import xmlrpc
 
+pytestmark = pytest.mark.surface
+
 
 @pytest.fixture(scope="module")
 def placed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:

@@ -16,6 +16,8 @@ import onecore.kinds
 from onecore.api import TABLE
 from onecore.wire.client import Client, ClientError
 
+pytestmark = pytest.mark.surface
+
 PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.system.version", "one.system.config",
           "onecore.version"}
 KEEP = (-1,) * 9

@@ -9,6 +9,8 @@ from cloud_process import Cloud, template, unique, until
 from makers import MakeCloud
 from xsd import validate
 
+pytestmark = pytest.mark.surface
+
 POOLS = {
     "one.vmpool.info": ("vm_pool", (-2, -1, -1, -2)),
     "one.vmpool.infoextended": ("vm_pool_extended", (-2, -1, -1, -2)),
