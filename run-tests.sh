@@ -10,9 +10,12 @@ me=run-tests
 
 fast=
 skipped=()
-apart=(-n 2 --dist loadfile) # two files of tests at once
+once=()
+apart=(-n 2 --dist worksteal)                               # what works
+waiting=(-n 3 --dist loadgroup --no-loadscope-reorder -m live) # what waits for guests and hosts more than it works
 libvirt_started=
 scratch=
+declare -A jobs=()
 
 skip() { skipped+=("$1: $2"); }
 
@@ -53,33 +56,55 @@ prepare_live() { # a libvirt that answers and a guest image; 1 with the reason i
     reason=$("$checkout/scripts/guest-image.sh" "$ONECORE_GUEST" 2>&1) || return 1
 }
 
+aside() { # NAME COMMAND...: run beside everything else, its output kept for the end
+    local name=$1
+    shift
+    ("$@") > "$scratch/$name.out" 2>&1 &
+    jobs[$name]=$!
+}
+
+live_tests() { exec env --default-signal=INT .venv/bin/pytest "${waiting[@]}" --durations=15; }
+
+joined() { # NAME: wait for it and show what it said; its exit code
+    local status=0
+    wait "${jobs[$1]}" || status=$?
+    show "$1"
+    return $status
+}
+
+show() {
+    unset "jobs[$1]"
+    echo "== $1"
+    cat "$scratch/$1.out"
+}
+
 clean_up() {
+    local code=$? name
+    for name in "${!jobs[@]}"; do
+        [ $code = 130 ] || kill -INT "${jobs[$name]}" 2> /dev/null # after Ctrl-C they know already
+        joined "$name"
+    done
     [ -z "$libvirt_started" ] || "$checkout/scripts/libvirtd.sh" stop "$scratch"
     rm -rf "$scratch"
 }
 
-on_real_parts() { # clouds on test-beds of their own, which wait more than they work; then what needs this machine's libvirt for itself
-    local status=0
-    .venv/bin/pytest -n 3 --dist loadfile -m live tests/live/test_remote_*.py || status=1
-    .venv/bin/pytest -m live --ignore-glob='*/test_remote_*' || status=1
-    return $status
-}
-
-run_all() {
-    local status=0
-    .venv/bin/pytest "${apart[@]}" -m "not live" || status=1
-    [ ${#marks[@]} -gt 0 ] || on_real_parts || status=1
+run_all() { # what waits beside what works: two cores are never idle
+    local status=0 job
+    [ -n "$fast" ] || aside style-and-types check_style
+    [ ${#marks[@]} -gt 0 ] || aside live live_tests
+    .venv/bin/pytest "${apart[@]}" -m "not live" "${once[@]}" || status=1
     [ -n "$fast" ] || on_postgresql || status=1
+    for job in "${!jobs[@]}"; do joined "$job" || status=1; done
     return $status
 }
 
-on_postgresql() { # the functional tests once more, on a private PostgreSQL server
+on_postgresql() { # what depends on the database once more, on a private PostgreSQL server
     if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
         skip "functional tests on PostgreSQL" "the package postgresql is not installed"
         return 0
     fi
-    say "the functional tests once more, on PostgreSQL"
-    ONECORE_TEST_DB=postgresql .venv/bin/pytest "${apart[@]}" tests/functional --ignore-glob='*/test_sim_*'
+    say "what depends on the database once more, on PostgreSQL"
+    ONECORE_TEST_DB=postgresql .venv/bin/pytest "${apart[@]}" tests/functional
 }
 
 report() {
@@ -103,10 +128,11 @@ main() {
         marks=(-m "not live")
         skip "style, types, live tests and PostgreSQL" "--fast"
     else
-        check_style || failed=1
+        once=(--deselect tests/house/test_style.py::test_ruff --deselect tests/house/test_style.py::test_mypy)
         prepare_live || { marks=(-m "not live"); skip "live tests" "$reason"; }
     fi
     if [ $# -gt 0 ]; then
+        [ -n "$fast" ] || check_style || failed=1
         .venv/bin/pytest "${marks[@]}" "$@" || failed=1
     else
         run_all || failed=1

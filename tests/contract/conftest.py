@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from rig import Bench, Rig
+from rig import LASTING, Bench, Rig
 
 from drivers.context import Surroundings
 from drivers.journal import Journal
@@ -45,6 +45,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("rig", rigs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup live tests of this machine's libvirt run one by one; see tests/live/conftest.py."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.xdist_group("contract" if "-remote" in item.name else "here"))
+
+
+def pytest_sessionfinish() -> None:
+    """Nothing of any rig stays."""
+    LASTING.close()
+
+
 @pytest.fixture
 def bench(rig: Rig, tmp_path: Path) -> Iterator[Bench]:
     """The rig's driver on its ground."""
@@ -58,10 +71,10 @@ def bench(rig: Rig, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def until(bench: Bench) -> Callable[[Callable[[], object]], None]:
-    """Wait until something is true, at most the ground's patience."""
+    """Wait until something is true, at most as long as a command may take."""
     def wait(true: Callable[[], object]) -> None:
-        end = time.monotonic() + bench.ground.patience
+        end = time.monotonic() + 10 * bench.ground.patience
         while not true():
-            assert time.monotonic() < end, f"not within {bench.ground.patience} s; got {bench.messages}"
+            assert time.monotonic() < end, f"it does not come true; got {bench.messages}"
             time.sleep(0.02)
     return wait

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from drivers.execute import execute
 from drivers.token import Token
 from onecore.wire.messages import Command, Doc, Message, News, Result, Sample
 
+LASTING = ExitStack()
+"""What rigs keep from one test to the next; closed at the end of the session."""
 PROCESS = {"ds": "tm", "fence": "im"}
 """The process that runs a family, where it has none of its own name."""
 
@@ -83,7 +85,7 @@ class Ground:
     runs: Callable[[Doc, Doc], bool] | None = None
     """fence: whether it does."""
     patience: float = 5.0
-    """Seconds that a test waits for what must come by itself; the timeout of one command is ten times that."""
+    """Ten times so many seconds is the timeout of a command, and how long a test waits for what must come by itself."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
-from rig import Ground, Rig
+from rig import LASTING, Ground, Rig
 
 sys.path.append(str(Path(__file__).parents[1] / "live"))
 import kvm_ground as kvm
 import kvm_remote as remote
+from bed import Bed
 
 from onecore.wire.messages import Doc
 
@@ -41,13 +43,22 @@ def _opened(directory: Path) -> Iterator[Ground]:
                      add_disk=kvm.add_disk, more=_MORE, agent=False, patience=3.0)
 
 
+@cache
+def _bed() -> Bed:
+    """One host for all tests of this process."""
+    return LASTING.enter_context(remote.bed(nodes=1))
+
+
 @contextmanager
 def _far(directory: Path) -> Iterator[Ground]:
-    with remote.bed(nodes=1) as bed:
-        node = bed.nodes[0]
+    bed = _bed()
+    node = bed.nodes[0]
+    try:
         yield Ground(home=directory, host=lambda: remote.host(node), vm=lambda number: remote.vm(bed, number),
                      settings={"kvm": _SETTINGS, "ssh": remote.ssh(bed)},
                      vanish=lambda _, vm: remote.kill(node, vm["id"]), patience=5.0)
+    finally:
+        remote.sweep(bed)
 
 
 RIGS = [kind(family, "kvm", opened, parts, marks=(pytest.mark.live,))

@@ -52,8 +52,8 @@ class Bench:
 
 
 def until(true: Callable[[], object], seconds: float, what: str = "") -> float:
-    """Wait until something is true; the seconds it took.  Fails after SECONDS."""
-    began = time.monotonic()
+    """Wait until something is true; the seconds it took.  Fails after SECONDS, and forty at least."""
+    began, seconds = time.monotonic(), max(seconds, 40.0)
     while not true():
         assert time.monotonic() - began < seconds, f"{what or true}: not within {seconds} s"
         time.sleep(0.02)

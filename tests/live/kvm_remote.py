@@ -1,6 +1,7 @@
 """What tests of vm/kvm on remote hosts stand on: guests of one boot sector on the nodes of a test-bed."""
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,9 +56,11 @@ def kill(node: Node, number: int) -> None:
 
 
 def sweep(made: Bed) -> None:
-    """No guests and no bridge of a test's on any node."""
+    """No guests and no bridge of a test's on any node, and no VM's files where all see them."""
     for node in made.nodes:
         for name in names(node):
             node.run("virsh", "-q", "-c", "qemu:///system", "destroy", name, check=False)
         node.run("ip", "link", "delete", "dev", BRIDGE, check=False)
         node.run("rm", "-rf", f"/run/onecore/bridges/{BRIDGE}", str(made.datastores / ".locks"))
+    for directory in (made.datastores / "0").iterdir():
+        shutil.rmtree(directory)

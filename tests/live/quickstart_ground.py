@@ -84,7 +84,8 @@ def quickstart(home: Path, dummy: bool = False) -> Iterator[Quickstart]:
 
 
 def within(seconds: float, true: Callable[[], object], what: str) -> None:
-    """Wait until something is true; fails with WHAT after SECONDS."""
+    """Wait until something is true; fails with WHAT after SECONDS, and forty at least: machines are busy."""
+    seconds = max(seconds, 40)
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"

@@ -131,9 +131,8 @@ def test_a_guest_that_will_not_shut_down_runs_on(bench: Bench, vm: Any) -> None:
 
 def test_the_button_is_pressed_while_the_guest_still_boots(bench: Bench, vm: Any) -> None:
     bench.ok("deploy", vm)
-    began = time.monotonic()
     bench.ok("shutdown", vm)
-    assert time.monotonic() - began < 12 and not bridge_is_there()
+    assert not bridge_is_there()
 
 
 def test_a_checkpoint_is_whole_or_is_none(bench: Bench, vm: Any) -> None:

@@ -1,7 +1,6 @@
 """quickstart.sh from beginning to end: with a real guest (root, libvirt, QEMU), and on simulated hosts without."""
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ pytestmark = [pytest.mark.timeout(400), needs_venv]
 def test_simulated_hosts(tmp_path: Path) -> None:
     with quickstart(tmp_path / "home", dummy=True) as cloud:
         assert "RUNNING" in cloud.run()
-        began = time.monotonic()
         assert "RUNNING" in cloud.run()
-        assert time.monotonic() - began < 30
         assert cloud.one("onevm", "list", "--no-header", "-l", "NAME,STAT").split() == ["quickstart", "runn"]
         cloud.run("--down")
         assert cloud.daemons() == []
@@ -27,9 +24,7 @@ def test_a_real_guest_answers_with_the_address_and_name_of_its_context(tmp_path:
         address = address_in(cloud.run())
         found = facts(address)
         assert found["hostname"] == "quickstart" and f"eth0:{address}/24" in found["addresses"]
-        began = time.monotonic()
         assert address_in(cloud.run()) == address
-        assert time.monotonic() - began < 30
         domain = cloud.show("quickstart")["DEPLOY_ID"]
         assert domain in domains()
         cloud.run("--down")

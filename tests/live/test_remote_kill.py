@@ -48,16 +48,21 @@ class Traffic:
     own: int
 
     def begin(self) -> None:
-        """Returns in the middle of all four."""
-        host, client = self.cloud.hosts[self.cloud.bed.nodes[0].name], self.cloud.client
+        """Returns in the middle of all four: libvirtd is held until all have begun, then goes on for a moment."""
+        first, client = self.cloud.bed.nodes[0], self.cloud.client
         self.cloud.act(self.vms["epilog"], "terminate-hard")
         until(20, "EPILOG", lambda: self.cloud.vm_state(self.vms["epilog"]) == "EPILOG")
-        client.call("one.vm.deploy", self.vms["prolog"], host, False, self.cloud.local)
-        self.cloud.act(self.vms["boot"], "resume")
-        self.cloud.act(self.vms["save"], "stop")
-        time.sleep(0.1)
-        states = {name: self.cloud.vm_state(vm) for name, vm in self.vms.items()}
+        first.stop("libvirtd")
+        try:
+            client.call("one.vm.deploy", self.vms["prolog"], self.cloud.hosts[first.name], False, self.cloud.local)
+            self.cloud.act(self.vms["boot"], "resume")
+            self.cloud.act(self.vms["save"], "stop")
+            time.sleep(0.1)
+            states = {name: self.cloud.vm_state(vm) for name, vm in self.vms.items()}
+        finally:
+            first.cont("libvirtd")
         assert states == {"prolog": "PROLOG", "boot": "BOOT_POWEROFF", "save": "SAVE_STOP", "epilog": "EPILOG"}
+        time.sleep(0.1)
 
     def settle(self) -> None:
         """Every VM rests; what failed is tried again, once its host is on."""
