@@ -66,7 +66,8 @@ def saveas(ctx: Context, args: Doc) -> Doc:
     """An image that holds what the disk, its snapshot or, `live`, its copy does; the copy goes."""
     work, folder, disk = _found(ctx, "tm.saveas", args)
     source, image = f"dummy-{args['image']['id']}", args["image"]
-    facts = {"source": source, "format": image.get("format") or "raw", "size_mb": disk.mb}
+    form = image.get("format") or _disk(args).get("FORMAT") or "raw"
+    facts = {"source": source, "format": form, "size_mb": disk.mb}
     if not args.get("live"):
         work.shelf.put_image(source, Held(_content(disk, args)))
     elif disk.copy is not None:

@@ -14,7 +14,7 @@ from drivers.tm.prolog import TEMPORARY, disks_to_make, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
 
-_KEPT = re.compile(r"disk\.[0-9]+|checkpoint|snapshot\.[0-9]+")
+_KEPT = re.compile(r"disk\.[0-9]+|checkpoint|snapshot\.[0-9]+|one-[0-9]+_VARS\.fd")
 
 
 def epilog_steps(vm: Doc, found: Found, sizes: Mapping[str, int]) -> list[Step]:
@@ -60,7 +60,8 @@ def missing_disks(vm: Doc, found: Found) -> list[str]:
 def kept(vm: Doc, found: Found) -> list[str]:
     """What of a VM's directory a start on another host needs.
 
-    Disks (the context CD's too) with the snapshots that the VM knows of, the checkpoint, and system snapshots' words.
+    Disks (the context CD's too) with the snapshots that the VM knows of, the checkpoint, system snapshots' words, and
+    what a UEFI firmware remembers.
     """
     known = {name for disk in vm["disks"] for name in snapshots(vm, disk)}
     return [name for name in sorted(found) if _KEPT.fullmatch(name) or name in known]

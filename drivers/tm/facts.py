@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.base import Executor, Permanent, Temporary
@@ -43,8 +43,13 @@ def look(executor: Executor, vm: Doc) -> Found | None:
 
 def written(executor: Executor, path: str, *more: str) -> int:
     """Bytes that the file PATH and MORE take on disk; Permanent when one is not there."""
-    listed = executor.run(["stat", "--format=%b %B", "--", path, *more])
-    return sum(int(blocks) * int(size) for blocks, size in map(str.split, listed.splitlines()))
+    return sum(each_written(executor, [path, *more]))
+
+
+def each_written(executor: Executor, paths: Sequence[str]) -> list[int]:
+    """Bytes that each of the files PATHS takes on disk; Permanent when one is not there."""
+    listed = executor.run(["stat", "--format=%b %B", "--", *paths]) if paths else ""
+    return [int(blocks) * int(size) for blocks, size in map(str.split, listed.splitlines())]
 
 
 def layer(executor: Executor, path: str) -> Layer:

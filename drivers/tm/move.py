@@ -13,7 +13,7 @@ from drivers.base import Action, Cancelled, Context, DriverError, Executor, Perm
 from drivers.fence import fence, fenced
 from drivers.tm import carry
 from drivers.tm.epilog import keep_steps, kept
-from drivers.tm.facts import MB, Found, look, need, room, written
+from drivers.tm.facts import MB, Found, each_written, look, need, room
 from drivers.tm.layout import kind, source, vm_dir
 from drivers.tm.place import incomplete
 from drivers.tm.steps import perform
@@ -81,7 +81,7 @@ def _problems(apart: bool, ctx: Context, way: Trip) -> list[str]:
         unseen = _unseen(way, found or {})
         if unseen or vm_dir(way.vm) == vm_dir(way.moved):
             return unseen
-    size, base = _size(way.here, way.vm, found or {}), vm_dir(way.moved).rpartition("/")[0]
+    size, base = sum(_sizes(way.here, way.vm, found or {}).values()), vm_dir(way.moved).rpartition("/")[0]
     free = room(way.there, base)
     return [] if size <= free else [f"not enough space in {base} on the host: VM {way.vm['id']} needs "
                                     f"{-(-size // MB)} MB, {free // MB} MB are free"]
@@ -123,13 +123,13 @@ def _fence_here(apart: bool, ctx: Context, args: Doc, way: Trip) -> Iterator[Non
 
 def _bring(ctx: Context, way: Trip, found: Found) -> None:
     """The files, FOUND where they are, are whole at the other end of the WAY."""
-    names = kept(way.vm, found)
-    size = _size(way.here, way.vm, found)
+    sizes = _sizes(way.here, way.vm, found)
+    names = list(sizes)
     perform(ctx, way.there, carry.arrive_steps(way.moved, here=False))
-    need(way.there, vm_dir(way.moved), size, f"VM {way.vm['id']}")
+    need(way.there, vm_dir(way.moved), sum(sizes.values()), f"VM {way.vm['id']}")
     perform(ctx, way.there, begin_steps(way.moved, names))
     if way.here is way.there:
-        perform(ctx, way.here, copy_steps(way, names, found))
+        perform(ctx, way.here, copy_steps(way, sizes, found))
     else:
         perform(ctx, way.here, pass_steps(way, names), to=way.there)
     perform(ctx, way.there, arrived_steps(way.moved, names, found))
@@ -140,10 +140,10 @@ def _leave(ctx: Context, place: Executor, vm: Doc, found: Found | None) -> None:
         perform(ctx, place, carry.leave_steps(vm, here=False))
 
 
-def _size(place: Executor, vm: Doc, found: Found) -> int:
-    """Bytes on disk of what moves."""
+def _sizes(place: Executor, vm: Doc, found: Found) -> dict[str, int]:
+    """Bytes on disk of what moves, by name."""
     names = kept(vm, found)
-    return written(place, *(f"{vm_dir(vm)}/{name}" for name in names)) if names else 0
+    return dict(zip(names, each_written(place, [f"{vm_dir(vm)}/{name}" for name in names]), strict=True))
 
 
 def _insist(vm: Doc, found: Found | None) -> None:

@@ -1,7 +1,7 @@
 """A VM's files on their way to another host or datastore: from where to where, and the steps.  Pure, but for Trip."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.base import Context, Executor, Permanent
@@ -60,13 +60,17 @@ def pass_steps(way: Trip, names: Sequence[str]) -> list[Deed]:
             for name in names]
 
 
-def copy_steps(way: Trip, names: Sequence[str], found: Found) -> list[Step]:
-    """The same where one machine sees both directories; FOUND is what is in the first: links stay links."""
+def copy_steps(way: Trip, sizes: Mapping[str, int], found: Found) -> list[Step]:
+    """The same where one machine sees both directories, of files of SIZES bytes on disk, by name.
+
+    FOUND is what is in the first: links stay links.
+    """
     steps: list[Step] = []
-    for name in names:
+    for name, size in sizes.items():
         path, made = f"{vm_dir(way.vm)}/{name}", f"{vm_dir(way.moved)}/{name}{TEMPORARY}"
         what = f"{name} of VM {way.vm['id']}"
-        steps.append(Step(what, ("cp", "-d", "--sparse=always", "--reflink=auto", "--", path, made), grows=made))
+        copy = ("cp", "-d", "--sparse=always", "--reflink=auto", "--", path, made)
+        steps.append(Step(what, copy, grows=made, total=size))
         if not found[name]:
             steps += [Step(what, ("sync", "--", made)), Step(f"{what}: comparing", ("cmp", "--", path, made))]
     return steps

@@ -34,7 +34,7 @@ def fill(bed: Bed) -> None:
     bed.snap(0, 0, 0, (0, -1))
     bed.write(0, 2)
     bed.write(1, 3)
-    for name in ("checkpoint", "snapshot.4", "disk.9", "disk.0.tmp", "notes"):
+    for name in ("checkpoint", "snapshot.4", "one-7_VARS.fd", "disk.9", "disk.0.tmp", "notes"):
         (bed.dir / name).write_text(name)
 
 
@@ -66,7 +66,7 @@ def names(path: Path) -> list[str]:
 
 
 FILES = ["checkpoint", "disk.0", "disk.0.snap", "disk.0.snap/0", "disk.0.snap/disk.0.snap", "disk.1", "disk.2",
-         "disk.9", "snapshot.4"]
+         "disk.9", "one-7_VARS.fd", "snapshot.4"]
 
 
 @EVERY
