@@ -83,7 +83,7 @@ def check(config: Config) -> Config:
     return config
 
 
-GAPS = {**dict.fromkeys((*KINDS, "acl"), 100), "vm": 1000}
+GAPS = {**dict.fromkeys((*KINDS, "acl", "scheduled"), 100), "vm": 1000}
 """How many ids a restored cloud leaves out, by kind: they may have been given after the backup."""
 
 

@@ -187,6 +187,23 @@ def test_each_action_of_the_state_table(ground: Ground, action: str, start: str,
         assert "<REQUEST_ID><![CDATA[scheduled-0-" in sim.call("one.vm.info", vm)
 
 
+def test_a_snapshot_every_night(ground: Ground) -> None:
+    """Actions with arguments; what one run does, the next one finds."""
+    sim, vm = ground.sim, ground.bring("RUNNING")
+    begin = now(sim) + 60
+    add(sim, vm, "disk-snapshot-create", TIME=begin, REPEAT=3, DAYS=24, ARGS="0,night, all of it")
+    add(sim, vm, "disk-snapshot-delete", TIME=begin + HOUR, ARGS="0,0")
+    add(sim, vm, "disk-snapshot-revert", TIME=begin + 2 * HOUR, ARGS="0,7")
+    add(sim, vm, "disk-snapshot-create", TIME=begin + 3 * HOUR, ARGS="3,none")
+    snapshots = "SNAPSHOTS/SNAPSHOT/NAME"
+    sim.advance(90)
+    assert [e.text for e in xmlbody.read(sim.call("one.vm.info", vm)).findall(snapshots)] == ["night, all of it"]
+    sim.advance(3 * HOUR)
+    said = [one["MESSAGE"] for one in shown(sim, vm)]
+    assert said[0] == "" and "snapshot 0 is the active one" in said[1] and "has no disk 3" in said[3]
+    assert 'Action "disk-snapshot-revert" is not available' in said[2] and sim.state(vm) == "RUNNING"
+
+
 def test_as_whom(ground: Ground) -> None:
     """With the rights that the user has when it is done; nobody acts for one who is disabled or gone."""
     sim = ground.sim
