@@ -9,7 +9,18 @@ from collections.abc import Mapping
 
 from drivers.base import Permanent
 from drivers.tm.facts import Found
-from drivers.tm.layout import Disk, active_format, base, disk_path, image_format, is_saved, snapshots, source, vm_dir
+from drivers.tm.layout import (
+    GONE,
+    Disk,
+    active_format,
+    base,
+    disk_path,
+    image_format,
+    is_saved,
+    snapshots,
+    source,
+    vm_dir,
+)
 from drivers.tm.prolog import TEMPORARY, disks_to_make, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
@@ -63,7 +74,7 @@ def kept(vm: Doc, found: Found) -> list[str]:
     Disks (the context CD's too) with the snapshots that the VM knows of, the checkpoint, system snapshots' words, and
     what a UEFI firmware remembers.
     """
-    known = {name for disk in vm["disks"] for name in snapshots(vm, disk)}
+    known = {word for disk in vm["disks"] for name in snapshots(vm, disk) for word in (name, name + GONE)}
     return [name for name in sorted(found) if _KEPT.fullmatch(name) or name in known]
 
 

@@ -15,7 +15,7 @@ Found = Mapping[str, str]
 none, by name."""
 MB = 1 << 20
 _ROOM = 'd=$1; until [ -e "$d" ]; do d=${d%/*}; d=${d:-/}; done; df --block-size=1 --output=avail -- "$d"'
-_SNAPSHOT = re.compile(r"(disk\.[0-9]+)\.snap/[0-9]+")
+_SNAPSHOT = re.compile(r"(disk\.[0-9]+)\.snap/[0-9]+(?:\.gone)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,10 @@ def snapshot_name(disk: Disk, snapshot: int) -> str:
     return f"disk.{disk['DISK_ID']}.snap/{int(snapshot)}"
 
 
+GONE = ".gone"
+"""Behind a snapshot's name: the file that says that its deletion began, and that it is not to be believed any more."""
+
+
 def snapshots(vm: Doc, disk: Disk) -> list[str]:
     """The files of the disk's snapshots that the VM's document knows, as `disk.N.snap/ID`."""
     told = (vm.get("snapshots") or {}).get(disk.get("DISK_ID", "")) or {}

@@ -5,6 +5,7 @@ from drivers.base import Action, Context, DriverError, Executor, Permanent
 from drivers.fence import fenced
 from drivers.tm.facts import MB, Found, Layer, guest_size, layer, need, written
 from drivers.tm.layout import (
+    GONE,
     Disk,
     active_format,
     base,
@@ -18,7 +19,7 @@ from drivers.tm.layout import (
     vm_dir,
 )
 from drivers.tm.place import settled, whose
-from drivers.tm.stack import create_steps, delete_steps, form_of, revert_steps, stands_on, tidy_step, undo_steps
+from drivers.tm.stack import create_steps, delete_steps, form_of, gone_steps, revert_steps, stands_on, undo_steps
 from drivers.tm.steps import Step, perform
 from onecore.wire.messages import Doc
 
@@ -62,8 +63,7 @@ def snap_revert(ctx: Context, args: Doc) -> Doc:
     name = snapshot_name(disk, number)
     with fenced(ctx, place, args):
         found = settled(place, vm)
-        if name not in found:
-            raise Permanent(f"disk {disk['DISK_ID']}: its snapshot {number} is missing in {vm_dir(vm)}")
+        check_there(vm, disk, number, found)
         layers = layers_of(place, vm, disk, found)
         _refuse_inner(place, vm, disk, "qcow2")
         form = form_of(disk, number, layers)
@@ -86,9 +86,18 @@ def snap_delete(ctx: Context, args: Doc) -> Doc:
             need(place, source(disk).rpartition("/")[0] if found[name] else vm_dir(vm), size, f"disk {disk['DISK_ID']}")
             perform(ctx, place, steps)
         else:
-            second = Step(f"snapshot {number} of disk {disk['DISK_ID']}", ("rm", "-f", "--", f"{vm_dir(vm)}/{name}"))
-            perform(ctx, place, [second, tidy_step(vm, disk)])
+            perform(ctx, place, gone_steps(vm, disk, number))
     return {}
+
+
+def check_there(vm: Doc, disk: Disk, number: int, found: Found) -> None:
+    """Permanent unless the snapshot is there, as it was made."""
+    name = snapshot_name(disk, number)
+    if name not in found:
+        raise Permanent(f"disk {disk['DISK_ID']}: its snapshot {number} is missing in {vm_dir(vm)}")
+    if name + GONE in found:
+        raise Permanent(f"disk {disk['DISK_ID']}: the deletion of its snapshot {number} began and did not end; it does "
+                        "not hold any more what it did: delete it again")
 
 
 def _create(ctx: Context, place: Executor, vm: Doc, disk: Disk, number: int, form: str) -> None:

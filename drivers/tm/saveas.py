@@ -11,7 +11,7 @@ from drivers.ds.making import making, settle, target_of
 from drivers.fence import fenced
 from drivers.tm.facts import MB, Found, guest_size, layer, need, written
 from drivers.tm.layout import Disk, active_format, disk_path, image_format, one_disk, snapshot_name, vm_dir
-from drivers.tm.on_disk import layers_of
+from drivers.tm.on_disk import check_there, layers_of
 from drivers.tm.own import alone
 from drivers.tm.place import chain, settled, whose
 from drivers.tm.prolog import TEMPORARY
@@ -64,6 +64,7 @@ def _source(place: Executor, vm: Doc, disk: Disk, args: Doc, found: Found) -> tu
     elif snapshot < 0:
         path, form = disk_path(vm, disk), active_format(vm, disk)
     else:
+        check_there(vm, disk, snapshot, found)
         path = f"{vm_dir(vm)}/{snapshot_name(disk, snapshot)}"
         form = form_of(disk, snapshot, layers_of(place, vm, disk, found))
     if path.removeprefix(f"{vm_dir(vm)}/") not in found:

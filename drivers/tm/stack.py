@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from drivers.base import Permanent
 from drivers.tm.epilog import save_copy_steps
 from drivers.tm.facts import Layer
-from drivers.tm.layout import Disk, disk_path, snapshot_name, snapshots, snapshots_dir, source, vm_dir
+from drivers.tm.layout import GONE, Disk, disk_path, snapshot_name, snapshots, snapshots_dir, source, vm_dir
 from drivers.tm.prolog import TEMPORARY, link_steps
 from drivers.tm.steps import CHECK, Step
 from onecore.wire.messages import Doc
@@ -110,16 +110,22 @@ def delete_steps(vm: Doc, disk: Disk, snapshot: int, layers: Layers, link: str, 
     else:
         below = layers[snapshot_name(disk, snapshot)]
         steps = [step for name in children for step in _rebase_steps(vm, disk, name, below)]
-    gone = Step(_what(disk, snapshot), ("rm", "-f", "--", _file(vm, disk, snapshot)))
-    return [*steps, gone, tidy_step(vm, disk)]
+    return [*steps, *gone_steps(vm, disk, snapshot)]
+
+
+def gone_steps(vm: Doc, disk: Disk, snapshot: int) -> list[Step]:
+    """No file of the snapshot is left."""
+    path = _file(vm, disk, snapshot)
+    return [Step(_what(disk, snapshot), ("rm", "-f", "--", path, path + GONE)), tidy_step(vm, disk)]
 
 
 def _merge_steps(vm: Doc, disk: Disk, snapshot: int, form: str, link: str, size: int) -> list[Step]:
     """The disk and the snapshot that it alone stands on become one: what it was before that was made."""
     path, kept, what = disk_path(vm, disk), _file(vm, disk, snapshot), f"merging {_what(disk, snapshot)}"
+    begun = [Step(what, ("touch", "--", kept + GONE)), Step(what, ("sync", "--", snapshots_dir(vm, disk)))]
     if link:
-        return [*save_copy_steps(what, path, disk, "qcow2", size), *link_steps(what, source(disk), path)]
-    return [Step(what, ("qemu-img", "commit", "-q", "-d", "-f", "qcow2", path), grows=kept, total=size),
+        return [*begun, *save_copy_steps(what, path, disk, "qcow2", size), *link_steps(what, source(disk), path)]
+    return [*begun, Step(what, ("qemu-img", "commit", "-q", "-d", "-f", "qcow2", path), grows=kept, total=size),
             Step(f"{what}: comparing", ("qemu-img", "compare", "-q", "-f", "qcow2", "-F", form, path, kept)),
             Step(what, ("chmod", "600", "--", kept)), Step(what, ("sync", "--", kept)),
             Step(what, ("mv", "-T", "--", kept, path)), Step(what, ("sync", "--", vm_dir(vm)))]

@@ -113,6 +113,27 @@ def test_a_snapshot_that_others_need_in_its_format_is_kept(bed: Bed) -> None:
     assert bed.reads(1) == 0
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_snapshot_whose_deletion_broke_off_is_not_believed(bed: Bed, number: int) -> None:
+    bed.snap(number, 0, 0, (0, -1))
+    bed.write(number, 2)
+    bed.told(number, -1)
+    bed.ground.calls, bed.ground.kill_at = 0, 9
+    with pytest.raises(Killed):
+        bed.do("snap_delete", disk_id=number, snap_id=0)
+    bed.ground.kill_at = 0
+    bed.told(number, 0, (0, -1))
+    for action in (lambda: bed.do("snap_revert", disk_id=number, snap_id=0),
+                   lambda: bed.saveas(disk_id=number, snap_id=0)):
+        with pytest.raises(Permanent, match="deletion of its snapshot 0 began"):
+            action()
+    for each in ("epilog_stop", "prolog_resume"):
+        bed.do(each)
+    assert bed.reads(number) == 2 and (bed.dir / f"disk.{number}.snap/0.gone").exists()
+    bed.snap(number, 0, -1, action="delete")
+    assert bed.reads(number) == 2 and not (bed.dir / f"disk.{number}.snap").exists()
+
+
 def test_what_stands_on_a_deleted_snapshot_has_its_content(bed: Bed) -> None:
     """Of a qcow2 disk, whatever stands on it."""
     bed.write(2, 1)
@@ -351,7 +372,7 @@ def killed(bed: Bed, act: str, at: int) -> tuple[Any, int]:
             ACTS[act](bed)
         ground.op = op
         if act not in CHANGING:
-            assert {bed.reads(number) for number in (0, 1) if bed.path(number).exists()} <= {3}
+            assert set(read(bed).values()) <= {3}
     ACTS[act](bed)
     calls, ground.kill_at = ground.calls, 0
     return seen(bed), calls
@@ -363,4 +384,9 @@ def seen(bed: Bed) -> dict[str, Any]:
     found: dict[str, Any] = {name: sorted(str(path.relative_to(place)) for path in place.rglob("*"))
                              for name, place in places.items()}
     return {**found, "own": bed.image_byte(),
-            **{f"disk {number}": bed.reads(number) for number in (0, 1) if bed.path(number).exists()}}
+            **{f"disk {number}": byte for number, byte in read(bed).items()}}
+
+
+def read(bed: Bed) -> dict[int, int]:
+    """What the guest would read of its first two disks, as far as they are there."""
+    return {number: bed.reads(number) for number in range(len(bed.vm["disks"][:2])) if bed.path(number).exists()}
