@@ -53,6 +53,8 @@ class Owed(Record):
     """1: the VM's directory goes too; 0: the domain only."""
     fenced: int = 0
     """1: the host is certainly off until it returns, so that the VM may start elsewhere meanwhile."""
+    nics: str = ""
+    """The NICs that the VM had, a JSON array: their networks are cleaned too."""
 
     def touches(self) -> tuple[Object, ...]:
         """Shown with the host."""

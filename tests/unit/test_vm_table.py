@@ -191,8 +191,9 @@ def test_guards_are_exclusive() -> None:
              "snapshot_create_undo", "resize_undo", *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
-        for came, kind, to, before in product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE) if guarded else ():
-            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to, prev_state=before)
+        records = product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE, (-1, 0)) if guarded else ()
+        for came, kind, to, before, on in records:
+            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to, prev_state=before, hid=on)
             assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, record)
 
 

@@ -1,9 +1,11 @@
 """What hosts owe: clean-up that could not be done when it was due, paid before the host is used again (rule 12)."""
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.host.commands import command, is_shared
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import KINDS
@@ -63,21 +65,26 @@ def _has_files(core: Core, owed: Owed, datastore: Any) -> bool:
     vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
     if vm is None or vm.ds_id != owed.ds_id:
         return True
-    elsewhere = vm.hid >= 0 or bool(vm.came)
-    return bool(vm.hid != owed.hid and not (is_shared(datastore) and elsewhere))
+    return bool(vm.hid != owed.hid and not (is_shared(datastore) and _is_somewhere(vm)))
+
+
+def _is_somewhere(vm: Any) -> bool:
+    """Whether a VM has files, on a host or on the front-end."""
+    return vm is not None and (vm.hid >= 0 or bool(vm.came))
 
 
 def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
     base = core.home / "datastores" / str(owed.ds_id)
     datastore: Any = core.store.get(KINDS["datastore"].record, owed.ds_id)
-    vm: Doc = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}", "nics": [],
+    vm: Doc = {"id": owed.vid, "name": "", "generation": owed.generation, "deploy_id": f"one-{owed.vid}",
+               "nics": json.loads(owed.nics or "[]"),
           "disks": [], "attrs": {}, "user": {}, "context": {}, "context_disk": None, "context_files": [],
           "dir": str(base / str(owed.vid)), "tm_mad": datastore.tm_mad if datastore else "", "away": False}
     steps = [("vm", command(core, host, host.vm_mad, "cleanup", {"vm": vm, "owed": True}))]
     if _has_files(core, owed, datastore):
-        where = {"id": owed.ds_id, "base_path": str(base)}
-        steps.append(("tm", command(core, host, datastore.tm_mad, "delete",
-                                    {"vm": vm, "datastore": where, "left_over": True})))
+        steps.append(("tm", command(core, host, datastore.tm_mad, "delete", {
+            "vm": vm, "datastore": datastore_document(core, datastore),
+            "left_over": _is_somewhere(core.store.get(KINDS["vm"].record, owed.vid))})))
     return steps
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from onecore.api import Request, method
 from onecore.errors import WrongState
+from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.host.commands import command
 from onecore.kinds.host.orphans import Case, Orphan
 from onecore.kinds.host.record import Host, samples
@@ -126,8 +127,8 @@ def _command(core: Core, host: Host, orphan: Orphan, text: VmText | None) -> tup
         asked = command(core, host, host.vm_mad, "cleanup", {"vm": left})
         return "vm", replace(asked, timeout=SECONDS, generation=generation, object=("vm", orphan.vm))
     datastore: Any = core.store.get(KINDS["datastore"].record, orphan.ds)
-    where = {"id": orphan.ds, "base_path": str(core.home / "datastores" / str(orphan.ds))}
-    asked = command(core, host, datastore.tm_mad, "delete", {"vm": left, "datastore": where, "left_over": True})
+    asked = command(core, host, datastore.tm_mad, "delete", {
+        "vm": left, "datastore": datastore_document(core, datastore), "left_over": True})
     return "tm", replace(asked, timeout=SECONDS, generation=generation, object=("vm", orphan.vm))
 
 

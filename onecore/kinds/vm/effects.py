@@ -1,13 +1,14 @@
 """What a row of the state table does to the records, in its transaction.  Each effect: (tx, core, vm, info) -> vm."""
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
 
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
-from onecore.kinds.kind import inner_xml, tree_of
+from onecore.kinds.kind import KINDS, inner_xml, tree_of
 from onecore.kinds.vm import scheduled
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
 from onecore.kinds.vnet import leases
@@ -207,17 +208,24 @@ def owe_files(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def owe_fenced(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The guest ended with its host, which ends it again when it returns; the directory is where its disks are."""
-    tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), 0, fenced=1))
-    tx.log("host", vm.hid, "update", keys=["OWED"])
+    owe(tx, core, vm, vm.hid, vm.ds_id, 0, fenced=1)
     return vm
 
 
+def owe(tx: Tx, core: Core, vm: Vm, hid: int, ds_id: int, files: int, fenced: int = 0) -> None:
+    """Host HID owes the end of the VM's guest and networks and, if FILES, of its directory in datastore DS_ID."""
+    text = tx.get(VmText, vm.oid)
+    nics = json.dumps(tree_of(text.template).vectors("NIC"), separators=(",", ":")) if text else ""
+    tx.put(Owed(hid, vm.oid, vm.generation, ds_id, core.now(), files, fenced, nics))
+    tx.log("host", hid, "update", keys=["OWED"])
+
+
 def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
-    if vm.hid >= 0:
-        before = tx.get(Owed, (vm.hid, vm.oid))
-        files = max(files, before.files if before else 0)
-        tx.put(Owed(vm.hid, vm.oid, vm.generation, vm.ds_id, core.now(), files))
-        tx.log("host", vm.hid, "update", keys=["OWED"])
+    last = history(tx, vm)
+    hid = vm.hid if vm.hid >= 0 or last is None else last.hid  # what is on no host, the last one sees or had
+    if tx.get(KINDS["host"].record, hid) is not None:
+        before = tx.get(Owed, (hid, vm.oid))
+        owe(tx, core, vm, hid, vm.ds_id, max(files, before.files if before else 0))
 
 
 def grow_images(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

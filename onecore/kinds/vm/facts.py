@@ -18,7 +18,7 @@ class Claim:
     """What success of a state's step means.  `guest`: runs, gone or "" (it says nothing); `there`: on the destination.
 
     `files`: disks (all of them are there), checkpoint (that too), away (safe for a start elsewhere), saved (persistent
-    disks came home), without (`disk` went, a persistent one into its image), or "".
+    disks came home), gone (no directory is left), without (`disk` went, a persistent one into its image), or "".
     """
 
     guest: str = ""
@@ -38,7 +38,7 @@ _CLAIMS: dict[S, Claim] = {
     S.EPILOG_STOP: Claim("gone", "away"), S.EPILOG_STOP_FAILURE: Claim("gone", "away"),
     S.EPILOG_UNDEPLOY: Claim("gone", "away"), S.EPILOG_UNDEPLOY_FAILURE: Claim("gone", "away"),
     S.SHUTDOWN: Claim("gone"), S.SHUTDOWN_POWEROFF: Claim("gone"), S.SHUTDOWN_UNDEPLOY: Claim("gone"),
-    S.CLEANUP_DELETE: Claim("gone"), S.CLEANUP_RESUBMIT: Claim("gone"),
+    S.CLEANUP_DELETE: Claim("gone", "gone"), S.CLEANUP_RESUBMIT: Claim("gone", "gone"),
     S.MIGRATE: Claim(guest="runs", there=True),
     **{s: Claim("gone", "disks", there=True) for s in S if s.name.startswith("PROLOG_MIGRATE")},
     **{s: Claim(guest="runs") for s in S if s.name.startswith(("HOTPLUG", "DISK_")) and "_POWEROFF" not in s.name
@@ -82,6 +82,8 @@ def _of_files(said: Claim, files: Doc) -> list[str]:
         return [] if files.get("saved") else ["its persistent disks are not saved in their images"]
     if said.files == "without":
         return [f"disk {said.disk} is still there"] if files.get("disks", {}).get(str(said.disk)) else []
+    if said.files == "gone":
+        return ["its directory is still there"] if files.get("dir") else []
     missing = sorted(str(disk) for disk, there in files.get("disks", {}).items() if not there)
     found = ["its directory is missing"] if not files.get("dir") else []
     if missing and not found:

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
-from onecore.kinds.vm.effects import Info, action_of, history, stay_ends
+from onecore.kinds.vm.effects import Info, action_of, history, owe, stay_ends
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
-from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Tx
 
 
@@ -55,7 +54,7 @@ def owe_left(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """What the driver could not remove, on the hosts that it names, is owed; call before the record moves."""
     for hid in info.get("left") or ():
         if hid in (vm.hid, vm.to_hid):
-            _owe(tx, core, vm, int(hid), vm.ds_id if hid == vm.hid else vm.to_ds)
+            owe(tx, core, vm, int(hid), vm.ds_id if hid == vm.hid else vm.to_ds, 1)
     return vm
 
 
@@ -63,7 +62,7 @@ def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The VM goes nowhere, and what the move left on its destination, files and guest, is owed."""
     if vm.to_hid < 0:
         return vm
-    _owe(tx, core, vm, vm.to_hid, vm.to_ds)
+    owe(tx, core, vm, vm.to_hid, vm.to_ds, 1)
     return unreserve(tx, core, vm, info)
 
 
@@ -71,11 +70,6 @@ def turn_back(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The files go back to where they came from: the operation's kind says so from now on."""
     kind = vm.op_kind.removesuffix("_back").removesuffix("_hard")
     return replace(vm, op_kind=f"{kind}_back", error="")
-
-
-def _owe(tx: Tx, core: Core, vm: Vm, hid: int, ds_id: int) -> None:
-    tx.put(Owed(hid, vm.oid, vm.generation, ds_id, core.now(), 1))
-    tx.log("host", hid, "update", keys=["OWED"])
 
 
 def _tm_of(tx: Tx, core: Core, ds_id: int, otherwise: str) -> str:

@@ -5,12 +5,12 @@ from onecore.errors import WrongState
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.usage import usage
-from onecore.kinds.vm.commands import is_ours
+from onecore.kinds.vm.commands import is_ours, question
 from onecore.kinds.vm.fire import fire
 from onecore.kinds.vm.record import Vm, ids
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Tx
-from onecore.wire.messages import News, Sample
+from onecore.wire.messages import News, Result, Sample
 from onecore.wire.states import HostState, ImageState, Lcm, VmState
 
 EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": "seen_poweroff",
@@ -19,6 +19,10 @@ EVENTS = {"running": "seen_running", "suspended": "seen_suspended", "poweroff": 
 SETTLE = 10
 """Seconds after a change during which a roster, which may be older, says nothing about a VM (a change in the future:
 the clock was set back, and tells nothing)."""
+WHETHER_SAVED = 30.0
+"""Seconds in which a host tells what it has of a VM's files."""
+_SAVING = ("suspend", "stop", "migrate")
+"""Operations that save a guest first."""
 _MONITOR = Actor(method="monitor")
 
 
@@ -44,8 +48,7 @@ def take_news(core: Core, news: News) -> None:
         return
     if vm.op and EVENTS[news.state] != "seen_running" and vm.state != VmState.ACTIVE:
         return
-    with core.store.tx(_MONITOR) as tx:
-        observe(tx, core, news.vm, EVENTS[news.state], news.detail)
+    _see(core, vm, EVENTS[news.state], news.detail)
 
 
 def take_roster(core: Core, host: Host, sample: Sample) -> None:
@@ -59,10 +62,33 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
         if event == "seen_running" and vm.to_hid >= 0 and _is_away(core, vm.to_hid):
             event = "seen_stayed"
         if event:
-            with core.store.tx(_MONITOR) as tx:
-                observe(tx, core, oid, event)
+            _see(core, vm, event)
     for oid in sorted(usage(core).arriving.of(host.oid)):
         _settle(core, oid, there.get(oid), sample)
+
+
+def _see(core: Core, vm: Vm, event: str, detail: str = "") -> None:
+    """One observation; of a guest that is gone after a save that failed it is asked first whether it was saved."""
+    if event == "seen_poweroff" and vm.state == VmState.ACTIVE and vm.op_kind in _SAVING and vm.error:
+        return _ask_whether_saved(core, vm)
+    with core.store.tx(_MONITOR) as tx:
+        observe(tx, core, vm.oid, event, detail)
+
+
+def _ask_whether_saved(core: Core, vm: Vm) -> None:
+    """Nobody heard of the end of the save: with a whole checkpoint the VM is SUSPENDED, not POWEROFF."""
+    asking: set[int] = core.kinds.setdefault("vm.whether_saved", set())
+
+    def then(result: Result) -> None:
+        asking.discard(vm.oid)
+        now = core.store.get(Vm, vm.oid)
+        if now is not None and (now.state, now.lcm, now.hid, now.generation, now.op) == (
+                vm.state, vm.lcm, vm.hid, vm.generation, vm.op):
+            with core.store.tx(_MONITOR) as tx:
+                observe(tx, core, vm.oid, "seen_saved" if result.data.get("checkpoint") else "seen_poweroff")
+    if vm.oid not in asking:
+        asking.add(vm.oid)
+        core.dispatcher.ask("tm", question(core, vm, "tm", "state", WHETHER_SAVED), then)
 
 
 def _is_away(core: Core, hid: int) -> bool:
@@ -87,13 +113,18 @@ def _settle(core: Core, oid: int, doc: dict[str, object] | None, sample: Sample)
 def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:
     """The event that a VM's line in the roster means, "" for none."""
     if doc is None:
-        return "seen_poweroff" if complete and vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING,
-                                                                                         Lcm.UNKNOWN) else ""
+        return "seen_poweroff" if complete and _should_show(vm) else ""
     if doc.get("generation") != vm.generation:
         return ""
     event = EVENTS.get(str(doc.get("state")), "")
     running = vm.state == VmState.ACTIVE and vm.lcm == Lcm.RUNNING
     return "" if (event == "seen_running") == running else event
+
+
+def _should_show(vm: Vm) -> bool:
+    """Whether a host must have a guest of the VM, running or paused."""
+    return (vm.state == VmState.ACTIVE and vm.lcm in (Lcm.RUNNING, Lcm.UNKNOWN)) or (
+        vm.state == VmState.SUSPENDED and not vm.came)
 
 
 def images_changed(tx: Tx, core: Core, image: Image) -> None:

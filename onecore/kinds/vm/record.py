@@ -14,9 +14,10 @@ class Vm(Record):
 
     `cpu` is percent of a core, `memory` and `disk_mb` MB.  `hid` and `ds_id` are -1 while the VM is on no host.
     `images` and `networks` are ids as text.  `came` says where a PENDING VM was resumed from: stopped, undeployed or
-    "".  The operation: `op` (0: none), its kind, the attempt, since when, what it is about (`op_args`, a JSON object).
-    `generation` rises with each start of the guest.  `to_hid`, `to_cid` and `to_ds` are where a migration goes, -1:
-    nowhere; capacity is taken there too.  `next_disk` is more than any DISK_ID that was attached, 0: none was.
+    ""; and that a SUSPENDED one is saved: stopped (else its guest was paused, and is there).  The operation: `op` (0:
+    none), its kind, the attempt, since when, what it is about (`op_args`, a JSON object).  `generation` rises with each
+    start of the guest.  `to_hid`, `to_cid` and `to_ds` are where a migration goes, -1: nowhere; capacity is taken there
+    too.  `next_disk` is more than any DISK_ID that was attached, 0: none was.
     """
 
     TABLE: ClassVar[str] = "vm_pool"

@@ -44,6 +44,15 @@ def _undeployed(vm: Any) -> bool:
     return bool(vm.came == "undeployed")
 
 
+def _paused(vm: Any) -> bool:
+    """Whether a VM is SUSPENDED because its guest was paused on its host, and is there still."""
+    return not _stopped(vm)
+
+
+def _hosted(vm: Any) -> bool:
+    return bool(vm.hid >= 0)
+
+
 def _held(vm: Any) -> bool:
     return bool(vm.op_kind == "hold")
 
@@ -73,6 +82,16 @@ def _goes_on(vm: Any) -> bool:
 def _settled(vm: Any) -> bool:
     """Whether it is certain which host a VM is on: not after a live migration of which nobody knows how it ended."""
     return bool(vm.to_hid < 0)
+
+
+def _after_the_guest(source: S, action: str, target: S, failure: S, *effects: Any) -> list[Row]:
+    """A step with the files of a VM that is off; what may be left of its guest on the host (networks, a guest that was
+    believed to be off) is ended first, and so it is at each further try."""
+    rows = [r for r in _step(source, action, target, failure, *effects) if r.event != "recover_retry"]
+    for state, clear, again in ((source, do.again, None), (failure, do.clear_error, source)):
+        rows += [row(state, "recover_retry", again, clear, when=_hosted, send="vm.destroy"),
+                 row(state, "recover_retry", again, clear, send=f"tm.{action}")]
+    return [*rows, row(source, "destroy.ok", None, send=f"tm.{action}"), row(source, "destroy.fail", failure, do.note_error)]
 
 
 ROWS: list[Row] = [
@@ -108,14 +127,15 @@ ROWS: list[Row] = [
     row(LIVE | {S.POWEROFF},   "unresched",       None,                 do.clear_resched, keeps_op=True),
 
     row(S.RUNNING,             "suspend",         S.SAVE_SUSPEND,       *_GO, send="vm.save"),
-    *_step(S.SAVE_SUSPEND,     "save",            S.SUSPENDED,          S.RUNNING, do.halts, do.stay_ends),
+    *_step(S.SAVE_SUSPEND,     "save",            S.SUSPENDED,          S.RUNNING, do.halts, do.stay_ends, do.came_stopped),
     row(S.SUSPENDED,           "resume",          S.BOOT_SUSPENDED,     *_GO, do.stays_again, do.next_generation, send="vm.restore"),
     *_step(S.BOOT_SUSPENDED,   "restore",         S.RUNNING,            S.SUSPENDED, do.runs, back=(do.stay_ends,), begin=(do.next_generation,)),
 
     row(S.RUNNING,             "stop",            S.SAVE_STOP,          *_GO, send="vm.save"),
     *_step(S.SAVE_STOP,        "save",            S.EPILOG_STOP,        S.RUNNING, do.halts, do.epilog_begins, send="tm.epilog_stop"),
-    row(S.SUSPENDED,           "stop",            S.EPILOG_STOP,        *_GO, do.stays_again, do.epilog_begins, send="tm.epilog_stop"),
-    *_step(S.EPILOG_STOP,      "epilog_stop",     S.STOPPED,            S.EPILOG_STOP_FAILURE, do.epilog_ends, do.came_stopped, do.leave_host),
+    row(S.SUSPENDED,           "stop",            S.EPILOG_STOP,        *_GO, do.stays_again, do.epilog_begins, when=_stopped, send="vm.destroy"),
+    row(S.SUSPENDED,           "stop",            S.SAVE_STOP,          *_GO, do.stays_again, send="vm.save"),
+    *_after_the_guest(S.EPILOG_STOP, "epilog_stop", S.STOPPED,            S.EPILOG_STOP_FAILURE, do.epilog_ends, do.came_stopped, do.leave_host),
     row(S.STOPPED,             "resume",          S.PENDING,            *_GO),
 
     row(LIVE,                  "poweroff",        S.SHUTDOWN_POWEROFF,  *_GO, send="vm.shutdown"),
@@ -129,14 +149,14 @@ ROWS: list[Row] = [
 
     row(LIVE,                  "undeploy",        S.SHUTDOWN_UNDEPLOY,  *_GO, send="vm.shutdown"),
     row(LIVE | {S.SHUTDOWN_UNDEPLOY}, "undeploy_hard", S.SHUTDOWN_UNDEPLOY, *_GO, send="vm.destroy"),
-    row(S.POWEROFF,            "undeploy",        S.EPILOG_UNDEPLOY,    *_GO, do.stays_again, do.epilog_begins, send="tm.epilog_stop"),
-    row(S.POWEROFF,            "undeploy_hard",   S.EPILOG_UNDEPLOY,    *_GO, do.stays_again, do.epilog_begins, send="tm.epilog_stop"),
-    *_step(S.EPILOG_UNDEPLOY,  "epilog_stop",     S.UNDEPLOYED,         S.EPILOG_UNDEPLOY_FAILURE, do.epilog_ends, do.came_undeployed, do.leave_host),
+    row(S.POWEROFF,            "undeploy",        S.EPILOG_UNDEPLOY,    *_GO, do.stays_again, do.epilog_begins, send="vm.destroy"),
+    row(S.POWEROFF,            "undeploy_hard",   S.EPILOG_UNDEPLOY,    *_GO, do.stays_again, do.epilog_begins, send="vm.destroy"),
+    *_after_the_guest(S.EPILOG_UNDEPLOY, "epilog_stop", S.UNDEPLOYED,         S.EPILOG_UNDEPLOY_FAILURE, do.epilog_ends, do.came_undeployed, do.leave_host),
     row(S.UNDEPLOYED,          "resume",          S.PENDING,            *_GO),
 
     row(LIVE,                  "terminate",       S.SHUTDOWN,           *_GO, send="vm.shutdown"),
     row(LIVE | {S.SHUTDOWN},   "terminate_hard",  S.SHUTDOWN,           *_GO, send="vm.destroy"),
-    *_step(S.EPILOG,           "epilog",          S.DONE,               S.EPILOG_FAILURE, do.epilog_ends, do.grow_images, do.finish),
+    *_after_the_guest(S.EPILOG, "epilog",         S.DONE,               S.EPILOG_FAILURE, do.epilog_ends, do.grow_images, do.finish),
 ]
 
 for _end in ("terminate", "terminate_hard"):
@@ -144,7 +164,8 @@ for _end in ("terminate", "terminate_hard"):
         row(WAITING,           _end,              S.EPILOG,             *_GO, when=lambda vm: bool(vm.came), send="tm.epilog"),
         row(WAITING,           _end,              S.DONE,               do.finish),
         row(CLONING,           _end,              S.DONE,               do.finish),
-        row(OFF,               _end,              S.EPILOG,             *_GO, do.stays_again, do.epilog_begins, send="tm.epilog"),
+        row(S.SUSPENDED,       _end,              S.SHUTDOWN,           *_GO, do.stays_again, when=_paused, send="vm.destroy"),
+        row(OFF,               _end,              S.EPILOG,             *_GO, do.stays_again, do.epilog_begins, send="vm.destroy"),
         row(AWAY,              _end,              S.EPILOG,             *_GO, send="tm.epilog"),
         row(FAILED,            _end,              S.CLEANUP_DELETE,     *_GO, go.give_up_move, send="vm.cleanup"),
     ]
@@ -178,8 +199,12 @@ ROWS += [
     row(S.SAVE_MIGRATE,        "recover_retry",   None,                 do.again, when=_hard, send="vm.destroy"),
     row(S.SAVE_MIGRATE,        "recover_retry",   None,                 do.again, send="vm.shutdown"),
 
-    row(S.POWEROFF,            "migrate",         S.PROLOG_MIGRATE_POWEROFF, *_GO, go.reserve, send="tm.move"),
-    row(S.SUSPENDED,           "migrate",         S.PROLOG_MIGRATE_SUSPEND, *_GO, go.reserve, send="tm.move"),
+    row(S.POWEROFF,            "migrate",         S.PROLOG_MIGRATE_POWEROFF, *_GO, go.reserve, send="vm.destroy"),
+    row(S.PROLOG_MIGRATE_POWEROFF, "destroy.ok",  None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.POWEROFF,          do.note_error, go.unreserve),
+    row(S.SUSPENDED,           "migrate",         S.PROLOG_MIGRATE_SUSPEND, *_GO, go.reserve, send="vm.destroy"),
+    row(S.PROLOG_MIGRATE_SUSPEND, "destroy.ok",   None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.SUSPENDED,          do.note_error, go.unreserve),
     row(S.UNKNOWN,             "migrate",         S.PROLOG_MIGRATE_UNKNOWN, *_GO, go.reserve, send="vm.cleanup"),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.ok",   None,                 send="tm.move"),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.UNKNOWN,            do.note_error, go.unreserve),
@@ -218,8 +243,8 @@ def _move(state: S, failure: S, target: S, *effects: Any, retry: str = "tm.move"
 
 ROWS += [
     *_move(S.PROLOG_MIGRATE,   S.PROLOG_MIGRATE_FAILURE, S.BOOT_MIGRATE, do.next_generation, saved="vm.restore", send="vm.deploy"),
-    *_move(S.PROLOG_MIGRATE_POWEROFF, S.PROLOG_MIGRATE_POWEROFF_FAILURE, S.POWEROFF),
-    *_move(S.PROLOG_MIGRATE_SUSPEND, S.PROLOG_MIGRATE_SUSPEND_FAILURE, S.SUSPENDED),
+    *_move(S.PROLOG_MIGRATE_POWEROFF, S.PROLOG_MIGRATE_POWEROFF_FAILURE, S.POWEROFF, retry="vm.destroy"),
+    *_move(S.PROLOG_MIGRATE_SUSPEND, S.PROLOG_MIGRATE_SUSPEND_FAILURE, S.SUSPENDED, retry="vm.destroy"),
     *_move(S.PROLOG_MIGRATE_UNKNOWN, S.PROLOG_MIGRATE_UNKNOWN_FAILURE, S.BOOT, do.next_generation, retry="vm.cleanup", send="vm.deploy"),
 ]
 for _event in ("restore.ok", "deploy.ok", "recover_success"):
@@ -264,7 +289,10 @@ ROWS += [
     # what monitoring and libvirt's events say
     row(S.UNKNOWN,             "seen_poweroff",   ignore=True,          when=lambda vm: vm.to_hid >= 0),  # it may have moved: its destination tells
     row(LIVE,                  "seen_poweroff",   S.POWEROFF,           do.halts, do.stay_ends),
+    row(S.SUSPENDED,           "seen_poweroff",   S.POWEROFF,           when=_paused),
+    row(S.SUSPENDED,           "seen_poweroff",   ignore=True),
     row(LIVE,                  "seen_suspended",  S.SUSPENDED,          do.halts, do.stay_ends, go.unreserve),
+    row(LIVE,                  "seen_saved",      S.SUSPENDED,          do.halts, do.stay_ends, do.came_stopped),  # and nobody heard of it
     row(S.RUNNING,             "seen_lost",       S.UNKNOWN),
     row(S.UNKNOWN,             "seen_running",    ignore=True,          when=lambda vm: vm.to_hid >= 0),
     row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error),
@@ -281,6 +309,11 @@ ROWS += [
 _UNSURE = "it may have moved to another host, which is asked as soon as it answers; recover --success, --failure or --delete decide"
 _DOUBTED = {"resume", "migrate", "poweroff", "poweroff_hard", "undeploy", "undeploy_hard", "terminate", "terminate_hard", "fenced"}
 ROWS = [part for r in ROWS for part in split(r, S.UNKNOWN, _settled, _UNSURE if r.event in _DOUBTED else "")]
+
+_PAUSED = "its guest is paused on its host and may write; resume it, stop it or end it first"
+_OF_PAUSED = ("resume", "stop", "terminate", "terminate_hard")
+ROWS = [part for r in ROWS for part in split(r, S.SUSPENDED, _stopped, "" if r.event in _OF_PAUSED or "." in r.event
+                                             or r.event.startswith(("recover_", "seen_")) else _PAUSED)]
 
 _SEEN = ("seen_poweroff", "seen_suspended", "seen_lost", "seen_running")
 _KNOWN = {(s, r.event) for r in ROWS for s in r.sources}
