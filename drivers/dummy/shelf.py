@@ -24,10 +24,10 @@ Place = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What an image holds, and which run of which VM brought that home (0, 0: none, or it is in use again)."""
+    """What an image holds, and which run of which VM brought that home (-1: none, or it is in use again)."""
 
     content: int = 0
-    vm: int = 0
+    vm: int = -1
     generation: int = 0
 
 
@@ -65,7 +65,7 @@ class Shelf:
 
     def put_image(self, name: str, held: Held) -> None:
         """Change it."""
-        words = (held.content, held.vm, held.generation) if held.vm else (held.content,)
+        words = (held.content, held.vm, held.generation) if held.vm >= 0 else (held.content,)
         self._spares.give(self._image(name), " ".join(map(str, words)).encode() + b"\n")
 
     def has_image(self, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Dummy guests: deploy makes a file, destroy removes it; nothing runs."""
 from __future__ import annotations
 
-from drivers.base import Action, Context
+from drivers.base import Action, Context, DriverError
 from drivers.dummy import migrate, net, plug, snapshots
 from drivers.dummy.guest import INCOMING, guest_of
 from drivers.dummy.guest_disks import keep_checkpoint, write_disks
@@ -79,7 +79,11 @@ def _start(ctx: Context, args: Doc, action: str) -> Doc:
     there = check_newest(ctx, host, vm)
     if not (there and there.generation == vm["generation"] and there.state == "running"):
         net.plug(ctx, args)
-        act(ctx, action, host, vm)
+        try:
+            act(ctx, action, host, vm)
+        except DriverError:
+            net.unplug(ctx, args)
+            raise
         write_disks(ctx, args)
         world(ctx).put(host["name"], vm["id"], guest_of(vm))
     return {"deploy_id": f"one-{vm['id']}"}
