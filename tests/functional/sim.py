@@ -5,6 +5,7 @@ Nothing here waits: time passes when a test says so, and what happens depends on
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sim_drivers import Fiber, SimTransport
-from sim_points import CORE, DEATHS, DRIVER, Crash, Points, Strike
+from sim_drivers import Fiber, Net, SimTransport
+from sim_points import CORE, DEATHS, Crash, Points, Strike
 
 from onecore import app
 from onecore.auth.password import Passwords
@@ -183,7 +184,10 @@ class Sim:
         self.wall = 1_800_000_000.0
         self.loop: SimLoop | None = None
         self.points = Points()
+        self.nets: set[Net] = set()
+        """(host, VM) whose networks are up."""
         self.graves: list[Fiber] = []
+        self._journals: list[io.StringIO] = []
         self._fell = False
 
     def boot(self) -> Sim:
@@ -196,7 +200,8 @@ class Sim:
         self.database, _ = app.open_database(self.config, self.home)
         _do_not_sync(self.database)
         self._fell = False
-        self.transport = SimTransport(self.clock, self.home, dict(self.config.drivers), self.rng, self.points)
+        self.transport = SimTransport(self.clock, self.home, dict(self.config.drivers), self.rng, self.points,
+                                      self.nets)
         self._inside(self._build)
         return self
 
@@ -226,6 +231,7 @@ class Sim:
         self.transport.end()
         self.points.armed = armed
         self.graves += self.transport.graves
+        self._journals += self.transport.journals
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         self.loop.run_until_complete(asyncio.sleep(0))
@@ -248,6 +254,10 @@ class Sim:
         """Crash, then start again."""
         self.crash()
         self.boot()
+
+    def journals(self) -> list[str]:
+        """What all driver processes wrote to their logs."""
+        return [journal.getvalue() for journal in (*self._journals, *self.transport.journals)]
 
     # -- time
 
@@ -312,8 +322,11 @@ class Sim:
         fragments = await self.dispatch.answer(data, "127.0.0.1")
         strike = self.points.hit("answer.before", method)
         if strike is not None:
-            self._fell = strike.fault != DRIVER
-            self.transport.perform(strike.fault)
+            try:
+                self.transport.perform(strike.fault)
+            except Crash:
+                self._fell = True
+                await asyncio.Event().wait()
         return fragments
 
     def call(self, method: str, *arguments: object, secret: str = "") -> Any:

@@ -11,13 +11,16 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sim_points import CORE, DEATHS, DRIVER, ENDS, STUCK, Crash, Points, Strike
 
 from drivers.base import Cancelled, DriverError, Permanent, Temporary
+from drivers.dummy.moments import Moments
 from drivers.dummy.script import Fate
+from drivers.dummy.shelf import Shelf
 from drivers.dummy.stage import Stage
+from drivers.dummy.world import World
 from drivers.execute import refusal
 from drivers.inline import Inline
 from drivers.token import Token
@@ -30,6 +33,7 @@ SPAWN = 0.2
 """Seconds until a driver process is up."""
 
 
+T = TypeVar("T")
 QUIET = frozenset(("watch", "unwatch", "monitor"))
 """Commands that come all the time, and at which nothing is struck."""
 
@@ -91,17 +95,37 @@ class Job:
     """It does not hear a cancel (a host that hangs)."""
 
 
-class SimStage(Stage):
-    """A stage that tells of every act."""
+Net = tuple[str, int]
+"""(host, VM) whose networks are up."""
 
-    def __init__(self, home: Path, settings: Mapping[str, Any], on_act: Callable[[], None]) -> None:
+
+class SimStage(Stage):
+    """A stage that tells of every act, and remembers which networks are up."""
+
+    def __init__(self, home: Path, settings: Mapping[str, Any], on_act: Callable[[], None], nets: set[Net]) -> None:
         super().__init__(home, settings)
-        self._on_act = on_act
+        self._on_act, self._nets = on_act, nets
 
     def fate(self, action: str, host: Doc, vm: Doc | None) -> Fate:
         """As ever, after it was told."""
         self._on_act()
-        return super().fate(action, host, vm)
+        fate = super().fate(action, host, vm)
+        if vm is not None and not fate.fail and not fate.hang and action in ("net.pre", "net.clean"):
+            net = (str(host.get("name", "")), int(vm["id"]))
+            self._nets.add(net) if action == "net.pre" else self._nets.discard(net)
+        return fate
+
+
+def _telling(cls: type[T], writes: tuple[str, ...], tell: Callable[[], None]) -> type[T]:
+    """CLS, whose methods WRITES are told of before they are carried out."""
+    def told(name: str) -> Callable[..., Any]:
+        plain = getattr(cls, name)
+
+        def call(self: T, *arguments: Any) -> Any:
+            tell()
+            return plain(self, *arguments)
+        return call
+    return type(f"Telling{cls.__name__}", (cls,), {name: told(name) for name in writes})
 
 
 class Family:
@@ -117,7 +141,13 @@ class Family:
         clock = transport.clock
         self._inline = Inline(name, transport.home, transport.settings, clock.time, self._sleep, self._emit,
                               self.journal)
-        self._inline.keep("dummy.stage", SimStage(transport.home, transport.settings.get("dummy", {}), self._act))
+        self._inline.keep("dummy.stage", SimStage(transport.home, transport.settings.get("dummy", {}), self._act,
+                                                  transport.nets))
+        root = transport.home / "dummy"
+        self._inline.keep("dummy.world", _telling(World, ("put", "drop", "move", "remove"), self._act)(root))
+        self._inline.keep("dummy.moments", _telling(Moments, ("put", "clear"), self._act)(root))
+        self._inline.keep(f"dummy.shelf.{name}", _telling(
+            Shelf, ("put", "drop", "put_image", "drop_image"), self._act)(root, name))
 
     def take(self, message: Message) -> None:
         """What came through the pipe."""
@@ -251,9 +281,9 @@ class SimTransport:
     """Pipes and driver processes.  What goes wrong on the way is set by a test, or struck at a point."""
 
     def __init__(self, clock: SimClock, home: Path, settings: Mapping[str, Any], rng: random.Random,
-                 points: Points | None = None) -> None:
+                 points: Points | None = None, nets: set[Net] | None = None) -> None:
         self.clock, self.home, self.settings, self.rng = clock, home, settings, rng
-        self.points = points or Points()
+        self.points, self.nets = points or Points(), set() if nets is None else nets
         self.families: dict[str, Family] = {}
         self.sent: list[Command] = []
         """Every command that went out, oldest first."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 CORE, DRIVER, BOTH = "core", "driver", "both"
@@ -88,6 +88,8 @@ class Points:
         self.hits: Counter[tuple[str, str]] = Counter()
         """How often each (point, detail) was reached."""
         self.struck: list[Strike] = []
+        self.on_hit: Callable[[], None] = lambda: None
+        """Called at each."""
         self._all: Counter[str] = Counter()
 
     def arm(self, strikes: Iterable[Strike] = ()) -> None:
@@ -103,6 +105,7 @@ class Points:
             return None
         self.hits[name, detail] += 1
         self._all[name] += 1
+        self.on_hit()
         for strike in self.strikes:
             if strike.point == name and strike.detail in ("", detail) and strike not in self.struck and strike.nth == (
                     self.hits[name, detail] if strike.detail else self._all[name]):

@@ -1,0 +1,142 @@
+"""The command line of the crash harness: which runs, in how many processes, and what is told of them."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import chaos_matrix as matrix
+from chaos_actions import ACTIONS
+from chaos_pool import carry_out, scratch
+from chaos_run import Plan, Report
+from chaos_site import STORES
+from sim_points import POINTS, Strike
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000, help="how many (default: %(default)s); the first ones strike "
+                        "each action at each point, then each hit of it, the rest is random")
+    parser.add_argument("--seed", type=int, default=1, help="other seeds, other strikes (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--action", default="*", help="only these actions (a pattern, such as 'RUNNING/*')")
+    parser.add_argument("--point", default="*", help="only strikes at these points (a pattern, such as 'commit.*')")
+    parser.add_argument("--store", choices=STORES, help="only with the VM's files there")
+    parser.add_argument("--strike", action="append", type=Strike.parse, default=[],
+                        metavar="POINT[:DETAIL]#N=FAULT[~S]",
+                        help="one run with these strikes, as the summary prints it; may be repeated")
+    parser.add_argument("--alone", action="store_true", help="each action once, with nothing that strikes")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop after 20 violations")
+    parser.add_argument("--list", action="store_true", help="print the actions and points, run nothing")
+    return parser.parse_args(argv)
+
+
+class Tally:
+    """What came of the runs so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.began = total, 0, time.monotonic()
+        self.hits: Counter[str] = Counter()
+        self.strikes: Counter[tuple[str, str]] = Counter()
+        self.pairs: set[tuple[str, str]] = set()
+        self.cells: set[tuple[str, str]] = set()
+        self.wrong: list[Report] = []
+        self.simulated = 0.0
+        self.longest = 0.0
+
+    def take(self, report: Report) -> None:
+        """One more."""
+        self.done += 1
+        self.simulated += report.seconds
+        self.longest = max(self.longest, report.seconds)
+        self.cells |= report.cells
+        for (point, _), number in report.hits.items():
+            self.hits[point] += number
+        for strike in report.struck:
+            self.strikes[strike.point, strike.fault] += 1
+            self.pairs.add((report.plan.action, strike.point))
+        if report.violations:
+            self.wrong.append(report)
+            print(f"\n{report.plan.command()}\n    {report.violations[0][:2000]}", flush=True)
+        if sys.stderr.isatty() or self.done % 500 == 0 or self.done == self.total:
+            rate = self.done / max(time.monotonic() - self.began, 0.001)
+            print(f"\r{self.done}/{self.total} runs, {len(self.wrong)} violations, {rate:.0f}/s ", end="",
+                  file=sys.stderr, flush=True)
+
+    def summary(self) -> str:
+        """All of it."""
+        lines = ["", f"{self.done} runs in {time.monotonic() - self.began:.0f} s, {self.simulated / 3600:.1f} "
+                 f"simulated hours, {sum(self.strikes.values())} strikes, {len(self.pairs)} pairs of action and point, "
+                 f"{len(self.cells)} cells of the state table, the longest way to rest {self.longest:.0f} s"]
+        for name, point in POINTS.items():
+            faults = ", ".join(f"{fault} {n}" for fault in point.faults if (n := self.strikes[name, fault]))
+            lines.append(f"  {name:14} reached {self.hits[name]:8}  {faults}")
+        lines.append(f"{len(self.wrong)} violations" + "".join(
+            f"\n  python -m tests.chaos {report.plan.command()}" for report in self.wrong[:50]))
+        return "\n".join(lines)
+
+
+class Enough(Exception):
+    """There are violations enough."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The entry point; 1 when something does not hold."""
+    args = arguments(argv)
+    names = [name for name in ACTIONS if fnmatchcase(name, args.action)]
+    if args.list:
+        print("\n".join([*names, "", *(f"{p.name:14} {p.what}; {', '.join(p.faults)}" for p in POINTS.values())]))
+        return 0
+    if not names:
+        print(f"no action is like {args.action!r}", file=sys.stderr)
+        return 2
+    with scratch() as base:
+        return _chaos(args, names, base)
+
+
+def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
+    first = [plan for plan in matrix.alone(names) if args.store in (None, plan.store)]
+    if args.strike:
+        plans = [Plan(plan.action, plan.store, args.seed, tuple(args.strike)) for plan in first]
+        return _told(plans, 1 if len(plans) == 1 else args.jobs, base, args.keep_going)
+    found: dict[tuple[str, str], matrix.Hits] = {}
+    before = _run(first, args.jobs, base, args.keep_going, found)
+    if before.wrong or args.alone:
+        print(before.summary())
+        return bool(before.wrong)
+    plans = matrix.plans(_only(found, args.point), args.seed, args.runs)
+    return _told(plans, args.jobs, base, args.keep_going)
+
+
+def _only(found: dict[tuple[str, str], matrix.Hits], pattern: str) -> dict[tuple[str, str], matrix.Hits]:
+    kept = {key: {place: n for place, n in hits.items() if fnmatchcase(place[0], pattern)}
+            for key, hits in found.items()}
+    return {key: hits for key, hits in kept.items() if hits}
+
+
+def _run(plans: list[Plan], jobs: int, base: Path, keep_going: bool,
+         found: dict[tuple[str, str], matrix.Hits] | None = None) -> Tally:
+    tally = Tally(len(plans))
+
+    def heard(report: Report) -> None:
+        tally.take(report)
+        if found is not None:
+            found[report.plan.action, report.plan.store] = report.hits
+        if len(tally.wrong) >= 20 and not keep_going:
+            raise Enough
+    try:
+        carry_out(plans, jobs, base, heard)
+    except Enough:
+        print("\nenough: 20 violations (--keep-going goes on)", file=sys.stderr)
+    return tally
+
+
+def _told(plans: list[Plan], jobs: int, base: Path, keep_going: bool) -> int:
+    tally = _run(plans, jobs, base, keep_going)
+    print(tally.summary())
+    return bool(tally.wrong)

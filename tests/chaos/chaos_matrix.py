@@ -1,0 +1,76 @@
+"""Which runs there are: each action alone, then struck once at each of its points, then as the dice say."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+from random import Random
+
+from chaos_actions import ACTIONS
+from chaos_run import Plan
+from sim_points import POINTS, Strike
+
+Hits = Mapping[tuple[str, str], int]
+"""How often an action, left alone, reaches each (point, detail)."""
+AMOUNTS = {"delay": (0.3, 3.0, 20.0), "duplicate": (0.0, 1.0, 20.0), "reorder": (1.0, 5.0), "late": (5.0, 30.0, 90.0)}
+"""Seconds, by fault."""
+OFTEN = {"sample": 2, "news": 2}
+"""Words that come again and again: how many of them are struck."""
+START = Strike("driver.start", 1, "driver")
+
+
+def alone(names: Iterable[str]) -> list[Plan]:
+    """Every action in each of its stores, and nothing strikes."""
+    return [Plan(name, store, 1) for name in names for store in ACTIONS[name].stores]
+
+
+def places(hits: Hits) -> list[tuple[str, str, int]]:
+    """Each (point, detail, number of its hit) at which an action can be struck."""
+    return [(point, detail, nth) for (point, detail), number in sorted(hits.items())
+            for nth in range(1, min(number, OFTEN.get(detail, number)) + 1)]
+
+
+def pairs(found: Mapping[tuple[str, str], Hits], seed: int) -> Iterator[Plan]:
+    """One run for each (action, point): one of its hits, one of its faults."""
+    for (name, store), hits in sorted(found.items()):
+        dice = Random(f"{seed} {name} {store}")
+        by_point: dict[str, list[tuple[str, str, int]]] = {}
+        for place in places(hits):
+            by_point.setdefault(place[0], []).append(place)
+        for choices in by_point.values():
+            yield Plan(name, store, seed, (strike(dice, dice.choice(choices)),))
+
+
+def each(found: Mapping[tuple[str, str], Hits], seed: int) -> Iterator[Plan]:
+    """One run for each hit of each action, another fault with each seed."""
+    for (name, store), hits in sorted(found.items()):
+        dice = Random(f"{seed} {name} {store}")
+        for place in places(hits):
+            yield Plan(name, store, seed, (strike(dice, place),))
+
+
+def at_random(found: Mapping[tuple[str, str], Hits], seed: int) -> Iterator[Plan]:
+    """Any action, struck one to four times, for ever."""
+    dice, names = Random(seed), sorted(found)
+    for number in range(1 << 40):
+        name, store = dice.choice(names)
+        choices = places(found[name, store])
+        strikes = dict.fromkeys(strike(dice, dice.choice(choices)) for _ in range(dice.choice((1, 2, 2, 3, 4))))
+        if dice.random() < 0.2:
+            strikes[START] = None
+        yield Plan(name, store, seed + number, tuple(strikes))
+
+
+def plans(found: Mapping[tuple[str, str], Hits], seed: int, number: int) -> list[Plan]:
+    """NUMBER runs: the pairs come first, then each hit, then what the dice say."""
+    first = list(pairs(found, seed))
+    Random(seed).shuffle(first)
+    second = list(each(found, seed + 1))
+    Random(seed).shuffle(second)
+    return list(islice(chain(first, second, at_random(found, seed)), number))
+
+
+def strike(dice: Random, place: tuple[str, str, int]) -> Strike:
+    """A fault of a point, as the dice say."""
+    point, detail, nth = place
+    fault = dice.choice(POINTS[point].faults)
+    return Strike(point, nth, fault, detail, dice.choice(AMOUNTS.get(fault, (1.0,))))

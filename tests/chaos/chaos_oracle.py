@@ -1,0 +1,220 @@
+"""What must hold, whatever died: judged over the facts alone, with sums and comparisons of its own."""
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from chaos_facts import HOSTED, IMAGES, RESTING, USED, Facts, Guest, content, folders
+
+ERROR = 3
+"""A host's STATE while nobody can tell what it runs."""
+FIRST_IP = int(ipaddress.ip_address("10.0.0.1"))
+"""Where the network of a site begins."""
+
+
+def always(facts: Facts) -> Iterator[str]:
+    """What every commit keeps: leases, uses of images and commands are those of the VMs that there are."""
+    yield from _leases(facts)
+    yield from _uses(facts)
+    yield from _commands(facts)
+    yield from _one_running(facts)
+
+
+def at_rest(facts: Facts) -> Iterator[str]:
+    """What holds besides when nothing is under way."""
+    yield from always(facts)
+    for box in facts.tables["outbox"]:
+        yield f"{box['command']} of {box['kind']} {box['oid']} is still in the outbox"
+    for owed in facts.tables["owed"]:
+        if not owed["fenced"]:
+            yield f"host {owed['hid']} still owes the end of VM {owed['vid']}"
+    for vm in facts.vms:
+        if facts.state(vm) not in RESTING:
+            yield f"VM {vm} is stuck in {facts.state(vm)}"
+    for image in facts.images.values():
+        if IMAGES[image["state"]] in ("LOCKED", "LOCKED_USED", "LOCKED_USED_PERS", "CLONE", "DELETE", "INIT"):
+            yield f"image {image['oid']} is stuck in {IMAGES[image['state']]}"
+    yield from _guests(facts)
+    yield from _files(facts)
+    yield from _left(facts)
+
+
+def at_the_end(facts: Facts) -> Iterator[str]:
+    """What holds when every VM was ended: nothing is left."""
+    yield from at_rest(facts)
+    for vm in facts.vms:
+        yield f"VM {vm} is {facts.state(vm)}, not DONE"
+    for owed in facts.tables["owed"]:
+        yield f"host {owed['hid']} still owes the end of VM {owed['vid']}"
+    for lease in facts.tables["lease"]:
+        yield f"an address of network {lease['vnet']} is taken by VM {lease['vm']}"
+    for image in facts.images.values():
+        if IMAGES[image["state"]] in USED:
+            yield f"image {image['oid']} is {IMAGES[image['state']]} and no VM has it"
+
+
+def shown(facts: Facts, hosts: str, networks: str, images: str) -> Iterator[str]:
+    """Whether the API tells the same: capacity taken of hosts, addresses taken, VMs of images."""
+    for host in ElementTree.fromstring(hosts):
+        oid = int(host.findtext("ID", ""))
+        here = [row for vm, row in facts.vms.items() if facts.state(vm) in HOSTED and oid in _places(row)]
+        told = tuple(int(host.findtext(f"HOST_SHARE/{name}", "")) for name in ("CPU_USAGE", "MEM_USAGE", "RUNNING_VMS"))
+        mine = (sum(row["cpu"] for row in here), sum(row["memory"] * 1024 for row in here), len(here))
+        if told != mine:
+            yield f"host {oid} shows {told} as taken (CPU, KB, VMs), its VMs take {mine}"
+    for network in ElementTree.fromstring(networks):
+        oid = int(network.findtext("ID", ""))
+        taken = sum(lease["vnet"] == oid for lease in facts.tables["lease"])
+        if int(network.findtext("USED_LEASES", "")) != taken:
+            yield f"network {oid} shows {network.findtext('USED_LEASES')} addresses as taken, {taken} are"
+    for image in ElementTree.fromstring(images):
+        told_vms = {int(node.text or "") for node in image.findall("VMS/ID")}
+        if told_vms != (mine_vms := _users(facts, int(image.findtext("ID", "")))):
+            yield f"image {image.findtext('ID')} shows VMs {told_vms}, of VMs {mine_vms} it is"
+
+
+def _places(vm: dict[str, int]) -> set[int]:
+    """The hosts on which a VM takes room: where it is, and where it goes to."""
+    return {vm["hid"], vm.get("to_hid", -1)}
+
+
+def _users(facts: Facts, image: int) -> set[int]:
+    return {vm for vm in facts.vms if str(image) in [disk.get("IMAGE_ID") for disk in facts.disks(vm)]}
+
+
+def _leases(facts: Facts) -> Iterator[str]:
+    wanted = Counter((int(nic["NETWORK_ID"]), int(nic["AR_ID"]), int(ipaddress.ip_address(nic["IP"])) - FIRST_IP, vm)
+                     for vm in facts.vms for nic in facts.nics(vm))
+    found = Counter((row["vnet"], row["ar"], row["idx"], row["vm"]) for row in facts.tables["lease"])
+    if wanted != found:
+        yield f"leases {dict(found - wanted)} too many, {dict(wanted - found)} missing"
+    owners = Counter(key[:3] for key in found)
+    yield from (f"address {key} has {times} owners" for key, times in owners.items() if times > 1)
+
+
+def _uses(facts: Facts) -> Iterator[str]:
+    for oid, image in facts.images.items():
+        state, vms = IMAGES[image["state"]], _users(facts, oid)
+        if (state in USED) != bool(vms) and state not in ("ERROR", "DISABLED"):
+            yield f"image {oid} is {state} and VMs {vms or 'none'} have it"
+        if image["persistent"] and len(vms) > 1:
+            yield f"persistent image {oid} is of VMs {vms}"
+
+
+def _commands(facts: Facts) -> Iterator[str]:
+    """Each operation of a VM or image has one command, and no command has another."""
+    boxes = {row["op"]: (row["kind"], row["oid"]) for row in facts.tables["outbox"]}
+    wanted = {row["op"]: ("vm", oid) for oid, row in facts.vms.items() if row["op"]}
+    wanted.update({row["op"]: ("image", oid) for oid, row in facts.images.items() if row["op"]})
+    if boxes != wanted:
+        yield f"commands {boxes}, operations {wanted}"
+    for oid, row in facts.vms.items():
+        if not row["op"] and facts.state(oid) not in RESTING and facts.state(oid) != "CLONING":
+            yield f"VM {oid} is in {facts.state(oid)} and nothing is under way"
+
+
+def _one_running(facts: Facts) -> Iterator[str]:
+    running = Counter(guest.vm for guest in _living(facts) if guest.state == "running")
+    for vm, times in running.items():
+        if times > 1:
+            yield f"VM {vm} runs {times} times: {[g for g in facts.guests if g.vm == vm]}"
+
+
+def _guests(facts: Facts) -> Iterator[str]:
+    """Who is RUNNING has its guest where it is; there is no other."""
+    wanted = {(facts.hosts[row["hid"]]["name"], vm, row["generation"], "running")
+              for vm, row in facts.vms.items() if facts.state(vm) == "RUNNING"}
+    found = {(guest.host, guest.vm, guest.generation, guest.state) for guest in _living(facts)}
+    extra = {guest for guest in found - wanted if not _may_be(facts, *guest)}
+    if extra or wanted - found:
+        yield f"guests {extra} too many, {wanted - found} missing"
+
+
+def _files(facts: Facts) -> Iterator[str]:
+    """Who has files has all of them where it is, and a checkpoint if it is to go on from one; nobody else has any."""
+    places = {place: vm for vm in facts.vms if (place := facts.place(vm))}
+    for place, vm in places.items():
+        folder = facts.folders.get(place)
+        if folder is None or folder.get("mark"):
+            yield f"VM {vm} is {facts.state(vm)}, its directory {place} is {'not whole' if folder else 'missing'}"
+        elif missing := {disk["DISK_ID"] for disk in facts.disks(vm)} - set(folder["disks"]):
+            yield f"VM {vm} is {facts.state(vm)}, disks {missing} are missing in {place}"
+        elif facts.vms[vm]["came"] == "stopped" and not folder.get("checkpoint"):
+            yield f"VM {vm} is {facts.state(vm)} and has no checkpoint"
+    for place in set(facts.folders) - set(places):
+        if place[2] not in facts.vms or not facts.state(place[2]).endswith("_FAILURE"):
+            yield f"a directory {place} is left"
+
+
+def networks(facts: Facts, nets: set[tuple[str, int]]) -> Iterator[str]:
+    """Networks are up for those who run, and for nobody who is on no host; who ended by itself may have left them."""
+    hosted = {vm: facts.hosts[row["hid"]]["name"] for vm, row in facts.vms.items() if row["hid"] >= 0}
+    off = {(facts.hosts[owed["hid"]]["name"], owed["vid"]) for owed in facts.tables["owed"]}
+    for host, vm in sorted(nets - set(off)):
+        if hosted.get(vm) != host:
+            yield f"the networks of VM {vm} are up on {host}"
+    for vm, host in hosted.items():
+        if facts.state(vm) == "RUNNING" and (host, vm) not in nets:
+            yield f"the networks of VM {vm} are not up on {host}"
+
+
+def _living(facts: Facts) -> list[Guest]:
+    """The guests on hosts that are not fenced: what is off runs nothing."""
+    off = {(facts.hosts[owed["hid"]]["name"], owed["vid"]) for owed in facts.tables["owed"] if owed["fenced"]}
+    return [guest for guest in facts.guests if (guest.host, guest.vm) not in off]
+
+
+def _may_be(facts: Facts, host: str, vm: int, generation: int, state: str) -> bool:
+    """Whether what a host shows of a VM does no harm: it is off, or paused as the VM is, or nobody can tell."""
+    if state in ("poweroff", "crashed"):
+        return True
+    row = facts.vms.get(vm)
+    here = next(each for each in facts.hosts.values() if each["name"] == host)
+    return row is not None and row["hid"] == here["oid"] and (
+        here["state"] == ERROR or facts.state(vm) == "UNKNOWN"
+        or (state, facts.state(vm)) == ("suspended", "SUSPENDED"))
+
+
+def _left(facts: Facts) -> Iterator[str]:
+    """Nothing of a VM that is DONE is on any host, and no file of an image that is gone."""
+    for path in (*(facts.home / "dummy").glob("*/taps/*"), *(facts.home / "dummy").glob("%moments/*")):
+        if path.parent.name == "taps" or int(path.name) not in facts.vms:
+            yield f"{path.relative_to(facts.home / 'dummy')} is left"
+    sources = {row["source"] for row in facts.images.values()}
+    for path in (facts.home / "dummy").glob("images/*"):
+        if path.name not in sources:
+            yield f"a file of image {path.name}, which is gone, is left"
+
+
+class Memory:
+    """What was seen on disks: what a guest wrote is never lost."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._most: dict[tuple[int, str], int] = {}
+
+    def see(self) -> None:
+        """Look at all directories."""
+        for (_, _, vm), folder in folders(self._home).items():
+            for disk, found in folder["disks"].items():
+                self._most[vm, disk] = max(found["content"], self._most.get((vm, disk), 0))
+
+    def forget(self) -> None:
+        """Somebody gave up what was written."""
+        self._most.clear()
+
+    def lost(self, facts: Facts) -> Iterator[str]:
+        """What is not where it belongs any more."""
+        for vm in facts.vms:
+            folder = facts.folders.get(facts.place(vm) or ("", 0, 0))
+            for disk, found in folder["disks"].items() if folder else ():
+                if found["content"] < self._most.get((vm, disk), 0):
+                    yield f"disk {disk} of VM {vm} holds write {found['content']}, not {self._most[vm, disk]}"
+
+    def saved(self, vm: int, disk: str, source: str) -> Iterator[str]:
+        """Whether the image holds what the VM's persistent disk did."""
+        if (held := content(self._home, source)) < self._most.get((vm, disk), 0):
+            yield f"image {source} holds write {held}, disk {disk} of VM {vm} held {self._most[vm, disk]}"

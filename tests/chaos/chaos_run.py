@@ -1,0 +1,331 @@
+"""One run: a cloud at a starting place, one action, what strikes meanwhile, and whether all that must hold does."""
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import chaos_oracle as oracle
+from chaos_actions import Action
+from chaos_facts import FAILURES, RESTING, Facts, rows
+from chaos_site import DEADLINES, Site, Stock
+from sim import Refused
+from sim_points import Crash, Strike
+
+from onecore.errors import NotReady
+from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.states import VM, S
+from onecore.lifecycle.machine import Row
+from onecore.lifecycle.outbox import Outbox, Owed
+
+T = TypeVar("T")
+CONVERGES = 60.0
+"""Seconds after the longest deadline in play within which all is at rest."""
+WRONG_STATE, INTERNAL = 0x0800, 0x2000
+Holds = Callable[[Facts], Iterable[str]]
+SHOWN = (("one.hostpool.info", ()), ("one.vnpool.info", (-2, -1, -1)), ("one.imagepool.info", (-2, -1, -1)))
+ENDS_BY_TERMINATE = ("RUNNING", "POWEROFF", "SUSPENDED", "STOPPED", "UNDEPLOYED", "PENDING", "HOLD", "CLONING",
+                     "CLONING_FAILURE")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does; everything else follows from it."""
+
+    action: str
+    store: str
+    seed: int
+    strikes: tuple[Strike, ...] = ()
+
+    def command(self) -> str:
+        """The arguments that repeat it."""
+        struck = "".join(f" --strike '{strike}'" for strike in self.strikes)
+        return f"--action {self.action} --store {self.store} --seed {self.seed}{struck}"
+
+
+@dataclass
+class Report:
+    """What came of it."""
+
+    plan: Plan
+    violations: list[str] = field(default_factory=list)
+    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    struck: list[Strike] = field(default_factory=list)
+    cells: set[tuple[str, str]] = field(default_factory=set)
+    """(state, event) that the state table was asked for."""
+    end: str = ""
+    seconds: float = 0.0
+    """Simulated."""
+
+
+@contextmanager
+def _asked_of_the_table(cells: set[tuple[str, str]]) -> Iterator[None]:
+    """While in the block, CELLS gets every (state, event) that moves a VM."""
+    def decide(state: S, record: object, event: str) -> Row:
+        line = VM.__class__.decide(VM, state, record, event)
+        cells.add((state.name, event))
+        return line
+    VM.decide = decide  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del VM.decide
+
+
+class Violation(Exception):
+    """Something that must hold does not."""
+
+
+class Run:
+    """A plan, carried out."""
+
+    def __init__(self, stock: Stock, action: Action, plan: Plan, home: Path) -> None:
+        self.action, self.plan, self.home = action, plan, home
+        self.report = Report(plan)
+        self.site: Site = stock.open(action.start, plan.store, home, plan.seed)
+        self.sim = self.site.sim
+        self._memory = oracle.Memory(home)
+        self._dead = self._judged = self._overtaken = False
+
+    def go(self) -> Report:
+        """All of it; the home is removed."""
+        try:
+            with _asked_of_the_table(self.report.cells):
+                self._all()
+        except (Violation, AssertionError, Refused) as error:
+            self.report.violations.append(f"{type(error).__name__}: {error}")
+        finally:
+            self._close()
+        return self.report
+
+    def _all(self) -> None:
+        for step in self.action.first:
+            step(self.site)
+        self._memory.see()
+        self.sim.points.on_hit = self._memory.see
+        self.sim.strike(*self.plan.strikes)
+        if self.action.forgets:
+            self.sim.points.on_hit = self._memory.forget
+        began = self._now()
+        heard = self._ask()
+        self._come_to_rest(self._bound(), oracle.always if self.action.leaves else oracle.at_rest)
+        self.report.seconds = self._now() - began
+        self.report.hits, self.report.struck = Counter(self.sim.points.hits), list(self.sim.points.struck)
+        self.sim.points.armed, self._judged = False, True
+        self._judge(heard)
+        self._finish()
+
+    # -- to survive
+
+    def _survive(self, call: Callable[[], T]) -> T:
+        """CALL on a living core: started again as often as it dies before; raises Crash if it dies in CALL."""
+        while self._dead:
+            try:
+                self.sim.boot().ready()
+                self._dead = False
+            except Crash:
+                self.sim.crash()
+        try:
+            return call()
+        except Crash:
+            self.sim.crash()
+            self._dead = True
+            raise
+
+    def _in_the_end(self, call: Callable[[], T]) -> T:
+        """CALL, again after each death."""
+        while True:
+            try:
+                return self._survive(call)
+            except Crash:
+                continue
+
+    # -- what happens
+
+    def _ask(self) -> bool:
+        """Ask until it was heard, one way or another; whether there was an answer."""
+        before = self._last()
+        self.site.asked.clear()
+        for _ in range(20):
+            try:
+                self._survive(lambda: self.action.ask(self.site))
+                self._acknowledged(before)
+                return True
+            except Crash:
+                self._in_the_end(lambda: self.sim.advance(0.5))
+            except NotReady:
+                self._in_the_end(lambda: self.sim.advance(1))
+            except Refused as refused:
+                if refused.code == WRONG_STATE and (self.action.lies or self.sim.points.struck):
+                    self._overtaken = not self.action.lies  # what it was about ended by itself meanwhile
+                    return True
+                if refused.code != INTERNAL:
+                    raise
+                self._in_the_end(lambda: self.sim.advance(1))
+            if self._written(before):
+                return False
+        raise Violation("20 calls, and none was heard")
+
+    def _last(self) -> int:
+        return int(rows(self.home, "SELECT value FROM meta WHERE name = 'seq'")[0][0])
+
+    def _written(self, after: int) -> int:
+        """How many calls SQL has since AFTER that were not refused."""
+        return int(rows(self.home, "SELECT count(DISTINCT rid) FROM log WHERE seq > ? AND what <> 'refused' "
+                        "AND method LIKE 'one%'", after)[0][0])
+
+    def _acknowledged(self, before: int) -> None:
+        """The answer came: SQL has what it says."""
+        asked = len(self.site.asked)
+        self.site.asked.clear()
+        if self._written(before) < asked and not self.action.ignored:
+            raise Violation(f"an answer was given, and SQL has nothing of it since {before}")
+
+    def _come_to_rest(self, limit: float, holds: Holds = oracle.at_rest) -> None:
+        """Within LIMIT seconds nothing is under way any more, and HOLDS holds."""
+        left = self._ending(limit)
+        late = max((strike.amount for strike in self.plan.strikes if strike.fault not in ("hang", "deaf")), default=0.0)
+        self._in_the_end(lambda: self.sim.until(self._rests, left(), self._where))
+        self._in_the_end(lambda: self.sim.advance(1 + late))
+        while True:
+            self._in_the_end(lambda: self.sim.until(self._rests, max(left(), 1.0), self._where))
+            wrong = self._wrong(holds)
+            if not wrong:
+                return
+            if left() <= 0:
+                raise Violation("; ".join(wrong))
+            self._in_the_end(lambda: self.sim.advance(5))
+
+    def _ending(self, limit: float) -> Callable[[], float]:
+        """The seconds that are left of LIMIT."""
+        end = self._now() + limit
+        return lambda: end - self._now()
+
+    def _now(self) -> float:
+        """Simulated Unix time, core or no core."""
+        return self.sim.clock.time() if self.sim.loop else self.sim.wall
+
+    def _rests(self) -> bool:
+        """As far as memory says; the facts are looked at afterwards."""
+        store = self.sim.core.store
+        return (not store.all(Outbox) and all(owed.fenced for owed in store.all(Owed))
+                and store.given == store.durable and not store.refuses and self.sim.dispatch.ready
+                and all(self.sim.state(vm.oid) in RESTING for vm in store.all(Vm)) and self._arrived())
+
+    def _arrived(self) -> bool:
+        """What nobody asked for takes its time."""
+        if not self.action.patience or self._judged:
+            return True
+        return self.sim.state(self.site.vm) in self.action.goals
+
+    def _where(self) -> str:
+        store = self.sim.core.store
+        vms = [f"{self.sim.path(self.site.vm)} {self.sim.vm(self.site.vm).error}"] if self.site.vm >= 0 else []
+        return f"all to be at rest: {vms} {list(store.all(Outbox))} {list(store.all(Owed))} {store.refuses}"
+
+    def _bound(self) -> float:
+        """Seconds until all must be at rest: each strike may use up a deadline, and what it takes to give up."""
+        spent = sum(self._deadline(strike) for strike in self.plan.strikes)
+        return max(spent, max(DEADLINES.values())) + self.action.patience + CONVERGES
+
+    def _deadline(self, strike: Strike) -> float:
+        action = strike.detail.partition(".")[2]
+        usual = {"prolog_resume": "prolog", "epilog_stop": "epilog", "delete": "cleanup", "reset": "reboot"}
+        return DEADLINES.get(usual.get(action, action), max(DEADLINES.values())) + DEADLINES["grace"] + strike.amount
+
+    # -- what must hold
+
+    def _wrong(self, holds: Holds) -> list[str]:
+        """What does not hold."""
+        facts = Facts(self.home)
+        hosts, networks, images = (self._in_the_end(lambda m=m, a=a: self.sim.call(m, *a))  # type: ignore[misc]
+                                   for m, a in SHOWN)
+        found = [*holds(facts), *oracle.shown(facts, hosts, networks, images)]
+        if holds is not oracle.always:
+            found += [*oracle.networks(facts, self.sim.nets), *self._memory.lost(facts)]
+        return found
+
+    def _state(self) -> str:
+        facts = Facts(self.home)
+        return facts.image(self.action.subject) if self.action.subject else facts.state(self.site.vm)
+
+    def _judge(self, heard: bool) -> None:
+        """It is where it was heading; or where it was, or failed, with a word why, and another try mends it."""
+        self.report.end = state = self._state()
+        self._memory.forget() if self.action.forgets else self._memory.see()
+        if state in self.action.goals or (self._overtaken and state in self.action.overtaken):
+            return
+        if self.action.subject:
+            return self._judge_image(state)
+        if not self.report.struck:
+            raise Violation(f"VM {self.site.vm} is {state}, expected {' or '.join(self.action.goals)}")
+        if not self.sim.vm(self.site.vm).error:
+            raise Violation(f"VM {self.site.vm} is {state}, and nothing says why")
+        if self.action.lies:
+            return
+        if state in FAILURES:
+            self.site.act("recover-retry")
+        else:
+            self._again()
+        self._come_to_rest(max(DEADLINES.values()) + CONVERGES)
+        mended = self._state()
+        if mended not in self.action.goals and not (self._overtaken and mended in self.action.overtaken):
+            raise Violation(f"VM {self.site.vm} ended in {state}, another try led to {mended}, not to "
+                            f"{' or '.join(self.action.goals)}")
+
+    def _judge_image(self, state: str) -> None:
+        if state != "ERROR" or not self.report.struck:
+            raise Violation(f"image {self.action.subject} is {state}, expected {' or '.join(self.action.goals)}")
+
+    def _again(self) -> None:
+        """The same once more, by the same way."""
+        try:
+            for step in self.action.first:
+                step(self.site)
+            self.action.ask(self.site)
+        except Refused as refused:
+            if refused.code != WRONG_STATE:
+                raise
+            self._overtaken = True
+
+    # -- the end
+
+    def _finish(self) -> None:
+        for step in self.action.then:
+            step(self.site)
+        self.site.silence()
+        self.sim.until(lambda: all(self.sim.host_state(h) in ("MONITORED", "DISABLED") for h in self.site.hosts), 120,
+                       "all hosts to be ON")
+        saved = True
+        for vm in sorted(Facts(self.home).vms):
+            self._memory.see()
+            saved = saved and self.sim.state(vm) in ENDS_BY_TERMINATE
+            if self.sim.state(vm) in ENDS_BY_TERMINATE:
+                self.site.call("one.vm.action", "terminate", vm)
+            else:
+                self.site.call("one.vm.recover", vm, 3)
+        self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.at_the_end)
+        wrong = list(self._memory.saved(self.site.vm, "1", f"dummy-{self.site.own}")) if saved else []
+        if wrong:
+            raise Violation("; ".join(wrong))
+        self._no_bug()
+
+    def _no_bug(self) -> None:
+        self.sim.log.flush()
+        text = (self.home / "log" / "oned.log").read_text()
+        for journal in self.sim.journals():
+            text += journal
+        if "Traceback" in text:
+            at = text.index("Traceback")
+            raise Violation(f"in the log: {text[max(0, at - 300):at + 2500]}")
+
+    def _close(self) -> None:
+        self.sim.points.armed = False
+        if self._dead:
+            self.sim.loop = None
+        self.sim.close()
+        shutil.rmtree(self.home, ignore_errors=True)
