@@ -187,3 +187,31 @@ def test_commands_in_guests(cloud: Cloud, one: One, vm: str) -> None:
         assert "no agent" in one("vm", "exec-retry", vm) + one("vm", "exec", vm, "x", "--wait", code=255)
     finally:
         cloud.dummy()
+
+
+def test_disks_grow_and_are_saved(cloud: Cloud, one: One, vm: str) -> None:
+    """By their target; the image is READY when the operation has ended."""
+    one("vm", "disk-resize", vm, "vda", "128")
+    settled(one, vm, "RUNNING")
+    assert "/128M " in one("vm", "show", vm)
+    assert "[one.vm.diskresize]" in one("vm", "disk-resize", vm, "vda", "1", code=255)
+    name = unique("saved")
+    number = one("vm", "disk-saveas", vm, "vda", name, "--type", "DATABLOCK").removeprefix("Image ID: ").strip()
+    settled(one, vm, "RUNNING")
+    assert one("image", "list", "-f", f"NAME={name}", "-l", "ID,STAT", "--csv", "--no-header") == f"{number},rdy\n"
+
+
+def test_a_vm_becomes_a_template(cloud: Cloud, one: One) -> None:
+    """onevm save: the new template makes VMs with the disks that were saved."""
+    image = cloud.make_image()
+    source = cloud.make_template(image=image)
+    oid = cloud.client.number("one.template.instantiate", source, unique("origin"), False, "", False)
+    cloud.deploy(oid, cloud.add_hosts(1)[0])
+    assert "not POWEROFF" in one("vm", "save", str(oid), unique("golden"), code=255)
+    one("vm", "poweroff", str(oid), "--hard")
+    settled(one, str(oid), "POWEROFF")
+    name = unique("golden")
+    assert one("vm", "save", str(oid), name).startswith("Template ID: ")
+    assert f'IMAGE_ID="{image}"' not in one("template", "show", name)
+    copy = one("template", "instantiate", name).rpartition(" ")[2].strip()
+    assert f"{name}-disk-0" in one("vm", "show", copy)
