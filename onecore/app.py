@@ -25,6 +25,7 @@ from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
 from onecore.kinds.restore import Gaps, compared, held, off
+from onecore.kinds.secgroup import members_of
 from onecore.kinds.vm import commands, due, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
@@ -49,7 +50,7 @@ from onecore.pool.migrations import migrate
 from onecore.pool.record import Record
 from onecore.pool.restore import READY, Gap, Hold, Restored, finish, restore
 from onecore.pool.series import Series
-from onecore.pool.store import Counter, Groups, Store, Tx
+from onecore.pool.store import Counter, Groups, Members, Store, Tx
 from onecore.pool.writer import Writer
 from onecore.request import repeats
 from onecore.wire.messages import News, Result, Sample
@@ -137,6 +138,8 @@ def _index(core: Core) -> None:
     cloning = Groups[Image](lambda i: i.cloning_id if i.cloning_id >= 0 else None)
     ports = Ports()
     core.store.index(VmText, ports)
+    by_secgroup = Members[VmText](lambda text: () if text.done else members_of(text.template))
+    core.store.index(VmText, by_secgroup)
     core.store.index(Lease, free)
     core.store.index(Range, ranges)
     core.store.index(Image, by_datastore)
@@ -146,8 +149,10 @@ def _index(core: Core) -> None:
     core.store.index(AclRule, rules)
     gaps = Gaps()
     core.store.index(Gap, gaps)
+    core.kinds["secgroup.members"] = by_secgroup
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
-                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(), "vm.bodies": bodies,
+                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(),
+                       "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
                        "cloud": "", "vm.gaps": gaps, "vm.ports": ports})
 

@@ -12,10 +12,12 @@ from onecore.auth.acl import DEFAULT_RULES
 from onecore.kinds.acl import AclRule
 from onecore.kinds.cluster import Cluster
 from onecore.kinds.datastore import TM_CONF, Datastore
-from onecore.kinds.fixed import SecurityGroup, Vdc, Zone
+from onecore.kinds.fixed import Vdc
 from onecore.kinds.group import Group
 from onecore.kinds.kind import inner_xml
+from onecore.kinds.secgroup import SecurityGroup
 from onecore.kinds.user import User, token_hash
+from onecore.kinds.zone import Zone
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Counter
 from onecore.wire.states import DatastoreType

@@ -37,10 +37,18 @@ def _moving(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"CREATE TABLE scheduled (oid BIGINT NOT NULL PRIMARY KEY, {', '.join(columns)})")
 
 
+def _blob(connection: sa.Connection) -> str:
+    """The type of columns of bytes."""
+    return "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+
+
 def _tenants(connection: sa.Connection) -> None:
     for statement in (
             "CREATE TABLE answered (uid BIGINT NOT NULL, method TEXT NOT NULL, word TEXT NOT NULL, digest TEXT, "
             "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",
+            "CREATE TABLE document_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
+            f"perms BIGINT, lock TEXT, type BIGINT, template {_blob(connection)})",
+            "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN client TEXT NOT NULL DEFAULT ''"):
         connection.exec_driver_sql(statement)

@@ -16,6 +16,7 @@ from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Internal, Locked, NoExists, NotReady, OneError
 from onecore.kinds.kind import KINDS
 from onecore.kinds.verbs import permit
+from onecore.kinds.zone import check_enabled
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor
 from onecore.request import introspection, repeats
@@ -154,6 +155,8 @@ class _Call:
             before = repeats.earlier(core, caller.uid, method.name, self.key, self.digest)
             if before is not None:
                 return await self._again(before)
+        if not method.reads:
+            check_enabled(core, method.name, caller.admin)
         request = Request(core, caller, method.name, self.rid, None, client=self.client)  # type: ignore[arg-type]
         if method.on:
             self.oid = arguments.pop(method.object_at)

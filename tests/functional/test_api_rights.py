@@ -18,7 +18,8 @@ from onecore.wire.client import Client, ClientError
 
 pytestmark = pytest.mark.surface
 
-PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.system.version", "one.system.config",
+PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.zone.raftstatus",
+          "one.system.version", "one.system.config",
           "onecore.version"}
 KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.vm.schedule": (4711,),
@@ -100,7 +101,9 @@ def estate(cloud: Cloud) -> dict[str, int]:
     client = cloud.client
     return {"vm": cloud.make_vm(hold=True), "image": cloud.make_image(), "vnet": cloud.make_network(),
             "template": cloud.make_template(), "datastore": 1, "host": cloud.add_hosts(1)[0], "cluster": 0,
-            "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0], "zone": 0}
+            "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0], "zone": 0,
+            "secgroup": client.number("one.secgroup.allocate", f"NAME={unique('sg')}\n"),
+            "document": client.number("one.document.allocate", f"NAME={unique('doc')}\n", 100)}
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))

@@ -6,6 +6,7 @@ from typing import Any
 from onecore.api import Request
 from onecore.errors import NoExists, NotAllocated
 from onecore.kinds.kind import KINDS, identifier, named, tree_of, whole
+from onecore.kinds.secgroup import of_nic
 from onecore.kinds.vm.disks import owner
 from onecore.kinds.vm.edit import MARKS
 from onecore.kinds.vm.eth import interfaces
@@ -111,6 +112,6 @@ def _join(req: Request, name: str, nic: Vector, oid: int, number: int, default: 
     for key in FROM_NETWORK:
         if settings.get(key):
             nic.setdefault(key, settings.get(key))
-    nic.setdefault("SECURITY_GROUPS", settings.get("SECURITY_GROUPS") or "0")
+    nic["SECURITY_GROUPS"] = of_nic(req, nic.get("SECURITY_GROUPS", ""), settings.get("SECURITY_GROUPS"))
     check_values(nic, name)
     return vnet.oid
