@@ -108,6 +108,45 @@ def _every_action(one: Any, paul: Any, vm: int) -> None:
     assert paul.vm.info(vm).RESCHED == 0
 
 
+def test_a_vm_that_changes(placed: Cloud) -> None:
+    """NICs, aliases, system snapshots, size, configuration, a command in the guest: as clients write and read them."""
+    one = server(placed)
+    host = one.host.allocate(unique("host"), "dummy", "dummy", -1)
+    net = one.vn.allocate({"TEMPLATE": {"NAME": unique("net"), "VN_MAD": "dummy",
+                                        "AR": {"TYPE": "IP4", "IP": "10.9.0.2", "SIZE": "10"}}}, -1)
+    vm = one.vm.allocate({"TEMPLATE": {"CPU": "0.1", "MEMORY": "64", "MEMORY_MAX": "256",
+                                       "CONTEXT": {"NETWORK": "YES"}}}, False)
+    reaches(one, vm, *RUNS)
+
+    def change(method: str, *arguments: Any) -> Any:
+        value = getattr(one.vm, method)(vm, *arguments)
+        return value, reaches(one, vm, *RUNS).TEMPLATE
+    _, template = change("attachnic", {"TEMPLATE": {"NIC": {"NETWORK_ID": net, "NAME": "web"}}})
+    assert (template["NIC"]["IP"], template["CONTEXT"]["ETH0_IP"]) == ("10.9.0.2", "10.9.0.2")
+    _, template = change("attachnic", {"TEMPLATE": {"NIC_ALIAS": {"NETWORK_ID": net, "PARENT": "web"}}})
+    assert template["CONTEXT"]["ETH0_ALIAS0_IP"] == "10.9.0.3" and template["NIC"]["ALIAS_IDS"] == "1"
+    _, template = change("updatenic", 0, {"TEMPLATE": {"NIC": {"INBOUND_AVG_BW": "100"}}}, 1)
+    assert template["NIC"]["INBOUND_AVG_BW"] == "100"
+    number, template = change("snapshotcreate", "now")
+    assert [(s["NAME"], s["HYPERVISOR_ID"]) for s in template["SNAPSHOT"]] == [("now", "snap-0")] and number == 0
+    change("snapshotrevert", 0)
+    _, template = change("snapshotdelete", 0)
+    assert not template.get("SNAPSHOT")
+    _, template = change("resize", {"MEMORY": 128}, True)
+    assert template["MEMORY"] == "128"
+    _, template = change("updateconf", {"TEMPLATE": {"CONTEXT": {"A": "<b>"}, "GRAPHICS": {"TYPE": "VNC"}}}, 1)
+    assert template["CONTEXT"]["A"] == "<b>" and template["GRAPHICS"]["PORT"] == str(5900 + vm)
+    one.vm.exec(vm, "echo", "")
+    until(5, "the command", lambda: one.vm.info(vm).TEMPLATE["QEMU_GA_EXEC"]["STATUS"] == "DONE")
+    assert one.vm.info(vm).TEMPLATE["QEMU_GA_EXEC"]["RETURN_CODE"] == "0"
+    _, template = change("detachnic", 0)
+    assert "NIC" not in template and "NIC_ALIAS" not in template and "ETH0_IP" not in template["CONTEXT"]
+    one.vm.action("terminate-hard", vm)
+    reaches(one, vm, pyone.VM_STATE.DONE)
+    one.vn.delete(net)
+    one.host.delete(host)
+
+
 def test_hold_and_release(placed: Cloud) -> None:
     """The match-maker leaves alone what is on hold."""
     one = server(placed)

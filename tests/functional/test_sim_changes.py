@@ -9,6 +9,7 @@ from makers import MakeGround
 from sim import Refused
 from sim_ground import Ground
 from sim_points import BOTH, CORE, DRIVER, Strike
+from xsd import validate
 
 NAMES = list(CHANGES)
 UNDONE = [name for name, change in CHANGES.items() if change.undo]
@@ -37,7 +38,11 @@ def test_it_is_done(ground: Ground, name: str) -> None:
     """Through its state; TEMPLATE shows it, the guest has it."""
     change, vm = ready(ground, name)
     sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(delay={f"vm.{change.action}": 1})
     change.ask(ground, vm)
+    for schema, method, *arguments in (("vm", "vm.info", vm), ("vm_pool", "vmpool.info", -2, -1, -1, -1),
+                                       ("vm_pool_extended", "vmpool.infoextended", -2, -1, -1, -1)):
+        validate(schema, sim.call(f"one.{method}", *arguments))
     assert sim.state(vm) == change.state
     sim.wait(vm, "RUNNING")
     assert_agreed(sim, vm)
