@@ -35,9 +35,9 @@ RESTRICTED = ("SAFE_DIRS", "RESTRICTED_DIRS", "TM_MAD", "DS_MAD", "LIMIT_MB", "B
 """What says which files of the front-end may become images, and what handles them: for administrators only."""
 TM_CONF: dict[str, dict[str, str]] = {
     "qcow2": {"ALLOW_ORPHANS": "NO", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
-    "shared": {"ALLOW_ORPHANS": "FORMAT", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
+    "shared": {"ALLOW_ORPHANS": "NO", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
     "dummy": {"ALLOW_ORPHANS": "FORMAT", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
-    "ssh": {"ALLOW_ORPHANS": "FORMAT", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "SYSTEM", "SHARED": "NO"},
+    "ssh": {"ALLOW_ORPHANS": "NO", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "SYSTEM", "SHARED": "NO"},
 }
 """What a transfer driver's datastores are like: where clones and persistent disks take space, who sees the files, and
 whether a snapshot of a disk may go while others came after it (FORMAT: that of a raw disk)."""

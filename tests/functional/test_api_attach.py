@@ -218,3 +218,19 @@ def test_clusters_follow_the_disks(cloud: Cloud, place: Place) -> None:
     detach(cloud, vm, disk["DISK_ID"])
     assert cloud.body("vm", vm).find("TEMPLATE/AUTOMATIC_REQUIREMENTS") is None
     end(cloud, vm)
+
+
+def test_system_snapshots_keep_the_disks(cloud: Cloud, place: Place) -> None:
+    """They are of the disks as they are: nothing about these changes while there are some."""
+    vm = cloud.make_vm(image=cloud.make_image(FORMAT="qcow2"))
+    cloud.deploy(vm, place.host)
+    cloud.client.call("one.vm.snapshotcreate", vm, "before")
+    cloud.wait_vm(vm, "RUNNING")
+    for method, arguments in (("attach", ("DISK=[TYPE=fs,SIZE=1]",)), ("detach", (0,)), ("diskresize", (0, "999")),
+                              ("disksnapshotcreate", (0, "a"))):
+        said = refused(cloud.client, ACTION, f"one.vm.{method}", vm, *arguments)
+        assert "has system snapshots (0)" in said, method
+    cloud.client.call("one.vm.snapshotdelete", vm, 0)
+    cloud.wait_vm(vm, "RUNNING")
+    attach(cloud, vm, TYPE="fs", SIZE=1)
+    end(cloud, vm)

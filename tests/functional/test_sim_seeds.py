@@ -27,6 +27,8 @@ SCRIPTS: list[dict[str, object]] = [
 class Mischief:
     """What a seed does to a cloud, step by step."""
 
+    weights = (8, 4, 5, 2, 3, 1, 1, 1, 1, 1)
+
     def __init__(self, ground: Ground, seed: int) -> None:
         self.ground, self.sim, self.dice = ground, ground.sim, Random(seed)
         self.hosts = [ground.host, self.sim.add_host("node2")]
@@ -35,8 +37,7 @@ class Mischief:
     def step(self) -> None:
         """One thing happens, then some time passes."""
         happens = self.dice.choices([self.ask, self.make, self.deploy, self.recover, self.script, self.driver_dies,
-                                     self.core_dies, self.commit_fails, self.guest_dies, self.deaf],
-                                    [8, 4, 5, 2, 3, 1, 1, 1, 1, 1])[0]
+                                     self.core_dies, self.commit_fails, self.guest_dies, self.deaf], self.weights)[0]
         self.told.append(happens.__name__)
         try:
             happens()

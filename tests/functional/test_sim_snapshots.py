@@ -236,6 +236,63 @@ def test_what_fails_changes_nothing(ground: Ground, state: str, what: str, actio
     end(ground, vm)
 
 
+UNDOES = {"RUNNING": ("vm.disk_snapshot_create", "vm.disk_snapshot_delete"),
+          "POWEROFF": ("tm.snap_create", "tm.snap_delete"), "SUSPENDED": ("tm.snap_create", "tm.snap_delete")}
+"""What makes one, and what takes it back when that failed."""
+
+
+@pytest.mark.parametrize("state", UNDOES)
+def test_one_that_was_made_although_it_failed(ground: Ground, state: str) -> None:
+    """What is called failed is taken back: the disk must not be more than the record says."""
+    sim, vm = ground.sim, linked(ground, state)
+    ground.script(delay={UNDOES[state][0]: 5.0})
+    call(ground, "create", vm, "s")
+    sim.until(lambda: there(ground, vm) == [0])
+    sim.call("one.vm.recover", vm, RECOVER["failure"])
+    sim.wait(vm, state)
+    assert "recover" in sim.vm(vm).error and tree(ground, vm).snaps == ()
+    agreed(ground, vm)
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("state", UNDOES)
+def test_one_of_which_nobody_knows(ground: Ground, state: str) -> None:
+    """Neither made nor taken back, as far as anybody can tell: it counts, and may be deleted."""
+    sim, vm = ground.sim, linked(ground, state)
+    ground.script(rules=[{"action": action, "fail": "boom"} for action in UNDOES[state]])
+    call(ground, "create", vm, "s")
+    sim.until(lambda: "undoing it failed too" in sim.vm(vm).error)
+    sim.wait(vm, state)
+    assert [(one.id, one.sure) for one in tree(ground, vm).snaps] == [(0, False)] and tree(ground, vm).base == 0
+    ground.script()
+    call(ground, "delete", vm, 0)
+    sim.wait(vm, state)
+    assert tree(ground, vm).base == -1
+    agreed(ground, vm)
+    make(ground, vm)
+    assert [(one.id, one.parent) for one in tree(ground, vm).snaps] == [(1, -1)]
+    agreed(ground, vm)
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("word", ["success", "failure", "retry"])
+@pytest.mark.parametrize("state", UNDOES)
+def test_an_operators_word_on_an_undo(ground: Ground, state: str, word: str) -> None:
+    """Success: it is not there.  Failure: it counts as made."""
+    sim, vm = ground.sim, linked(ground, state)
+    ground.script(rules=[{"action": action, "hang": True} for action in UNDOES[state]])
+    call(ground, "create", vm, "s")
+    sim.advance(2)
+    sim.call("one.vm.recover", vm, RECOVER["failure"])
+    sim.advance(2)
+    assert sim.vm(vm).op_kind == "disk_snapshot_create_undo" and sim.state(vm) == STATES[state][0]
+    ground.script()
+    sim.call("one.vm.recover", vm, RECOVER[word], True)
+    sim.wait(vm, state)
+    assert [one.id for one in tree(ground, vm).snaps] == ([0] if word == "failure" else [])
+    end(ground, vm)
+
+
 @pytest.mark.parametrize("word", ["success", "failure", "retry"])
 @pytest.mark.parametrize(("state", "what", "action"), STEPS, ids=IDS)
 def test_an_operators_word(ground: Ground, state: str, what: str, action: str, word: str) -> None:

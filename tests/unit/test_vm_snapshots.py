@@ -52,6 +52,17 @@ def test_where_orphans_are_allowed() -> None:
     assert [(one.id, one.parent) for one in less.snaps] == [(0, -1), (2, 0)]
 
 
+def test_one_that_nobody_is_sure_of() -> None:
+    """It may go although it is the active one, unless something was made from it; the disk stands on its parent."""
+    tree = grown(False, "a")
+    told = {"disk_id": 0, "snap_id": 1, "name": "b", "size_mb": 7, "date": 5}
+    doubted = applied({0: tree}, "disk_snapshot_create", told, sure=False)[0]
+    assert (doubted.base, doubted.snaps[-1].sure, why_not_delete(doubted, 1)) == (1, False, "")
+    assert "active" in why_not_delete(tree, 0) and "children" in why_not_delete(doubted, 0)
+    assert "children" in why_not_delete(create(doubted, 2, "c", 10, 0), 1)
+    assert delete(doubted, 1).base == 0 and parse(dump({0: doubted})) == {0: doubted}
+
+
 Asked = st.lists(st.tuples(st.sampled_from("cdr"), st.integers(0, 12)), max_size=40)
 
 

@@ -9,7 +9,8 @@ from onecore.kinds.host.room import check_growth, takes
 from onecore.kinds.kind import changing, parse_template
 from onecore.kinds.vm import disks
 from onecore.kinds.vm.allocate import check_restricted
-from onecore.kinds.vm.disk_record import existing, is_saved, next_id, template_of
+from onecore.kinds.vm.disk_record import check_no_moments, existing, is_saved, next_id
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.requirements import require
@@ -22,6 +23,7 @@ def attach(req: Request, vm: Vm, template: str) -> int:
     check(vm, "disk_attach")
     with changing():
         disk, tree = _disk_of(req, template), template_of(req.tx, vm)
+        check_no_moments(tree, vm)
         number = next_id(vm, tree)
         disks.add(req, tree, disk, number)
         require(req.core, tree)
@@ -57,6 +59,8 @@ def _check_cluster(req: Request, vm: Vm, disk: Vector) -> None:
 def detach(req: Request, vm: Vm, disk_id: int) -> int:
     """Take a disk from the VM; what is on a persistent one is in its image then, all else is gone."""
     check(vm, "disk_detach")
-    disk = existing(template_of(req.tx, vm), vm, disk_id)
+    tree = template_of(req.tx, vm)
+    disk = existing(tree, vm, disk_id)
+    check_no_moments(tree, vm)
     fire(req.tx, req.core, vm, "disk_detach", args={"disk_id": disk_id, "save": is_saved(disk)})
     return vm.oid

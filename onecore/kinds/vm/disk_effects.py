@@ -7,7 +7,8 @@ from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.commands import is_shared
 from onecore.kinds.image import work as image_work
 from onecore.kinds.vm import requirements
-from onecore.kinds.vm.disk_record import MARKS, about, change, find, keep, template_of
+from onecore.kinds.vm.disk_record import MARKS, about, change, find, keep
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.effects import Info, grow
 from onecore.kinds.vm.record import Vm, ids
 from onecore.kinds.vm.saveas_effects import fail_image

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from onecore.errors import WrongState
-from onecore.kinds.kind import tree_of
-from onecore.kinds.vm.record import Vm, VmText, text
-from onecore.kinds.vm.shape import fragment
+from onecore.kinds.vm import edit
+from onecore.kinds.vm.edit import template_of
+from onecore.kinds.vm.record import Vm, text
 from onecore.pool.store import Tx
 from onecore.wire.template import Tree, Vector
 
-MARKS = ("ATTACH", "DETACH", "HOTPLUG_SAVE_AS", "HOTPLUG_SAVE_AS_SNAPSHOT_ID")
+MARKS = (*edit.MARKS, "HOTPLUG_SAVE_AS", "HOTPLUG_SAVE_AS_SNAPSHOT_ID")
 """What a DISK has while something is done with it."""
 OURS = ("DISK_ID", "DISK_SNAPSHOT_TOTAL_SIZE", *MARKS)
 """What the core alone writes into a DISK."""
@@ -24,14 +24,9 @@ def about(vm: Vm) -> dict[str, Any]:
     return found
 
 
-def template_of(tx: Tx, vm: Vm) -> Tree:
-    """A copy of the VM's TEMPLATE, to be changed and given to `keep`."""
-    return tree_of(_text(tx, vm).template).copy()
-
-
 def keep(tx: Tx, vm: Vm, tree: Tree) -> Vm:
     """TREE is the VM's TEMPLATE from now on, and its images and MB of disk are those of its disks."""
-    tx.put(replace(_text(tx, vm), template=fragment(tree)))
+    edit.keep(tx, vm, tree)
     images = [int(disk["IMAGE_ID"]) for disk in tree.vectors("DISK") if disk.get("IMAGE_ID")]
     return tx.put(replace(vm, images=text(images), disk_mb=total_mb(tree)))
 
@@ -64,6 +59,14 @@ def existing(tree: Tree, vm: Vm, disk_id: int) -> Vector:
     return found
 
 
+def check_no_moments(tree: Tree, vm: Vm) -> None:
+    """Raise WrongState when the VM has system snapshots: they are of the disks that it has, as these are."""
+    there = ", ".join(snapshot["SNAPSHOT_ID"] for snapshot in tree.vectors("SNAPSHOT"))
+    if there:
+        raise WrongState(f"VM {vm.oid} has system snapshots ({there}), which are of its disks as they are; delete them "
+                         "first", vm.oid)
+
+
 def total_mb(tree: Tree) -> int:
     """MB that disks take in the system datastore: persistent ones lie with their images, but for snapshots."""
     return sum((0 if is_saved(disk) else _number(disk, "SIZE")) + _number(disk, "DISK_SNAPSHOT_TOTAL_SIZE")
@@ -84,9 +87,3 @@ def next_id(vm: Vm, tree: Tree) -> int:
 
 def _number(disk: Vector, name: str) -> int:
     return int(disk.get(name) or 0)
-
-
-def _text(tx: Tx, vm: Vm) -> VmText:
-    found = tx.get(VmText, vm.oid)
-    assert found is not None, f"VM {vm.oid} has no text"
-    return found

@@ -7,8 +7,9 @@ from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.host.room import check_growth, takes
 from onecore.kinds.kind import changing, whole
-from onecore.kinds.vm.disk_record import existing, is_saved, template_of
+from onecore.kinds.vm.disk_record import check_no_moments, existing, is_saved
 from onecore.kinds.vm.disks import MAX_MB
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire
 from onecore.kinds.vm.record import Vm
 from onecore.wire.template import Vector
@@ -18,7 +19,8 @@ from onecore.wire.template import Vector
 def resize(req: Request, vm: Vm, disk_id: int, new_size: str) -> int:
     """Let a disk have NEW_SIZE MB; never less than it has."""
     check(vm, "disk_resize")
-    disk = existing(template_of(req.tx, vm), vm, disk_id)
+    tree = template_of(req.tx, vm)
+    disk = existing(tree, vm, disk_id)
     size, before = whole(new_size.strip(), 1, MAX_MB), int(disk["SIZE"])
     if size is None:
         raise BadArgument(f"new_size must be a whole number of MB from 1 to {MAX_MB}, not {new_size[:40]!r}", vm.oid)
@@ -27,6 +29,7 @@ def resize(req: Request, vm: Vm, disk_id: int, new_size: str) -> int:
     if size <= before:
         raise WrongState(f"disk {disk_id} of VM {vm.oid} has {before} MB; disks only grow, new_size must be larger "
                          f"than that, not {size}", vm.oid)
+    check_no_moments(tree, vm)
     _check_room(req, vm, disk, size - before)
     args = {"disk_id": disk_id, "size_mb": size, "added_mb": 0 if is_saved(disk) else size - before}
     fire(req.tx, req.core, vm, "disk_resize", args=args)

@@ -23,17 +23,17 @@ DISK_ROWS: list[Row] = [
     # detach: the guest gives it up, then its file goes; while the guest may have it, the record has it
     row(S.RUNNING,             "disk_detach",     S.HOTPLUG,            *GO, disk.goes, send="vm.detach_disk"),
     row(S.HOTPLUG,             "detach_disk.ok",  None,                 send="tm.detach"),
-    row(S.HOTPLUG,             "detach_disk.fail", S.RUNNING,           do.note_error, disk.stays),
+    row(S.HOTPLUG,             "detach_disk.fail", S.RUNNING,           do.add_error, disk.stays),
     row(S.HOTPLUG,             "detach.ok",       S.RUNNING,            disk.gone, when=_undoing),
     row(S.HOTPLUG,             "detach.ok",       S.RUNNING,            disk.saved),
-    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.note_error, disk.gone, when=_undoing),
-    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.note_error, disk.stays),
+    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.add_error, disk.gone, when=_undoing),
+    row(S.HOTPLUG,             "detach.fail",     S.RUNNING,            do.add_error, disk.stays),
 
     row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.stays, when=_attaching),
     row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.gone, when=_undoing),
     row(S.HOTPLUG,             "recover_success", S.RUNNING,            disk.saved),
     row(S.HOTPLUG,             "recover_failure", None,                 do.note_error, disk.undo, when=_attaching, send="vm.detach_disk"),
-    row(S.HOTPLUG,             "recover_failure", S.RUNNING,            do.note_error, disk.stays),
+    row(S.HOTPLUG,             "recover_failure", S.RUNNING,            do.add_error, disk.stays),
     row(S.HOTPLUG,             "recover_retry",   None,                 do.again, when=_attaching, send="tm.attach"),
     row(S.HOTPLUG,             "recover_retry",   None,                 do.again, send="vm.detach_disk"),
 
@@ -42,10 +42,10 @@ DISK_ROWS: list[Row] = [
     row(S.HOTPLUG_PROLOG_POWEROFF, "attach.ok",   S.POWEROFF,           disk.stays),
     row(S.HOTPLUG_PROLOG_POWEROFF, "attach.fail", S.POWEROFF,           do.note_error, disk.gone),
     row(S.HOTPLUG_PROLOG_POWEROFF, "detach.ok",   S.POWEROFF,           disk.gone),
-    row(S.HOTPLUG_PROLOG_POWEROFF, "detach.fail", S.POWEROFF,           do.note_error, disk.gone),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "detach.fail", S.POWEROFF,           do.add_error, disk.gone),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_success", S.POWEROFF,       disk.gone, when=_undoing),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_success", S.POWEROFF,       disk.stays),
-    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_failure", S.POWEROFF,       do.note_error, disk.gone, when=_undoing),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "recover_failure", S.POWEROFF,       do.add_error, disk.gone, when=_undoing),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_failure", None,             do.note_error, disk.undo, send="tm.detach"),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_retry", None,               do.again, when=_undoing, send="tm.detach"),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_retry", None,               do.again, send="tm.attach"),
@@ -54,25 +54,38 @@ DISK_ROWS: list[Row] = [
 ]
 
 
-def _snapshots(stays: S, create: S, delete: S, revert: S | None, actions: tuple[str, str, str]) -> list[Row]:
-    """Of a VM that is in STAYS before and after; ACTIONS are the driver's."""
-    rows: list[Row] = []
-    for event, state, action, *begins in (("create", create, actions[0], snap.begins), ("delete", delete, actions[1]), ("revert", revert, actions[2])):
-        if state is not None:
-            family, _, verb = action.partition(".")
-            rows += [row(stays, f"disk_snapshot_{event}", state, *GO, *begins, send=action),
-                     *step(state, verb, stays, stays, snap.done, back=(snap.undone,), family=family)]
-    return rows
+def _made(stays: S, state: S, create: str, delete: str) -> list[Row]:
+    """A snapshot is made by CREATE and, when that failed, deleted by DELETE: nobody knows how far it came."""
+    made, gone = create.partition(".")[2], delete.partition(".")[2]
+    undoing = of_kind("disk_snapshot_create_undo")
+    return [
+        row(stays, "disk_snapshot_create", state, *GO, snap.begins, send=create),
+        row(state, f"{made}.ok",           stays, snap.done),
+        row(state, f"{made}.fail",         None,  do.note_error, snap.undo, send=delete),
+        row(state, f"{gone}.ok",           stays, snap.undone),
+        row(state, f"{gone}.fail",         stays, do.add_error, snap.doubted),
+        row(state, "recover_success",      stays, snap.undone, when=undoing),
+        row(state, "recover_success",      stays, snap.doubted),
+        row(state, "recover_failure",      stays, do.add_error, snap.doubted, when=undoing),
+        row(state, "recover_failure",      None,  do.note_error, snap.undo, send=delete),
+        row(state, "recover_retry",        None,  do.again, when=undoing, send=delete),
+        row(state, "recover_retry",        None,  do.again, send=create)]
 
 
-_LIVE = ("vm.disk_snapshot_create", "vm.disk_snapshot_delete", "")
-_OFF = ("tm.snap_create", "tm.snap_delete", "tm.snap_revert")
-DISK_ROWS += [
-    # from       while it is made               while it is deleted               while it is gone back to
-    *_snapshots(S.RUNNING,   S.DISK_SNAPSHOT,           S.DISK_SNAPSHOT_DELETE,           None, _LIVE),
-    *_snapshots(S.POWEROFF,  S.DISK_SNAPSHOT_POWEROFF,  S.DISK_SNAPSHOT_DELETE_POWEROFF,  S.DISK_SNAPSHOT_REVERT_POWEROFF, _OFF),
-    *_snapshots(S.SUSPENDED, S.DISK_SNAPSHOT_SUSPENDED, S.DISK_SNAPSHOT_DELETE_SUSPENDED, None, _OFF),
-]
+def _changed(stays: S, event: str, state: S, action: str) -> list[Row]:
+    """A snapshot is deleted or gone back to by ACTION."""
+    family, _, verb = action.partition(".")
+    return [row(stays, event, state, *GO, send=action),
+            *step(state, verb, stays, stays, snap.done, back=(snap.undone,), family=family)]
+
+
+for _stays, _create, _delete, _family in (
+        (S.RUNNING, S.DISK_SNAPSHOT, S.DISK_SNAPSHOT_DELETE, "vm.disk_snapshot"),
+        (S.POWEROFF, S.DISK_SNAPSHOT_POWEROFF, S.DISK_SNAPSHOT_DELETE_POWEROFF, "tm.snap"),
+        (S.SUSPENDED, S.DISK_SNAPSHOT_SUSPENDED, S.DISK_SNAPSHOT_DELETE_SUSPENDED, "tm.snap")):
+    DISK_ROWS += [*_made(_stays, _create, f"{_family}_create", f"{_family}_delete"),
+                  *_changed(_stays, "disk_snapshot_delete", _delete, f"{_family}_delete")]
+DISK_ROWS += _changed(S.POWEROFF, "disk_snapshot_revert", S.DISK_SNAPSHOT_REVERT_POWEROFF, "tm.snap_revert")
 
 # -- larger
 

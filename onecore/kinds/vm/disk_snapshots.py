@@ -7,7 +7,8 @@ from onecore.kinds.datastore import TM_CONF, Datastore
 from onecore.kinds.host.room import check_growth
 from onecore.kinds.kind import tree_of
 from onecore.kinds.vm import snapshots
-from onecore.kinds.vm.disk_record import existing, template_of
+from onecore.kinds.vm.disk_record import check_no_moments, existing
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.snapshot_effects import trees_of, write
@@ -22,8 +23,10 @@ MAX_SNAPSHOTS, MAX_NAME = 1000, 128
 def create(req: Request, vm: Vm, disk_id: int, name: str) -> int:
     """Keep what is on a disk now; the snapshot's id."""
     check(vm, "disk_snapshot_create")
-    disk = existing(template_of(req.tx, vm), vm, disk_id)
+    template = template_of(req.tx, vm)
+    disk = existing(template, vm, disk_id)
     _check_kind(vm, disk)
+    check_no_moments(template, vm)
     tree = trees_of(req.tx, vm).get(disk_id, Tree(_orphans(req.core, vm, disk)))
     if len(tree.snaps) >= MAX_SNAPSHOTS:
         raise WrongState(f"disk {disk_id} of VM {vm.oid} has {MAX_SNAPSHOTS} snapshots, more cannot be made", vm.oid)
@@ -77,6 +80,7 @@ def delete(req: Request, vm: Vm, disk_id: int, snap_id: int) -> int:
     why = snapshots.why_not_delete(_find(req, vm, disk_id, snap_id), snap_id)
     if why:
         raise WrongState(f"{why}, it cannot be deleted", vm.oid)
+    check_no_moments(template_of(req.tx, vm), vm)
     fire(req.tx, req.core, vm, "disk_snapshot_delete", args={"disk_id": disk_id, "snap_id": snap_id})
     return snap_id
 
@@ -86,6 +90,7 @@ def revert(req: Request, vm: Vm, disk_id: int, snap_id: int) -> int:
     """Go back to a snapshot; what was written since is gone unless another one keeps it."""
     check(vm, "disk_snapshot_revert")
     _find(req, vm, disk_id, snap_id)
+    check_no_moments(template_of(req.tx, vm), vm)
     fire(req.tx, req.core, vm, "disk_snapshot_revert", args={"disk_id": disk_id, "snap_id": snap_id})
     return snap_id
 

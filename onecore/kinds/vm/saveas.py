@@ -12,7 +12,8 @@ from onecore.kinds.host.room import check_growth
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules, tree_of
-from onecore.kinds.vm.disk_record import existing, template_of
+from onecore.kinds.vm.disk_record import existing
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire, state_of
 from onecore.kinds.vm.public import S
 from onecore.kinds.vm.record import Vm

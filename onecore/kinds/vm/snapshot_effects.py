@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onecore.kinds.vm import snapshots
-from onecore.kinds.vm.disk_record import about, find, keep, template_of
+from onecore.kinds.vm.disk_record import about, find, keep
+from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.effects import Info
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.snapshots import Tree, Trees
@@ -50,6 +51,18 @@ def done(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """It is made, deleted, or what the disk stands on, as the operation's kind says."""
     vm = put(tx, vm, snapshots.applied(trees_of(tx, vm), vm.op_kind, about(vm)))
     return _sized(tx, vm) if vm.op_kind == "disk_snapshot_revert" else vm
+
+
+def undo(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It was perhaps made, and is to be deleted again: the operation's kind says so from now on."""
+    return replace(vm, op_kind=f"{vm.op_kind}_undo")
+
+
+def doubted(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """Nobody can tell whether it was made: it counts as made, since a disk that is more than it is said to be would be
+    read for what it is not; and it may be deleted."""
+    kind = vm.op_kind.removesuffix("_undo")
+    return put(tx, vm, snapshots.applied(trees_of(tx, vm), kind, about(vm), sure=False))
 
 
 def undone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

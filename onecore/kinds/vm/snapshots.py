@@ -16,13 +16,14 @@ from onecore.wire.messages import Doc
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One; `date` in Unix seconds, `size_mb` that of the disk then."""
+    """One; `date` in Unix seconds, `size_mb` that of the disk then; `sure` unless nobody knows whether it was made."""
 
     id: int
     parent: int
     name: str
     size_mb: int
     date: int
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,17 @@ Trees = dict[int, Tree]
 """By DISK_ID."""
 
 
-def create(tree: Tree, oid: int, name: str, size_mb: int, date: int) -> Tree:
+def create(tree: Tree, oid: int, name: str, size_mb: int, date: int, sure: bool = True) -> Tree:
     """One more, made from what the disk stands on, and the disk goes on from it."""
-    made = Snapshot(oid, tree.base, name, size_mb, date)
+    made = Snapshot(oid, tree.base, name, size_mb, date, sure)
     return replace(tree, next=max(tree.next, oid + 1), base=oid, snaps=(*tree.snaps, made))
 
 
 def why_not_delete(tree: Tree, oid: int) -> str:
     """Why a snapshot that is there has to stay; "" when it may go."""
-    if oid == tree.base:
+    found, children = tree.find(oid), tree.children(oid)
+    if oid == tree.base and (found is None or found.sure):
         return f"snapshot {oid} is the active one: the disk stands on it"
-    children = tree.children(oid)
     if children and not tree.orphans:
         return f"snapshot {oid} has children: {', '.join(map(str, children))}"
     return ""
@@ -92,14 +93,14 @@ def empty(trees: Trees) -> Trees:
     return {disk: replace(tree, base=-1, snaps=()) for disk, tree in trees.items()}
 
 
-def applied(trees: Trees, kind: str, about: dict[str, Any]) -> Trees:
-    """TREES as they are when the operation KIND, ABOUT a snapshot (its arguments), succeeded."""
+def applied(trees: Trees, kind: str, about: dict[str, Any], sure: bool = True) -> Trees:
+    """TREES as they are when the operation KIND, ABOUT a snapshot (its arguments), succeeded, as far as one is SURE."""
     disk, oid = about.get("disk_id", -1), about.get("snap_id", -1)
     tree = trees.get(disk)
     if tree is None:
         return trees
     if kind == "disk_snapshot_create":
-        return {**trees, disk: create(tree, oid, about["name"], about["size_mb"], about["date"])}
+        return {**trees, disk: create(tree, oid, about["name"], about["size_mb"], about["date"], sure)}
     change = {"disk_snapshot_delete": delete, "disk_snapshot_revert": revert}.get(kind)
     return {**trees, disk: change(tree, oid)} if change else trees
 
