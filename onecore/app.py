@@ -19,6 +19,7 @@ from onecore.kinds import KINDS, reconcile, retention, usage
 from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
+from onecore.kinds.group_admins import revoke_all
 from onecore.kinds.host import ha, watch
 from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
@@ -26,6 +27,7 @@ from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
 from onecore.kinds.restore import Gaps, compared, held, off
 from onecore.kinds.secgroup import members_of
+from onecore.kinds.user import User
 from onecore.kinds.vm import commands, due, news
 from onecore.kinds.vm.body import Bodies
 from onecore.kinds.vm.effects import owe_guest
@@ -144,6 +146,8 @@ def _index(core: Core) -> None:
     core.store.index(Range, ranges)
     core.store.index(Image, by_datastore)
     core.store.index(Image, cloning)
+    in_groups = Members[User](lambda u: u.gids)
+    core.store.index(User, in_groups)
     rules, bodies = _Rules(), Bodies()
     bodies.follow(core.store)
     core.store.index(AclRule, rules)
@@ -154,7 +158,7 @@ def _index(core: Core) -> None:
                        "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(),
                        "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
-                       "cloud": "", "vm.gaps": gaps, "vm.ports": ports})
+                       "cloud": "", "vm.gaps": gaps, "vm.ports": ports, "user.groups": in_groups})
 
 
 class _Rules:
@@ -184,6 +188,7 @@ def _wire(core: Core) -> None:
         core, told)
     dispatcher.on_up.append(lambda family: watch.driver_up(core, family))
     dispatcher.on_up.append(lambda family: monitor_all(core) if family == "tm" else None)
+    core.kinds["user.leaves"] = revoke_all
     core.kinds["vm.observe"] = lambda tx, oid, event: news.observe(tx, core, oid, event)
     core.kinds["vm.roster"] = lambda host, sample: news.take_roster(
         core, host, reconcile.alive_only(sample) if held(core) else sample)

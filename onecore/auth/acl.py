@@ -13,7 +13,8 @@ RIGHTS = {"USE": USE, "MANAGE": MANAGE, "ADMIN": ADMIN, "CREATE": CREATE}
 RESOURCES = {name: 0x1000000000 << bit for bit, name in enumerate((
     "VM", "HOST", "NET", "IMAGE", "USER", "TEMPLATE", "GROUP", "ACL", "DATASTORE", "CLUSTER", "DOCUMENT", "ZONE",
     "SECGROUP", "VDC", "VROUTER", "MARKETPLACE", "MARKETPLACEAPP", "VMGROUP", "VNTEMPLATE", "HOOK", "BACKUPJOB"))}
-_RESOURCE_BITS = sum(RESOURCES.values())
+KINDS = sum(RESOURCES.values())
+"""The bits of a rule's resource that say of which kinds it speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def text(rule: Rule) -> str:
     """The rule as people write it."""
     kinds = "+".join(name for name, bit in RESOURCES.items() if rule.resource & bit)
     rights = "+".join(name for name, bit in RIGHTS.items() if rule.rights & bit)
-    return f"{_id_text(rule.user)} {kinds}/{_id_text(rule.resource & ~_RESOURCE_BITS)} {rights} {_id_text(rule.zone)}"
+    return f"{_id_text(rule.user)} {kinds}/{_id_text(rule.resource & ~KINDS)} {rights} {_id_text(rule.zone)}"
 
 
 def parse(user: str, resource: str, rights: str, zone: str = "") -> Rule:
@@ -43,7 +44,7 @@ def parse(user: str, resource: str, rights: str, zone: str = "") -> Rule:
     numbers = [_hex(name, text) for name, text in (("user", user), ("resource", resource), ("rights", rights),
                                                    ("zone", zone or f"{ALL:x}"))]
     rule = Rule(*numbers)
-    target = rule.resource & ~_RESOURCE_BITS
+    target = rule.resource & ~KINDS
     for name, mask, forms in (("user", rule.user, (INDIVIDUAL, GROUP, ALL)),
                               ("resource", target, (INDIVIDUAL, GROUP, ALL, CLUSTER)),
                               ("zone", rule.zone, (INDIVIDUAL, ALL))):
@@ -53,7 +54,7 @@ def parse(user: str, resource: str, rights: str, zone: str = "") -> Rule:
                              f"not {mask:x}")
         if form == ALL and mask & 0xFFFFFFFF:
             raise ValueError(f"{name} is * and has an id, {mask & 0xFFFFFFFF}")
-    if not rule.resource & _RESOURCE_BITS:
+    if not rule.resource & KINDS:
         raise ValueError(f"resource must name at least one of {', '.join(RESOURCES)}")
     if not 0 < rule.rights <= USE | MANAGE | ADMIN | CREATE:
         raise ValueError(f"rights must be a sum of 1 (USE), 2 (MANAGE), 4 (ADMIN) and 8 (CREATE), not {rights!r}")
@@ -140,7 +141,7 @@ def _cells(rule: Rule) -> list[tuple[tuple[int, int, int], int]]:
     """Where a rule is kept: (whom, kind, right), and on what."""
     if rule.zone not in (ALL, INDIVIDUAL | 0):
         return []
-    target = rule.resource & ~_RESOURCE_BITS
+    target = rule.resource & ~KINDS
     return [((rule.user, kind, right), ALL if target & ALL else target)
             for kind in RESOURCES.values() if rule.resource & kind
             for right in RIGHTS.values() if rule.rights & right]

@@ -1,6 +1,7 @@
 """authorize(): the only place that says yes.  Permission bits first, then ACL rules; members of group 0 may do all."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from onecore.auth import acl
@@ -11,6 +12,14 @@ BIT = {"USE": 4, "MANAGE": 2, "ADMIN": 1}
 KIND_NAMES = {"vm": "VM", "host": "HOST", "vnet": "NET", "image": "IMAGE", "user": "USER", "template": "TEMPLATE",
               "group": "GROUP", "acl": "ACL", "datastore": "DATASTORE", "cluster": "CLUSTER", "zone": "ZONE",
               "secgroup": "SECGROUP", "vdc": "VDC", "vmgroup": "VMGROUP", "document": "DOCUMENT", "hook": "HOOK"}
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """An object that is to be made, in a group."""
+
+    gid: int
+    oid: int = -1
 
 
 def reason(caller: Caller, right: str, kind: str, obj: Any, rules: acl.Rules) -> str:
@@ -48,7 +57,7 @@ def authorize(caller: Caller, right: str, kind: str, obj: Any, rules: acl.Rules)
     found = reason(caller, right, kind, obj, rules)
     if not found:
         name = KIND_NAMES[kind]
-        what = f"{name} [{obj.oid}]" if obj is not None else name
+        what = f"{name} [{obj.oid}]" if obj is not None and obj.oid >= 0 else name
         raise Forbidden(f"User [{caller.uid}] : Not authorized to perform {right} {what}.", getattr(obj, "oid", -1))
     return found
 

@@ -48,6 +48,23 @@ def drop(tx: Tx, oid: int) -> None:
         tx.log("acl", oid, "delete", old=acl.text(found.rule()))
 
 
+def drop_rule(tx: Tx, rule: acl.Rule) -> None:
+    """Take a rule out of force, whatever its id; none there is fine."""
+    for oid in [r.oid for r in tx.store.all(AclRule) if r.rule() == rule]:
+        drop(tx, oid)
+
+
+def forget_subject(tx: Tx, kind: str, oid: int) -> None:
+    """Take the rules out of force that speak of a user, group or cluster that is no more."""
+    form = {"user": acl.INDIVIDUAL, "group": acl.GROUP, "cluster": acl.CLUSTER}[kind] | oid
+    for found in list(tx.store.all(AclRule)):
+        target = found.resource & ~acl.KINDS
+        of_kind = bool(found.resource & acl.RESOURCES[kind.upper()]) and target == acl.INDIVIDUAL | oid
+        if (kind != "cluster" and found.user == form) or (kind != "user" and target == form) or (
+                of_kind and found.resource & acl.KINDS == acl.RESOURCES[kind.upper()]):
+            drop(tx, found.oid)
+
+
 @method("one.acl.info", reads=True)
 def acl_info(req: Request) -> Body:
     """All ACL rules."""

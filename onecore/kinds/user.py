@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 from onecore.api import Body, Request, method
 from onecore.auth import tokens
+from onecore.auth.authorize import authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named
+from onecore.kinds.acl import forget_subject
+from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named, rules
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Tx
@@ -137,16 +139,24 @@ def check_password(password: str) -> None:
 
 @method("one.user.allocate", prepare=_hash_new)
 def allocate(req: Request, name: str, password: str, driver: str = "core", groups: list[int] = []) -> int:  # noqa: B006
-    """Make a user; the first of GROUPS is the primary one (default: users)."""
-    verbs.require_create(req, "user")
+    """Make a user; the first of GROUPS is the primary one (default: users; of a group's administrator that group)."""
+    gids = groups or [1 if req.caller.admin else req.caller.gid]
+    _check_groups(req, gids)
     driver = driver or "core"
     if driver not in DRIVERS:
         raise NotAllocated(f"driver must be one of {', '.join(DRIVERS)}, not {driver!r}")
     if ":" in name or any(c.isspace() for c in name):
         raise NotAllocated("NAME of a user must not hold colons or blanks")
-    for gid in groups:
-        verbs.existing("group", req.core, gid)
-    return register(req.tx, req.core, name, req.prepared, driver, groups or [1]).oid
+    return register(req.tx, req.core, name, req.prepared, driver, gids).oid
+
+
+def _check_groups(req: Request, gids: list[int]) -> None:
+    """Raise Forbidden unless the caller may make users in the first of GIDS and manages the others."""
+    verbs.require(req, "CREATE", "user", gids[0])
+    for gid in gids:
+        group = verbs.existing("group", req.core, gid)
+        if gid != gids[0]:
+            authorize(req.caller, "MANAGE", "group", group, rules(req.core))
 
 
 def register(tx: Tx, core: Core, name: str, secret: str, driver: str, groups: list[int]) -> User:
@@ -164,11 +174,13 @@ def delete(req: Request, user: User) -> int:
     """Remove a user that owns nothing."""
     if user.oid in (0, 1):
         raise BadArgument(f"user {user.oid} ({user.name}) is part of the cloud and cannot be deleted", user.oid)
-    for name in ("vm", "image", "vnet", "template", "datastore"):
-        count = lookup(req.core, name).owner.count(user.oid)
+    for kind in KINDS.values():
+        count = lookup(req.core, kind.name).owner.count(user.oid) if kind.owned else 0
         if count:
-            raise BadArgument(f"user {user.oid} still owns {count} objects of kind {name}; delete or chown them first",
-                              user.oid)
+            raise BadArgument(f"user {user.oid} still owns {count} objects of kind {kind.name}; delete or chown them "
+                              "first", user.oid)
+    req.core.kinds["user.leaves"](req.tx, user.oid)
+    forget_subject(req.tx, "user", user.oid)
     verbs.remove(req.tx, USER, user)
     req.core.sessions.drop(user.oid)
     return user.oid
@@ -181,11 +193,12 @@ async def _hash_password(req: Request, user: User, new_password: str) -> str:
 @method("one.user.passwd", right="MANAGE", on="user", prepare=_hash_password)
 def passwd(req: Request, user: User, new_password: str) -> int:
     """Change the password."""
-    _change(req, replace(user, password=req.prepared), "PASSWORD")
+    change(req, replace(user, password=req.prepared), "PASSWORD")
     return user.oid
 
 
-def _change(req: Request, user: User, key: str) -> None:
+def change(req: Request, user: User, key: str) -> None:
+    """Keep a user that was changed in KEY; who is logged in as it must prove it again."""
     req.tx.put(user)
     req.tx.log("user", user.oid, "update", keys=[key])
     req.core.sessions.drop(user.oid)
@@ -202,7 +215,7 @@ def chauth(req: Request, user: User, new_auth: str, new_password: str = "") -> i
         raise BadArgument(f"new_auth must be one of {', '.join(DRIVERS)}, not {new_auth[:40]!r}")
     if new_auth in PASSWORD_DRIVERS and user.driver not in PASSWORD_DRIVERS and not new_password:
         raise BadArgument(f"password must be given: user {user.oid} has none that driver {new_auth} can check")
-    _change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password),
+    change(req, replace(user, driver=new_auth, password=req.prepared if new_password else user.password),
             "AUTH_DRIVER")
     return user.oid
 
@@ -212,18 +225,7 @@ def enable(req: Request, user: User, enable: bool) -> int:
     """Let the user in, or not: neither by password nor by token."""
     if user.oid == 0 and not enable:
         raise BadArgument(f"user 0 ({user.name}) cannot be disabled", 0)
-    _change(req, replace(user, enabled=int(enable)), "ENABLED")
-    return user.oid
-
-
-@method("one.user.chgrp", right="ADMIN", on="user")
-def chgrp(req: Request, user: User, new_id: int) -> int:
-    """Change the primary group."""
-    group = verbs.existing("group", req.core, new_id)
-    if user.oid == 0 and new_id != 0:
-        raise BadArgument("the primary group of user 0 is group 0", user.oid)
-    rest = [g for g in map(int, user.groups.split()) if g not in (user.gid, group.oid)]
-    _change(req, replace(user, gid=group.oid, groups=" ".join(map(str, [group.oid, *rest]))), "GID")
+    change(req, replace(user, enabled=int(enable)), "ENABLED")
     return user.oid
 
 
@@ -239,7 +241,7 @@ def login(req: Request, username: str, token: str, valid: int = 36000, egid: int
         raise BadArgument(f"egid {egid} is not a group of user {user.oid}")
     if valid == 0:
         kept = [t for t in json.loads(user.tokens) if token and t[0] != token_hash(token)]
-        _change(req, replace(user, tokens=json.dumps(kept)), "LOGIN_TOKEN")
+        change(req, replace(user, tokens=json.dumps(kept)), "LOGIN_TOKEN")
         return token or " "
     if not -1 <= valid <= MAX_SECONDS:
         raise BadArgument(f"valid must be seconds up to {MAX_SECONDS}, 0 (reset) or -1 (for ever), not {valid}")
@@ -248,5 +250,5 @@ def login(req: Request, username: str, token: str, valid: int = 36000, egid: int
     live = [t for t in json.loads(user.tokens) if t[1] == -1 or t[1] > req.core.now()]
     if len(live) >= 100:
         raise BadArgument(f"user {user.oid} has 100 login tokens; reset some first")
-    _change(req, replace(user, tokens=json.dumps([*live, [token_hash(made), end, egid]])), "LOGIN_TOKEN")
+    change(req, replace(user, tokens=json.dumps([*live, [token_hash(made), end, egid]])), "LOGIN_TOKEN")
     return made

@@ -11,7 +11,7 @@ from typing import Any
 from onecore import api
 from onecore.api import Body, Method, Request
 from onecore.auth import acl
-from onecore.auth.authorize import KIND_NAMES, authorize
+from onecore.auth.authorize import KIND_NAMES, New, authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
@@ -246,9 +246,9 @@ def require_create(req: Request, kind: str) -> None:
     require(req, "CREATE", kind)
 
 
-def require(req: Request, right: str, kind: str) -> None:
-    """RIGHT on a kind as such; raises Forbidden.  What is changed says why it was allowed."""
-    why = authorize(req.caller, right, kind, None, kinds.rules(req.core))
+def require(req: Request, right: str, kind: str, gid: int = -1) -> None:
+    """RIGHT on a kind as such, or on a new one in group GID; raises Forbidden.  What is changed says why it may."""
+    why = authorize(req.caller, right, kind, New(gid) if gid >= 0 else None, kinds.rules(req.core))
     if req.tx is not None and not req.tx.actor.why:
         req.tx.actor = replace(req.tx.actor, why=why)
 

@@ -49,6 +49,8 @@ def _tenants(connection: sa.Connection) -> None:
             "CREATE TABLE document_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
             f"perms BIGINT, lock TEXT, type BIGINT, template {_blob(connection)})",
             "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
+            "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN client TEXT NOT NULL DEFAULT ''"):
         connection.exec_driver_sql(statement)
