@@ -30,18 +30,27 @@ _END = 'kill -9 -- "-$1" 2> /dev/null || kill -9 "$1"'
 
 def execute(ctx: Context, args: Doc) -> Doc:
     """Run `command` by the guest's shell with `stdin`: its pid, return_code (128 and the signal's number if one ended
-    it), stdout and stderr as text."""
+    it), stdout and stderr as text.
+
+    The VM's fence is held while the command is given, not while it runs: what is asked of the VM meanwhile, its end for
+    one, must not wait for it.
+    """
     with fenced(ctx, ctx.host(args["host"]), args):
         guest = running(ctx, args)
-        before = _recall(ctx, args)
-        if "result" in before:
-            return dict(before["result"])
-        if "pid" not in before:
-            before = {"pid": _begin(ctx, args, guest)}
-            _note(ctx.beyond(LAST_SECONDS), args, before)
-        done = _wait(ctx, args, guest, before["pid"])
-        _note(ctx.beyond(LAST_SECONDS), args, {**before, "result": done})
-    return done
+        known = _recall(ctx, args)
+        if "pid" not in known:
+            known = {"pid": _begin(ctx, args, guest)}
+            _note(ctx.beyond(LAST_SECONDS), args, known)
+    if "result" not in known:
+        known["result"] = _wait(ctx, args, guest, known["pid"])
+        _keep(ctx.beyond(LAST_SECONDS), args, known)
+    return dict(known["result"])
+
+
+def _keep(ctx: Context, args: Doc, known: Doc) -> None:
+    """Note the result, unless something newer was done with the VM: then nobody asks for it again."""
+    with suppress(DriverError), fenced(ctx, ctx.host(args["host"]), args):
+        _note(ctx, args, known)
 
 
 def call(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) -> Any:
