@@ -197,13 +197,10 @@ def test_the_front_end_may_be_one_of_the_hosts(tmp_path: Path) -> None:
     holds(bed, "localhost", 0)
 
 
-@pytest.mark.parametrize("kind", ["qcow2", "ssh"])
-@pytest.mark.parametrize(("to", "store"), [("node2", 5), ("node1", 5)])
+@pytest.mark.parametrize(("kind", "to", "store"), [("qcow2", "node2", 5), ("ssh", "node2", 5), ("ssh", "node1", 5)])
 @pytest.mark.parametrize("action", ["move", "move_back"])
 def test_a_kill_anywhere_loses_nothing_and_a_second_run_ends_like_one(tmp_path: Path, kind: str, to: str, store: int,
                                                                      action: str) -> None:
-    if kind == "qcow2" and to == "node2":
-        pytest.skip("the same steps as on one host")
     bed = small(tmp_path / "bed", kind)
     if action == "move_back":
         go(bed, to, store)
