@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cli.kind import Kind
 
-NAMES = ("vm", "host", "vnet", "image", "template", "datastore", "user", "group", "cluster", "task")
+NAMES = ("vm", "host", "vnet", "image", "template", "datastore", "user", "group", "cluster", "secgroup", "task")
 
 
 def kind(name: str) -> Kind:

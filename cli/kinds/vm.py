@@ -121,6 +121,7 @@ KIND = Kind(
         **{name: later("cli.vm.actions:action", name) for name in ACTIONS},
         **{f"{what}-{verb}": later(path, verb) for what, path in CHANGES.items() for verb in ("revert", "delete")},
         **{f"exec-{verb}": later("cli.vm.guest:again", verb) for verb in ("retry", "cancel")},
+        **{f"sg-{verb}": later("cli.vm.nics:group", verb) for verb in ("attach", "detach")},
         **{name: later("cli.vm.scheduled:delete", name) for name in ("sched-delete", "delete-chart")},
         **{name: later("cli.vm.scheduled:update", name) for name in ("sched-update", "update-chart")},
         "monitoring": later("cli.samples:monitoring", "vm"),

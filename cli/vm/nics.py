@@ -19,6 +19,8 @@ from cli.vm.parts import part_argument, part_id
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
+GROUPS = {"attach": "Put a NIC into a security group.", "detach": "Take a NIC out of a security group."}
+
 
 def attach(kind: Kind) -> click.Command:
     """The command `nic-attach`."""
@@ -110,6 +112,27 @@ def update(kind: Kind) -> click.Command:
         file_option(),
         click.Option(["-a", "--append"], is_flag=True, help="Keep the attributes that are not given."),
         examples=["nic-update web 0", "echo 'INBOUND_AVG_BW=1024' | onevm nic-update web NIC0 --append"],
+    )
+
+
+def group(verb: str, kind: Kind) -> click.Command:
+    """The command `sg-VERB`: attach or detach."""
+
+    def run(session: Session, kind: Kind, oid: str, nic: str, group: str) -> None:
+        found, groups = id_of(session, kind, oid), kind_of("secgroup")
+        number, gid = part_id(session, kind, found, "NIC", nic), id_of(session, groups, group)
+        session.call(f"one.vm.{verb}sg", found, number, gid)
+        session.told(f"{kind.tag} {found}: NIC {number}: security group {gid}: {verb}")
+
+    return command(
+        kind,
+        f"sg-{verb}",
+        run,
+        object_argument(kind, "oid"),
+        part_argument(kind, "nic", "NIC"),
+        object_argument(kind_of("secgroup"), "group"),
+        help=GROUPS[verb],
+        examples=[f"sg-{verb} web NIC0 100", f"sg-{verb} web 0 web-servers"],
     )
 
 

@@ -215,3 +215,16 @@ def test_a_vm_becomes_a_template(cloud: Cloud, one: One) -> None:
     assert f'IMAGE_ID="{image}"' not in one("template", "show", name)
     copy = one("template", "instantiate", name).rpartition(" ")[2].strip()
     assert f"{name}-disk-0" in one("vm", "show", copy)
+
+
+def test_security_groups(cloud: Cloud, one: One, vm: str) -> None:
+    """Made from a file, given to a NIC and taken from it by name."""
+    name = unique("rules")
+    (cloud.home / "group").write_text(f'NAME={name}\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22,80:90"]\n')
+    assert one("secgroup", "create", str(cloud.home / "group")).startswith("ID: ")
+    assert "inbound  TCP      22,80:90" in one("secgroup", "show", name)
+    one("vm", "sg-attach", vm, "0", name)
+    assert one("secgroup", "list", "-f", f"NAME={name}", "-l", "VMS", "--csv", "--no-header") == "1\n"
+    one("vm", "sg-detach", vm, "0", name)
+    one("secgroup", "delete", name)
+    assert name not in one("secgroup", "list")

@@ -22,7 +22,8 @@ _BITS = "chgrp chown chmod list show update top"
 CONTRACT = {
     "vm": f"{_BITS} create hold release terminate undeploy poweroff reboot deploy stop suspend resume recover "
     "resched unresched rename lock unlock log wait monitoring migrate disk-attach disk-detach disk-resize disk-saveas "
-    "nic-attach nic-detach nic-update snapshot-create snapshot-revert snapshot-delete snapshot-list "
+    "nic-attach nic-detach nic-update sg-attach sg-detach "
+    "snapshot-create snapshot-revert snapshot-delete snapshot-list "
     "disk-snapshot-create disk-snapshot-revert disk-snapshot-delete disk-snapshot-rename disk-snapshot-list "
     "resize updateconf save exec exec-retry exec-cancel create-chart sched-delete sched-update delete-chart "
     "update-chart ssh console vnc port-forward",
@@ -35,6 +36,7 @@ CONTRACT = {
     "user": "create update login delete passwd chgrp chauth list show top",
     "group": "create list show top",
     "cluster": "create delete list show addhost delhost top",
+    "secgroup": f"{_BITS} create clone delete rename",
     "task": "list show top cancel follow wait",
 }
 OF_ONE = [name for name in NAMES if kind(name).reader is None]
@@ -117,6 +119,8 @@ def test_list_asks_the_kinds_pool(one: Runner, cloud: Cloud, name: str) -> None:
 
 
 CALLS = [
+    ("secgroup", "clone 3 more", "one.secgroup.clone", (3, "more")),
+    ("secgroup", "delete 3", "one.secgroup.delete", (3,)),
     ("host", "create node1 -i kvm -v kvm --no-check", "one.host.allocate", ("node1", "kvm", "kvm", -1)),
     ("host", "create node1 --im kvm --vm kvm -c 100 --no-check", "one.host.allocate", ("node1", "kvm", "kvm", 100)),
     ("host", "enable 3", "one.host.status", (3, 0)),

@@ -31,7 +31,7 @@ TREES = "".join(
 
 CALLED = (
     "attach detach diskresize disksaveas attachnic detachnic updatenic snapshotcreate snapshotrevert snapshotdelete "
-    "disksnapshotcreate disksnapshotrevert disksnapshotdelete disksnapshotrename resize updateconf"
+    "disksnapshotcreate disksnapshotrevert disksnapshotdelete disksnapshotrename resize updateconf attachsg detachsg"
 )
 
 
@@ -46,6 +46,8 @@ def web(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.vms(body)
     cloud.answers["one.imagepool.info"] = "<IMAGE_POOL><IMAGE><ID>3</ID><NAME>data</NAME></IMAGE></IMAGE_POOL>"
     cloud.answers["one.vnpool.info"] = "<VNET_POOL><VNET><ID>5</ID><NAME>private</NAME></VNET></VNET_POOL>"
+    group = "<SECURITY_GROUP><ID>100</ID><NAME>web-servers</NAME></SECURITY_GROUP>"
+    cloud.answers["one.secgrouppool.info"] = f"<SECURITY_GROUP_POOL>{group}</SECURITY_GROUP_POOL>"
     for name in CALLED.split():
         cloud.answers[f"one.vm.{name}"] = 7
 
@@ -65,6 +67,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         ("disk-resize web vda 512", "diskresize", (7, 0, "512")),
         ("nic-detach web 2", "detachnic", (7, 2)),
         ("nic-detach web NIC0_ALIAS2", "detachnic", (7, 2)),
+        ("sg-attach web NIC0 100", "attachsg", (7, 0, 100)),
+        ("sg-detach web 0 web-servers", "detachsg", (7, 0, 100)),
         ("snapshot-create web", "snapshotcreate", (7, "")),
         ("snapshot-create web before", "snapshotcreate", (7, "before")),
         ("snapshot-revert web 1", "snapshotrevert", (7, 1)),
