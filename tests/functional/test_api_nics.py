@@ -194,7 +194,8 @@ BAD: list[tuple[str, int, str]] = [
     ("NIC=[NETWORK_ID={net},NETWORK_MODE=auto]", RPC_API, "auto"),
     ("NIC=[NETWORK_ID={net},INBOUND_AVG_BW=x]", RPC_API, "INBOUND_AVG_BW"),
     ("NIC_ALIAS=[NETWORK_ID={net}]", RPC_API, "PARENT"), ("NIC_ALIAS=[NETWORK_ID={net},PARENT=no]", RPC_API, "NIC0"),
-    ("NIC=[NETWORK_ID={far}]", RPC_API, "cluster"),
+    ("NIC=[NETWORK_ID={far}]", RPC_API, "cluster"), ("NIC=[NETWORK_ID={net},NAME=NIC0]", RPC_API, "NAME 'NIC0'"),
+    ("NIC_ALIAS=[NETWORK_ID={net},PARENT=NIC0,NAME=NIC0]", RPC_API, "NAME 'NIC0'"),
 ]
 
 

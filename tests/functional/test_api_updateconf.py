@@ -61,7 +61,7 @@ def text(name: str, values: dict[str, str]) -> str:
 def test_each_vector(cloud: Cloud, host: int, state: str, name: str) -> None:
     """Every key of it is set, one is changed alone, one is taken away, then all of it."""
     vm = make(cloud, host, state)
-    wanted = {key: VALUES.get(key, "1") for key in CONF[name]}
+    wanted = {key: VALUES.get(key, "1") for key in CONF[name] if key != "UUID" or state != "RUNNING"}
     if "TYPE" in wanted:
         wanted["TYPE"] = TYPES[name]
     ask(cloud, vm, text(name, wanted), 1)
@@ -90,6 +90,21 @@ def test_a_running_guest(cloud: Cloud, host: int) -> None:
     cloud.client.call("one.vm.update", vm, "", 0)
     ask(cloud, vm, "", 1)
     assert cloud.body("vm", vm).find("USER_TEMPLATE/ERROR") is None
+    end(cloud, vm)
+
+
+def test_what_a_guest_is_known_by(cloud: Cloud, host: int) -> None:
+    """Its UUID is that of its domain while there may be one."""
+    vm = make(cloud, host, "RUNNING")
+    said = refused(cloud.client, RPC_API, "one.vm.updateconf", vm, f"OS=[UUID={VALUES['UUID']}]", 1)
+    assert "OS/UUID" in said
+    cloud.client.call("one.vm.action", "poweroff", vm)
+    cloud.wait_vm(vm, "POWEROFF")
+    ask(cloud, vm, f"OS=[UUID={VALUES['UUID']}]", 1)
+    cloud.client.call("one.vm.action", "resume", vm)
+    cloud.wait_vm(vm, "RUNNING")
+    ask(cloud, vm, "OS=[BOOT=disk0]", 1)
+    assert "OS/UUID" in refused(cloud.client, RPC_API, "one.vm.updateconf", vm, "OS=[BOOT=disk0]")
     end(cloud, vm)
 
 

@@ -3,13 +3,15 @@ commit.  Whatever happens, the record, the guest, its leases and its capacity ag
 from __future__ import annotations
 
 import pytest
-from change_ground import CHANGES, Change, assert_agreed, make, recover, result
+from change_ground import CHANGES, Change, assert_agreed, make, recover, result, snapshots
 from disk_ground import idle, survive
 from makers import MakeGround
 from sim import Refused
 from sim_ground import Ground
 from sim_points import BOTH, CORE, DRIVER, Strike
 from xsd import validate
+
+from onecore.wire.states import RECOVER
 
 NAMES = list(CHANGES)
 UNDONE = [name for name, change in CHANGES.items() if change.undo]
@@ -121,6 +123,23 @@ def test_an_operators_word_in_the_middle(ground: Ground, name: str, word: str) -
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_is_cancelled(ground: Ground, name: str) -> None:
+    """By onecore.op.cancel, as a failure; and its undo, should it hang too."""
+    change, vm = ready(ground, name)
+    sim, before = ground.sim, result(ground.sim, vm)
+    ground.script(rules=[{"action": f"vm.{change.action}", "hang": True, "times": 1}])
+    change.ask(ground, vm)
+    sim.advance(5)
+    sim.call("onecore.op.cancel", sim.vm(vm).op)
+    sim.wait(vm, "RUNNING")
+    assert "cancelled" in sim.vm(vm).error
+    if name not in KEPT:
+        assert_agreed(sim, vm)
+        assert result(sim, vm) == before
+    end(ground, vm)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_hangs(make_ground: MakeGround, name: str) -> None:
     """Its deadline ends it, as a failure; nobody has to do anything."""
     ground = make_ground(hotplug=20, snapshot=20, grace=10)
@@ -210,3 +229,53 @@ def test_it_is_refused_where_it_is_not_possible(ground: Ground, name: str) -> No
     assert sim.vm(vm) == before
     sim.wait(vm, "RUNNING")
     end(ground, vm)
+
+
+# -- a system snapshot that is deleted while the VM is off
+
+@pytest.fixture
+def off(ground: Ground) -> int:
+    """A VM in POWEROFF with a system snapshot."""
+    change, vm = ready(ground, "delete snapshot")
+    ground.act(vm, "poweroff")
+    ground.sim.wait(vm, "POWEROFF")
+    return vm
+
+
+@pytest.mark.parametrize("word", ["", "success", "failure", "retry", "recreate", "delete"])
+def test_a_snapshot_is_deleted_of_a_vm_that_is_off(ground: Ground, off: int, word: str) -> None:
+    """Done, or decided by an operator, whose success is believed although no guest runs; the VM is off afterwards."""
+    sim = ground.sim
+    ground.script(rules=[{"action": "vm.snapshot_delete", "hang": True, "times": 1}] if word else [],
+                  delay={"vm.snapshot_delete": 1})
+    sim.call("one.vm.snapshotdelete", off, 0)
+    assert sim.state(off) == "HOTPLUG_SNAPSHOT"
+    validate("vm", sim.call("one.vm.info", off))
+    if word:
+        sim.advance(5)
+        sim.call("one.vm.recover", off, RECOVER[word])
+    sim.wait(off, {"recreate": "PENDING", "delete": "DONE"}.get(word, "POWEROFF"))
+    idle(sim)
+    if word == "delete":
+        ground.assert_nothing_left()
+        return
+    assert len(snapshots(sim, off)) == (word == "failure")
+    if word != "success":
+        assert_agreed(sim, off)
+    end(ground, off)
+
+
+def test_it_fails_while_the_vm_is_off(ground: Ground, off: int) -> None:
+    """The snapshot stays, with an error; again it works."""
+    sim = ground.sim
+    ground.script(rules=[{"action": "vm.snapshot_delete", "fail": "boom", "times": 1}])
+    sim.call("one.vm.snapshotdelete", off, 0)
+    sim.until(lambda: "boom" in sim.vm(off).error)
+    assert sim.state(off) == "POWEROFF" and snapshots(sim, off) == ["first"]
+    sim.call("one.vm.snapshotdelete", off, 0)
+    sim.wait(off, "POWEROFF")
+    assert snapshots(sim, off) == [] and sim.vm(off).error == ""
+    ground.act(off, "resume")
+    sim.wait(off, "RUNNING")
+    assert_agreed(sim, off)
+    end(ground, off)

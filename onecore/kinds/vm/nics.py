@@ -44,6 +44,7 @@ def complete(req: Request, tree: Tree, nic: Vector, oid: int, number: int) -> in
     nic["TARGET"] = nic.get("TARGET") or f"one-{oid}-{number}"
     nic.setdefault("MODEL", req.core.config.defaults.nic_model)
     nic.setdefault("NAME", f"NIC{number}")
+    _check_name(tree, "NIC", nic)
     return vnet
 
 
@@ -60,6 +61,7 @@ def complete_alias(req: Request, tree: Tree, alias: Vector, oid: int, number: in
     place = 1 + max((int(other["ALIAS_ID"]) for other in siblings), default=-1)
     alias.update({"PARENT_ID": parent["NIC_ID"], "ALIAS_ID": str(place)})
     alias.setdefault("NAME", f"{parent['NAME']}_ALIAS{place}")
+    _check_name(tree, "NIC_ALIAS", alias)
     parent["ALIAS_IDS"] = ",".join(filter(None, (parent.get("ALIAS_IDS"), str(number))))
     return vnet
 
@@ -91,6 +93,12 @@ def check_values(nic: Vector, name: str = "NIC") -> None:
     for key, words in _WORDS.items():
         if nic.get(key) and nic[key].upper() not in words:
             raise NotAllocated(f"{name} {key} must be {' or '.join(words)}, not {nic[key][:40]!r}")
+
+
+def _check_name(tree: Tree, kind: str, nic: Vector) -> None:
+    """Raise NotAllocated when another NIC or alias has the name: PARENT would mean either."""
+    if any(other.get("NAME") == nic["NAME"] for other in interfaces(tree) if other is not nic):
+        raise NotAllocated(f"{kind} NAME {nic['NAME'][:60]!r} is that of another NIC of the VM")
 
 
 def _join(req: Request, name: str, nic: Vector, oid: int, number: int, default: Vector) -> int:

@@ -106,6 +106,10 @@ def _check(req: Request, vm: Vm, tree: Tree, user: Tree) -> None:
     before, raw = Tree([*template_of(req.tx, vm), *_user(req, vm)]), tree.vector("RAW")
     if raw is not None and raw != before.vector("RAW"):
         context.fill(req, tree, vm.oid, vm.name, raw)
+    asked = [(part.vector("OS") or {}).get("UUID", "") for part in (before, tree)]
+    if asked[0] != asked[1] and state_of(vm) not in COLD:
+        raise BadArgument(f"template: OS/UUID cannot change while VM {vm.oid} may have a guest, which is known by it; "
+                          "power it off", vm.oid)
     busy = {port: oid for hid in (vm.hid, vm.to_hid) if hid >= 0 for port, oid in
             ports.taken(req.core, hid, vm.oid).items()}
     for name, vector in (("GRAPHICS", tree.vector("GRAPHICS")), ("SERIAL", user.vector("SERIAL"))):
