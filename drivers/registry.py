@@ -13,7 +13,7 @@ from drivers.base import Action, Permanent
 
 GROUP = "onecore.drivers"
 FAMILIES = ("vm", "tm", "im")
-"""The families that are processes; `net` runs inside `vm`, `ds` inside `tm`, `fence` inside `im`."""
+"""The families that are processes; `net` runs inside `vm`, `ds` inside `tm`, `fence` and `hook` inside `im`."""
 DATASTORE_ACTIONS = frozenset({"register", "mkfs", "clone", "remove", "stat", "monitor"})
 BUILT_IN = {
     "vm/kvm": "drivers.vm.kvm",
@@ -31,6 +31,7 @@ BUILT_IN = {
     "fence/ipmi": "drivers.fencing.ipmi",
     "fence/script": "drivers.fencing.script",
     "fence/lease": "drivers.fencing.lease",
+    "hook/script": "drivers.hooks",
     "fence/dummy": "drivers.fencing.dummy",
 }
 
@@ -51,13 +52,14 @@ def find(family: str, name: str) -> dict[str, Action]:
 def resolve(process: str, name: str, verb: str) -> Action:
     """The function for action VERB of driver NAME in the process of family PROCESS; Permanent when there is none.
 
-    The `tm` process gets datastore commands too, with the name of the datastore driver, and `im` those to fence a host.
+    The `tm` process gets datastore commands too, with the name of the datastore driver, and `im` those to fence a host
+    and to run a hook.
     """
     family = process
     if process == "tm" and verb in DATASTORE_ACTIONS:
         family = "ds"
-    elif process == "im" and verb == "fence":
-        family = "fence"
+    elif process == "im" and verb in ("fence", "hook"):
+        family = verb
     made = find(family, name).get(verb)
     if made is None:
         raise Permanent(f"the {family} driver {name!r} has no action {verb!r}")

@@ -20,6 +20,8 @@ from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
 from onecore.kinds.group_admins import revoke_all
+from onecore.kinds.hook.methods import follow
+from onecore.kinds.hook.runner import Runner
 from onecore.kinds.host import ha, watch
 from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
@@ -154,6 +156,7 @@ def _index(core: Core) -> None:
     gaps = Gaps()
     core.store.index(Gap, gaps)
     core.kinds["secgroup.members"] = by_secgroup
+    core.kinds["hook.calls"] = set()
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
                        "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(),
                        "vm.bodies": bodies,
@@ -253,7 +256,10 @@ def start(core: Core, writer: Writer) -> None:
 
 
 def keep_going(core: Core) -> None:
-    """Periodic work."""
+    """Periodic work, and what follows the change log."""
+    core.kinds["hooks"] = hooks = Runner(core)
+    follow(core)
+    core.kinds["hooks.task"] = asyncio.get_running_loop().create_task(_forever(core, hooks.run))
     clock, monitoring = core.clock, core.config.monitoring
     clock.every(1.0, core.log.flush)
     clock.every(1.0, lambda: watch.check_silence(core))
@@ -265,6 +271,16 @@ def keep_going(core: Core) -> None:
     clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.flush_vms)))
     clock.every(5.0, background(core, lambda: watch.write_series(core)))
     Calendar(clock, core.config.retention.schedule, background(core, lambda: retention.purge_all(core)))
+
+
+async def _forever(core: Core, work: Callable[[], Any]) -> None:
+    """WORK, begun again after an error."""
+    while not core.changelog.closing:
+        try:
+            await work()
+        except Exception as error:  # a bug, told; the work goes on
+            core.log.error("running hooks failed", error=error)
+            await asyncio.sleep(5)
 
 
 def background(core: Core, work: Callable[[], Any]) -> Callable[[], None]:

@@ -48,6 +48,11 @@ def _tenants(connection: sa.Connection) -> None:
             "value TEXT, time BIGINT, PRIMARY KEY (uid, method, word))",
             "CREATE TABLE document_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
             f"perms BIGINT, lock TEXT, type BIGINT, template {_blob(connection)})",
+            "CREATE TABLE hook_pool (oid BIGINT NOT NULL PRIMARY KEY, name TEXT, lock TEXT, type TEXT, "
+            f"template {_blob(connection)}, cursor BIGINT, runs BIGINT)",
+            "CREATE TABLE hook_run (hook BIGINT NOT NULL, number BIGINT NOT NULL, time BIGINT, command TEXT, "
+            "arguments TEXT, stdin BIGINT, host TEXT, code BIGINT, stdout TEXT, stderr TEXT, retry BIGINT, "
+            "event BIGINT, PRIMARY KEY (hook, number))",
             "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",

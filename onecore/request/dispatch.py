@@ -14,11 +14,12 @@ from onecore import api
 from onecore.api import TABLE, Body, Method, Request
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Internal, Locked, NoExists, NotReady, OneError
+from onecore.kinds.hook.call import document as call_document
 from onecore.kinds.kind import KINDS
 from onecore.kinds.verbs import permit
 from onecore.kinds.zone import check_enabled
 from onecore.lifecycle.core import Core
-from onecore.pool.store import Actor
+from onecore.pool.store import Actor, Tx
 from onecore.request import introspection, repeats
 from onecore.request.authenticate import authenticate
 from onecore.request.limits import Limits
@@ -102,6 +103,10 @@ class Dispatch:
                 raise NotReady
             if self._is_to_be_noted(call):
                 self._note_refusal(call, error)
+            if call.method.name in core.kinds["hook.calls"] and call.caller and not call.dry and not core.store.refuses:
+                with core.store.tx(call.actor()) as tx:
+                    tx.log("api", call.oid, "call", old="0", new=call_document(call.method, call.given[1:], False,
+                                                                              error.text))
             try:
                 await wait_durable(core, given)
             except Internal as why:
@@ -218,6 +223,8 @@ class _Call:
         with store.tx(self.actor()) as tx, quiet:
             request.tx, tx.dry = tx, self.dry
             value = method.call(request, obj, *arguments) if method.on else method.call(request, *arguments)
+            if method.name in core.kinds["hook.calls"]:
+                self._tell_hooks(tx, arguments, value)
             if self.key and not isinstance(value, Body):
                 repeats.keep(tx, core, who.uid, method.name, self.key, self.digest, value)
         if not method.reads and isinstance(value, int) and self.oid < 0:
@@ -238,6 +245,13 @@ class _Call:
         session = self.given[0] if self.given and self.caller is None else ""
         name, colon, _ = session.partition(":") if isinstance(session, str) else ("", "", "")
         return f"as {name[:60]!r}: {error.text}" if colon else error.text
+
+    def _tell_hooks(self, tx: Tx, arguments: list[Any], value: Any) -> None:
+        """A hook waits for this method: what it is told of the call."""
+        oid = value if isinstance(value, int) and self.oid < 0 else self.oid
+        told = "" if isinstance(value, Body) else str(value)
+        given = [self.oid, *arguments] if self.method.on and not self.method.object_at else arguments
+        tx.log("api", oid, "call", old="1", new=call_document(self.method, given, True, told))
 
     async def _again(self, value: int | str) -> list[bytes]:
         """The answer that the call got before, once that is durable."""

@@ -102,6 +102,8 @@ def estate(cloud: Cloud) -> dict[str, int]:
     return {"vm": cloud.make_vm(hold=True), "image": cloud.make_image(), "vnet": cloud.make_network(),
             "template": cloud.make_template(), "datastore": 1, "host": cloud.add_hosts(1)[0], "cluster": 0,
             "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0], "zone": 0,
+            "hook": client.number("one.hook.allocate",
+                                  f"NAME={unique('hook')}\nTYPE=api\nCALL=one.zone.info\nCOMMAND=/bin/true\n"),
             "secgroup": client.number("one.secgroup.allocate", f"NAME={unique('sg')}\n"),
             "document": client.number("one.document.allocate", f"NAME={unique('doc')}\n", 100)}
 
