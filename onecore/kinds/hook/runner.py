@@ -69,6 +69,7 @@ class Runner:
                 await wait(core, AGAIN)
                 continue
             await self._read()
+            await asyncio.sleep(0)  # much to read keeps nobody else waiting
             if core_time(core) - noted >= IDLE:
                 noted = core_time(core)
                 self._note_idle()
@@ -88,6 +89,7 @@ class Runner:
 
     async def _read(self) -> None:
         log, since = self._core.changelog, self._seen
+        last = log.last  # what is numbered up to here and has no rows is seen too
         if log.too_old(since):
             self._core.log.warning(f"hooks missed what happened before {log.first_kept}: the change log is no longer "
                                    "there")
@@ -98,7 +100,7 @@ class Runner:
                 if event.seq > hook.cursor and event.seq > self._seen and matches(tree_of(hook.template), hook.type,
                                                                                     event):
                     self.add(Job(hook.oid, event))
-        self._seen = found[-1].seq if found else max(since, self._seen)
+        self._seen = found[-1].seq if found else max(since, last)
 
     def _begin(self) -> None:
         for key, queue in list(self._queues.items()):
