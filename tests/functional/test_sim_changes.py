@@ -118,7 +118,11 @@ def test_an_operators_word_in_the_middle(ground: Ground, name: str, word: str) -
         assert_agreed(sim, vm)
     if word not in ("delete", "delete-db"):
         end(ground, vm)
-    elif word == "delete":
+        return
+    body = sim.call("one.vm.info", vm)
+    validate("vm", body)
+    assert not [mark for mark in ("<ATTACH>", "<DETACH>", "<ACTIVE>") if mark in body]
+    if word == "delete":
         ground.assert_nothing_left()
 
 

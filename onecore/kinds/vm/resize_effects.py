@@ -15,8 +15,9 @@ from onecore.pool.store import Tx
 
 def wanted(vm: Vm) -> Size | None:
     """The size that the guest is given by the operation under way, None when that is no resize."""
-    given = json.loads(vm.op_args).get("size") if vm.op_args else None
-    return Size.of(given) if given else None
+    if not vm.op_args or vm.op_kind not in ("resize", "resize_undo"):
+        return None
+    return Size.of(json.loads(vm.op_args)["size"])
 
 
 def reserve(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

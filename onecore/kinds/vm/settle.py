@@ -23,10 +23,14 @@ def plugged(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return vm
 
 
+def given_up(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The VM's end was decided: nothing is on its way, no snapshot is at work.  Its guest is as large as it is."""
+    return system_snapshot_effects.idle(tx, core, plugged(tx, core, vm, info), info)
+
+
 def as_recorded(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The VM was taken out of an operation that nobody will end."""
-    vm = plugged(tx, core, vm, info)
-    return resize_effects.stay(tx, core, system_snapshot_effects.idle(tx, core, vm, info), info)
+    return resize_effects.stay(tx, core, given_up(tx, core, vm, info), info)
 
 
 def afresh(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

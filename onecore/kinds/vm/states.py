@@ -262,7 +262,7 @@ ROWS += change_rows.ROWS
 _HOSTED = ACTIVE | OFF
 for _source, _event, _target in ((_HOSTED - CLEANING - BUSY_AWAY, "recover_delete", S.CLEANUP_DELETE),
                                  (_HOSTED - CLEANING - BUSY_AWAY, "recover_recreate", S.CLEANUP_RESUBMIT)):
-    ROWS.append(row(_source, _event, _target, *_GO, go.give_up_move, disk.settle, send="vm.cleanup"))
+    ROWS.append(row(_source, _event, _target, *_GO, go.give_up_move, disk.settle, settle.given_up, send="vm.cleanup"))
 ROWS += [
     *DISK_ROWS,
     row(AWAY | BUSY_AWAY,      "recover_delete",  S.CLEANUP_DELETE,     *_GO, disk.settle, send="tm.delete"),
@@ -272,7 +272,7 @@ ROWS += [
     row(WAITING,               "recover_recreate", S.CLEANUP_RESUBMIT,  *_GO, when=lambda vm: bool(vm.came), send="tm.delete"),
     row(WAITING,               "recover_recreate", S.PENDING,           *_GO),
     row(CLONING,               "recover_recreate", ignore=True),
-    row(set(S) - {S.DONE},     "recover_deletedb", S.DONE,              go.unreserve, disk.settle, do.finish),
+    row(set(S) - {S.DONE},     "recover_deletedb", S.DONE,              go.unreserve, settle.given_up, disk.settle, do.finish),
     row(CLEANING,              "cleanup.ok",      None,                 send="tm.delete"),
     row(CLEANING,              "cleanup.fail",    None,                 do.owe_guest, send="tm.delete"),
     row(S.CLEANUP_DELETE,      "delete.ok",       S.DONE,               do.stay_ends, do.finish),
