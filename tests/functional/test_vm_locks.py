@@ -12,7 +12,8 @@ from onecore.wire.client import ClientError
 
 ADMIN, MANAGE = "ADMIN", "MANAGE"
 RIGHTS = {
-    "one.vm.action": MANAGE, "one.vm.attach": MANAGE, "one.vm.attachnic": MANAGE, "one.vm.cancelexec": MANAGE,
+    "one.vm.action": MANAGE, "one.vm.attach": MANAGE, "one.vm.attachnic": MANAGE, "one.vm.attachsg": MANAGE,
+    "one.vm.cancelexec": MANAGE, "one.vm.detachsg": MANAGE,
     "one.vm.chmod": MANAGE, "one.vm.chown": MANAGE, "one.vm.deploy": ADMIN, "one.vm.detach": MANAGE,
     "one.vm.detachnic": MANAGE, "one.vm.diskresize": MANAGE, "one.vm.disksaveas": MANAGE,
     "one.vm.disksnapshotcreate": MANAGE, "one.vm.disksnapshotdelete": MANAGE, "one.vm.disksnapshotrename": MANAGE,
