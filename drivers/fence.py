@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from drivers.base import Context, Executor, Permanent
+from drivers.hand.fence import record_path as lock_path
 from onecore.wire.messages import Doc
 
 
@@ -15,6 +16,28 @@ def fenced(ctx: Context, executor: Executor, args: Doc) -> AbstractContextManage
     """The fence for an action's args: its VM's directory and what the runner put under `_`."""
     run = args["_"]
     return fence(ctx, executor, args["vm"]["dir"], run["epoch"], run["generation"], run["op"])
+
+
+@contextmanager
+def fenced_on_both(ctx: Context, args: Doc, to: Executor, to_dir: str) -> Iterator[None]:
+    """As fenced(), and then on the host TO that the VM moves to, in the directory there.
+
+    Hosts that share a file system may share the place of their fences: then there is but one to hold.
+    """
+    here, run = ctx.host(args["host"]), args["_"]
+    with ExitStack() as held:
+        held.enter_context(fenced(ctx, here, args))
+        if not _is_shared(here, args["vm"]["dir"], to, to_dir):
+            held.enter_context(fence(ctx, to, to_dir, run["epoch"], run["generation"], run["op"]))
+        yield
+
+
+def _is_shared(here: Executor, vm_dir: str, there: Executor, to_dir: str) -> bool:
+    """Whether the claim that was entered HERE is seen THERE: each has a mark that no other has."""
+    ours, theirs = (lock_path(each) for each in (vm_dir, to_dir))
+    if here is there:
+        return ours == theirs
+    return there.exists(theirs) and there.read(theirs) == here.read(ours)
 
 
 @contextmanager

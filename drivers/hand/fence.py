@@ -92,11 +92,16 @@ def check(path: str | Path, mark: str) -> None:
 
 
 def lock_path(vm_dir: str) -> Path:
-    """Where the record for the VM in VM_DIR (`…/datastores/DS/ID`) lies; its directory is made."""
-    directory = Path(vm_dir)
-    locks = directory.parent.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return locks / f"vm-{directory.name}"
+    """Where the record for the VM in VM_DIR lies; its directory is made."""
+    path = Path(record_path(vm_dir))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def record_path(vm_dir: str) -> str:
+    """The same; nothing is made.  VM_DIR is `…/datastores/DS/ID`."""
+    datastores, _, number = vm_dir.rsplit("/", 2)
+    return f"{datastores}/.locks/vm-{number}"
 
 
 def read_claim(path: Path) -> Claim:

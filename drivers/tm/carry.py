@@ -51,7 +51,7 @@ def forget_steps(vm: Doc) -> list[Deed]:
 def arrive_steps(vm: Doc, here: bool) -> list[Deed]:
     """The VM's directory on the host or, HERE, on the front-end is there, empty, and marked as being filled."""
     what, path = f"directory of VM {vm['id']}", vm_dir(vm)
-    return [*make_dir_steps(vm, here), *_mark(vm, ARRIVING, here),
+    return [*make_dir_steps(vm, here), *mark_steps(vm, ARRIVING, here),
             Step(what, ("find", path, "-mindepth", "1", "!", "-path", f"{path}/{ARRIVING}", "-delete"), here=here)]
 
 
@@ -72,12 +72,13 @@ def carry_steps(vm: Doc, names: Collection[str], home: bool) -> list[Deed]:
 def leave_steps(vm: Doc, here: bool) -> list[Deed]:
     """The VM's directory, whose files are safe elsewhere, is gone; it says so until the last of them is."""
     what, path = f"directory of VM {vm['id']}", vm_dir(vm)
-    return [*_mark(vm, LEAVING, here),
+    return [*mark_steps(vm, LEAVING, here),
             Step(what, ("find", path, "-mindepth", "1", "!", "-path", f"{path}/{LEAVING}", "-delete"), here=here),
             *remove_steps(vm, here)]
 
 
-def _mark(vm: Doc, mark: str, here: bool) -> list[Step]:
+def mark_steps(vm: Doc, mark: str, here: bool) -> list[Step]:
+    """The VM's directory says that it is being filled (ARRIVING) or emptied (LEAVING)."""
     what, path = f"directory of VM {vm['id']}", vm_dir(vm)
     return [Step(what, ("touch", "--", f"{path}/{mark}"), here=here), Step(what, ("sync", "--", path), here=here)]
 

@@ -36,6 +36,12 @@ def at_work(ctx: Context, args: Doc) -> Guest:
     return running(ctx, args)
 
 
+def sizes_of(ctx: Context, args: Doc, guest: Guest, targets: list[str]) -> dict[str, int]:
+    """Bytes that the guest sees of its disks TARGETS."""
+    return ask(ctx, args, "measuring the disks of",
+               lambda _: {target: int(guest.domain.blockInfo(target)[0]) for target in targets})
+
+
 def one(vm: Doc, kind: str, key: str, number: object) -> Mapping[str, str]:
     """The VM's disk or NIC NUMBER; Permanent when it has none such."""
     found: Mapping[str, str] | None = next((each for each in vm[kind] if each[key] == str(number)), None)

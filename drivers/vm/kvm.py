@@ -11,7 +11,19 @@ from drivers.fence import fenced, fenced_for_debt
 from drivers.net import around
 from drivers.net.taps import untap
 from drivers.tm.context import write_context
-from drivers.vm import agent, checkpoint, copies, disk_merge, disk_snapshots, events, plug, resize, snapshots
+from drivers.vm import (
+    agent,
+    checkpoint,
+    copies,
+    disk_merge,
+    disk_snapshots,
+    events,
+    migrate,
+    plug,
+    premigrate,
+    resize,
+    snapshots,
+)
 from drivers.vm.domain import domain_name, domain_xml
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Superseded
@@ -148,11 +160,12 @@ def unwatch(ctx: Context, args: Doc) -> Doc:
 
 ACTIONS: dict[str, Action] = {
     "deploy": deploy, "shutdown": shutdown, "destroy": destroy, "reboot": reboot, "reset": reset, "save": save,
-    "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch,
-    "untap": untap, "attach_disk": plug.attach_disk, "detach_disk": plug.detach_disk, "attach_nic": plug.attach_nic,
-    "detach_nic": plug.detach_nic, "update_nic": plug.update_nic, "resize": resize.resize,
-    "resize_disk": plug.resize_disk, "updateconf": plug.updateconf, "snapshot_create": snapshots.create,
-    "snapshot_revert": snapshots.revert, "snapshot_delete": snapshots.delete,
+    "restore": restore, "state": state, "cleanup": cleanup, "watch": watch, "unwatch": unwatch, "untap": untap,
+    "premigrate": premigrate.premigrate, "migrate": migrate.migrate,
+    "attach_disk": plug.attach_disk, "detach_disk": plug.detach_disk, "resize_disk": plug.resize_disk,
+    "attach_nic": plug.attach_nic, "detach_nic": plug.detach_nic, "update_nic": plug.update_nic,
+    "updateconf": plug.updateconf, "resize": resize.resize, "exec": agent.execute,
+    "snapshot_create": snapshots.create, "snapshot_revert": snapshots.revert, "snapshot_delete": snapshots.delete,
     "disk_snapshot_create": disk_snapshots.create, "disk_snapshot_delete": disk_merge.delete,
-    "copy_disk": copies.copy_disk, "exec": agent.execute,
+    "copy_disk": copies.copy_disk,
 }

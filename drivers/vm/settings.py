@@ -17,6 +17,8 @@ class Settings:
     uri: str = "qemu:///system"
     """libvirt's on this machine."""
     hypervisor: str = "auto"
+    migrate_uri: str = "qemu+ssh://{host}/system"
+    """How one host's libvirt reaches another's to hand a guest over; {host} is that one's name."""
 
 
 def parse(settings: Mapping[str, Any]) -> Settings:
@@ -31,4 +33,6 @@ def parse(settings: Mapping[str, Any]) -> Settings:
     found = Settings(**{name: value for name, value in given.items() if value})
     if found.hypervisor not in _HYPERVISORS:
         raise Permanent(f"kvm.hypervisor must be auto, kvm or qemu, not {found.hypervisor!r}")
+    if "{host}" not in found.migrate_uri:
+        raise Permanent(f"kvm.migrate_uri must have {{host}} in it, for a host's name, not {found.migrate_uri!r}")
     return found

@@ -45,22 +45,24 @@ def _opened(directory: Path) -> Iterator[Ground]:
 
 @cache
 def _bed() -> Bed:
-    """One host for all tests of this process."""
-    return LASTING.enter_context(remote.bed(nodes=1))
+    """Two hosts for all tests of this process, which hand guests over to each other."""
+    return LASTING.enter_context(remote.bed(tcp=True))
 
 
 @contextmanager
 def _far(directory: Path) -> Iterator[Ground]:
     bed = _bed()
-    node = bed.nodes[0]
+    node, other = bed.nodes
     try:
-        yield Ground(home=directory, host=lambda: remote.host(node), vm=lambda number: remote.vm(bed, number),
-                     settings={"kvm": _SETTINGS, "ssh": remote.ssh(bed)},
+        yield Ground(home=directory, host=lambda: remote.host(node), other=lambda: remote.host(other),
+                     vm=lambda number: remote.vm(bed, number),
+                     settings={"kvm": {**_SETTINGS, "migrate_uri": remote.URI}, "ssh": remote.ssh(bed)},
                      vanish=lambda _, vm: remote.kill(node, vm["id"]), patience=5.0)
     finally:
         remote.sweep(bed)
 
 
 RIGS = [kind(family, "kvm", opened, parts, marks=(pytest.mark.live,))
-        for kind, opened, parts in ((Rig, _opened, None), (RemoteRig, _far, ("vm", "im")))
+        for kind, opened, parts in ((Rig, _opened, ("vm", "im", "vm_plug", "vm_snapshots")),
+                                    (RemoteRig, _far, ("vm", "im", "vm_migrate")))
         for family in ("vm", "im")]

@@ -96,4 +96,4 @@ def test_drivers_understand_their_documented_settings() -> None:
     tops = {k: v for k, v in drivers.items() if not isinstance(v, dict)}
     assert Limits.of(tops) == Limits.of({})
     assert set(tops) == set(Limits.__dataclass_fields__) == set(config.LANES)
-    assert set(drivers["kvm"]) == {"uri", "hypervisor"}
+    assert set(drivers["kvm"]) == {"uri", "hypervisor", "migrate_uri"}

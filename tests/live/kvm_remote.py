@@ -14,14 +14,15 @@ from kvm_bench import Bench
 from onecore.wire.messages import Doc
 
 BRIDGE = kvm_ground.BRIDGE
+URI = "qemu+tcp://{host}/system"
 
 
 @contextmanager
-def bed(nodes: int = 2) -> Iterator[Bed]:
-    """A bed; skips where there can be none."""
+def bed(nodes: int = 2, tcp: bool = False) -> Iterator[Bed]:
+    """A bed; skips where there can be none.  TCP: its hosts hand guests over to each other (`URI`)."""
     if missing():
         pytest.skip(missing())
-    with Bed(nodes=nodes, memory_mb=2048, disk_mb=1024) as made:
+    with Bed(nodes=nodes, memory_mb=2048, disk_mb=1024, tcp=tcp) as made:
         yield made
 
 

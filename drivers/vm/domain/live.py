@@ -5,7 +5,7 @@ Devices are found by what the core gave them and libvirt keeps: a disk by its fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 
 from lxml import etree
@@ -97,6 +97,28 @@ class Live:
             address = device.find("address")
             found[str(alias.get("name"))] = " ".join((str(device.tag), *_places(address)))
         return found
+
+    def machine(self) -> tuple[str, str, str]:
+        """Architecture, machine type and emulator."""
+        kind = self.root.find("os/type")
+        assert kind is not None
+        return str(kind.get("arch")), str(kind.get("machine")), str(self.root.findtext("devices/emulator") or "")
+
+    def cpu(self) -> str | None:
+        """The XML of its CPU, None when it has none of its own."""
+        node = self.root.find("cpu")
+        return None if node is None else text_of(deepcopy(node))
+
+    def tags(self, wanted: Iterable[str]) -> list[str]:
+        """Which kinds of devices WANTED it has."""
+        return [tag for tag in wanted if self.root.find(f"devices/{tag}") is not None]
+
+    def ports(self) -> list[str]:
+        """The TCP ports of its host that its screen and console listen on."""
+        screens = [str(node.get("port")) for node in self.root.findall("devices/graphics")
+                   if node.get("autoport") != "yes" and node.get("port")]
+        return screens + [str(node.get("service")) for node in self.root.findall("devices/serial/source")
+                          if node.get("mode") == "bind" and node.get("service")]
 
     def has_variables(self) -> bool:
         """Whether the guest keeps UEFI's variables."""

@@ -1,0 +1,132 @@
+"""The hand-over of a guest from libvirt to libvirt: begun, followed, stopped."""
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import libvirt
+
+from drivers.base import Context, DriverError, Temporary
+from drivers.ssh.settings import is_here
+from drivers.vm.connection import call
+from drivers.vm.domain.moved import moved_xml
+from drivers.vm.domain.values import truth
+from drivers.vm.errors import is_gone
+from drivers.vm.guest import Guest
+from drivers.vm.settings import parse
+from drivers.vm.work import ask, ours
+from onecore.wire.messages import Doc
+
+_ALWAYS = (libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
+           | libvirt.VIR_MIGRATE_UNSAFE)
+"""UNSAFE: libvirt cannot see that a bind mount or an overlay is the same file system on both hosts; the core knows."""
+_DOCUMENT = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+_BUSY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
+_FEATURES = (("MIGRATE_AUTO_CONVERGE", libvirt.VIR_MIGRATE_AUTO_CONVERGE),
+             ("MIGRATE_COMPRESSED", libvirt.VIR_MIGRATE_COMPRESSED))
+_POLL, _STOP_POLL = 0.5, 0.2
+
+
+def hand_over(ctx: Context, args: Doc, moved: Doc, guest: Guest, copied: list[str]) -> None:
+    """The guest runs on the host `to` as the VM MOVED; the disks COPIED are copied on the way."""
+    uri = target_uri(ctx, args["to"])
+    xml = ask(ctx, args, "reading", lambda _: str(guest.domain.XMLDesc(_DOCUMENT)))
+    params: dict[str, Any] = {libvirt.VIR_MIGRATE_PARAM_DEST_XML: moved_xml(xml, args["vm"]["dir"], moved)}
+    if copied:
+        params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied
+    flags = flags_of(args["vm"], bool(copied))
+    ask(ctx, args, f"moving to {args['to']['name']}", lambda _: guest.domain.migrateToURI3(uri, params, flags),
+        on_stop=lambda _: guest.domain.abortJob(), tick=Teller(ctx, guest))
+
+
+def flags_of(vm: Doc, copies: bool) -> int:
+    """libvirt's flags for the VM: its FEATURES ask for some; COPIES: disks are copied too."""
+    features = vm.get("attrs", {}).get("FEATURES") or {}
+    wanted = sum(flag for name, flag in _FEATURES if truth(features, name))
+    return int(_ALWAYS | wanted | (libvirt.VIR_MIGRATE_NON_SHARED_INC if copies else 0))
+
+
+def target_uri(ctx: Context, to: Doc) -> str:
+    """How the other host's libvirt reaches that of TO; this machine's name is what its libvirt says."""
+    name = str(to["name"])
+    if is_here(to):
+        name = call(ctx, to, "asking for the name of the front-end", lambda connection: str(connection.getHostname()))
+    return parse(ctx.settings).migrate_uri.replace("{host}", name)
+
+
+def is_under_way(ctx: Context, args: Doc, guest: Guest) -> bool:
+    """Whether libvirt is handing the guest over, for whoever asked for it."""
+    stats = ask(ctx, args, "asking for the job of", partial(_stats, guest))
+    return (stats.get("type") in _BUSY
+            and stats.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
+
+
+def _stats(guest: Guest, _: Any) -> Doc:
+    """Nothing of a guest that is gone meanwhile: its job is over."""
+    try:
+        return dict(guest.domain.jobStats())
+    except libvirt.libvirtError as error:
+        if is_gone(error):
+            return {}
+        raise
+
+
+def follow(ctx: Context, args: Doc, guest: Guest) -> None:
+    """Wait for the end of a hand-over that is under way; left early, it is stopped."""
+    tell = Teller(ctx, guest)
+    try:
+        while is_under_way(ctx, args, guest):
+            ask(ctx, args, "following the move of", tell)
+            ctx.sleep(_POLL)
+    except DriverError:
+        with suppress(DriverError):
+            stop(ctx.beyond(4.0), args)
+        raise
+
+
+def stop(ctx: Context, args: Doc) -> None:
+    """No hand-over is under way any more, in one way or the other; Temporary when it does not end in time."""
+    while (guest := ours(ctx, args)) is not None and guest.is_on and _is_still(ctx, args, guest):
+        with suppress(DriverError):
+            ask(ctx, args, "stopping the move of", partial(_abort, guest))
+        ctx.sleep(_STOP_POLL)
+
+
+def _abort(guest: Guest, _: Any) -> None:
+    guest.domain.abortJob()
+
+
+def _is_still(ctx: Context, args: Doc, guest: Guest) -> bool:
+    try:
+        return is_under_way(ctx, args, guest)
+    except Temporary:
+        raise
+    except DriverError:
+        return False
+
+
+class Teller:
+    """Tells the core how far a hand-over is, and nothing while it stands still."""
+
+    def __init__(self, ctx: Context, guest: Guest) -> None:
+        self._ctx, self._guest = ctx, guest
+        self._seen = 0
+
+    def __call__(self, _: Any) -> None:
+        with suppress(libvirt.libvirtError):
+            step, done, total = stage(self._guest.domain.jobStats())
+            if done > self._seen or step == "switching over":
+                self._seen = done
+                self._ctx.progress(step, done, total)
+
+
+def stage(stats: Doc) -> tuple[str, int, int]:
+    """What a hand-over is at, with bytes done and in all: disks first, then memory, again and again what changed."""
+    disk, memory = int(stats.get("disk_total", 0)), int(stats.get("memory_total", 0))
+    if disk and int(stats.get("disk_remaining", 0)):
+        return "copying disks", int(stats.get("disk_processed", 0)), disk
+    done = int(stats.get("memory_processed", 0))
+    if memory and done and not int(stats.get("memory_remaining", 0)):
+        return "switching over", done, max(done, memory)
+    return "copying memory", done, max(done, memory)

@@ -1,0 +1,121 @@
+"""Live migration between hosts that share no storage: the guest notices nothing; whatever breaks, one host has it."""
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import kvm_remote as remote
+import pytest
+from bed import Node
+from kvm_bench import until
+from migrate_ground import OTHER, OWN, Mover, Pings
+
+from drivers.token import Token
+from onecore.wire.messages import News, Progress
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+ONE = 8141
+AWAY = 45.0
+
+
+@pytest.fixture(scope="module")
+def mover() -> Iterator[Mover]:
+    """Two hosts and a guest that runs on the first, for all tests of this file."""
+    with remote.bed(tcp=True) as bed:
+        made = Mover(bed, ONE)
+        made.boot()
+        yield made
+        made.bench.close()
+
+
+@pytest.fixture
+def here(mover: Mover) -> Node:
+    return mover.at
+
+
+@pytest.fixture
+def there(mover: Mover) -> Node:
+    return next(node for node in mover.bed.nodes if node is not mover.at)
+
+
+def test_it_runs_on_and_hardly_a_ping_is_lost(mover: Mover, here: Node, there: Node) -> None:
+    for node in (here, there):
+        mover.bench.ok("watch", host={"id": node.index, "name": node.name, "attrs": {}})
+    until(lambda: mover.bench.states(ONE, here.index), 5, "the first news")
+    assert mover.bench.ok("premigrate", mover.vm, live=True, **mover.args(there)) == {"problems": []}
+    mover.run("echo kept > /word; echo $$ > /run/word; sync")
+    before, told = float(mover.run("cut -d' ' -f1 /proc/uptime")), len(mover.bench.messages)
+    pings, began = Pings(mover.address), time.monotonic()
+    assert mover.move(there).data == {"where": "to", "left": []}
+    took, gap = time.monotonic() - began, pings.stop()
+    print(f"moved in {took:.1f} s, longest gap between two pings {gap:.2f} s")
+    assert gap < 5 and mover.runs_on() == [there.index] and mover.has_files() == [there.index]
+    assert float(mover.run("cut -d' ' -f1 /proc/uptime")) > before and mover.run("cat /word") == "kept\n"
+    news = [(m.hid, m.state) for m in mover.bench.messages[told:] if isinstance(m, News)]
+    assert news == [(there.index, "running")] and here.taps() == []
+    steps = {m.step for m in mover.bench.messages[told:] if isinstance(m, Progress)}
+    assert {"preparing", "copying memory", "cleaning up"} <= steps
+
+
+def test_twice_ends_like_once(mover: Mover, here: Node, there: Node) -> None:
+    args = mover.args(there)
+    assert mover.move(there).ok
+    assert mover.bench.do("migrate", {**mover.vm, "dir": args["to_dir"]}, **args).data == {"where": "to", "left": []}
+    assert mover.runs_on() == [there.index]
+
+
+def test_cancelled_in_the_middle_it_stays(mover: Mover, here: Node, there: Node) -> None:
+    mover.slow(8)
+    token = Token()
+    watcher = threading.Thread(target=lambda: (until(mover.copies, 30), token.cancel()))
+    watcher.start()
+    result = mover.move(there, token=token)
+    watcher.join()
+    assert result.cancelled and result.data == {"where": "from", "left": []}
+    assert mover.runs_on() == [here.index] == mover.has_files() and there.taps() == []
+    mover.slow(1000)
+    assert mover.run("cat /word") == "kept\n"
+
+
+def test_a_driver_that_is_killed_in_the_middle_finds_it_moved(mover: Mover, here: Node, there: Node) -> None:
+    mover.slow(16)
+    child = mover.begin_elsewhere(there)
+    until(mover.copies, 30, "the copy of its memory")
+    child.kill()
+    child.wait()
+    mover.bench._op = 6000
+    assert mover.move(there).data == {"where": "to", "left": []}
+    assert mover.runs_on() == [there.index] == mover.has_files() and here.taps() == []
+    assert mover.run("cat /word") == "kept\n"
+
+
+def test_a_source_without_libvirtd_keeps_it(mover: Mover, here: Node, there: Node) -> None:
+    mover.slow(8)
+    killer = threading.Thread(target=lambda: (until(mover.copies, 30), here.kill("libvirtd")))
+    killer.start()
+    result = mover.move(there)
+    killer.join()
+    assert not result.ok and result.temporary and result.data["where"] == "from", result
+    here.start("libvirtd")
+    until(lambda: mover.bench.do("state", mover.vm, host=mover.args(there)["host"]).ok, AWAY)
+    assert mover.runs_on() == [here.index]
+    mover.slow(1000)
+    assert mover.run("cat /word") == "kept\n"
+    assert mover.move(there).ok and mover.runs_on() == [there.index]
+
+
+def test_to_another_datastore_of_its_host(mover: Mover, here: Node) -> None:
+    assert mover.bench.ok("premigrate", mover.vm, live=True, **mover.args(here, OTHER)) == {"problems": []}
+    mover.run("echo before > /before; sync; (while :; do date >> /times; sync; done) > /dev/null 2>&1 &")
+    pings = Pings(mover.address)
+    assert mover.move(here, OTHER).data == {"where": "to", "left": []}
+    print(f"longest gap between two pings {pings.stop():.2f} s")
+    assert mover.has_files(OWN) == [] and mover.has_files(OTHER) == [here.index]
+    assert mover.run("cat /word /before; mount -t iso9660 /dev/sr0 /mnt && ls /mnt; umount /mnt") == (
+        "kept\nbefore\ncontext.sh\n")
+    descriptors = Path(f"/proc/{next(guest.pid for guest in here.guests())}/fd")
+    assert f"{mover.vm['dir']}/disk.0" in [os.readlink(each) for each in descriptors.iterdir()]
+    assert mover.move(here, OWN).ok and mover.has_files(OTHER) == []
