@@ -14,7 +14,7 @@ from onecore.auth.guesses import Guesses
 from onecore.auth.password import Passwords
 from onecore.auth.people import mapping
 from onecore.auth.sessions import Sessions
-from onecore.config import Config, ConfigError
+from onecore.config import Config, ConfigError, names
 from onecore.kinds import KINDS, reconcile, retention, usage
 from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
@@ -27,6 +27,10 @@ from onecore.kinds.host.record import Samples
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import add_indexes
+from onecore.kinds.quota.guard import Guard
+from onecore.kinds.quota.record import Quota
+from onecore.kinds.quota.sums import Sums
+from onecore.kinds.quota.usage import Usage
 from onecore.kinds.restore import Gaps, compared, held, off
 from onecore.kinds.secgroup import members_of
 from onecore.kinds.user import User
@@ -69,7 +73,7 @@ class TakenOver(DatabaseError):
 
 def record_classes() -> list[type[Record]]:
     """Every record class of every kind."""
-    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap, Answered]
+    found: list[type[Record]] = [Counter, Outbox, AclRule, Hold, Gap, Answered, Quota]
     for kind in KINDS.values():
         found += [kind.record, *kind.classes]
     return list(dict.fromkeys(found))
@@ -157,6 +161,11 @@ def _index(core: Core) -> None:
     core.store.index(Gap, gaps)
     core.kinds["secgroup.members"] = by_secgroup
     core.kinds["hook.calls"] = set()
+    used = Sums(names(core.config.tenants.quota_vm_attributes))
+    Usage(used).follow(core.store)
+    guard = Guard(core.store, used)
+    core.store.guards.append(guard)
+    core.kinds.update({"quota.used": used, "quota.guard": guard})
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
                        "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(),
                        "vm.bodies": bodies,

@@ -70,6 +70,14 @@ class Auth:
 
 
 @dataclass(frozen=True)
+class Tenants:
+    """What users and groups may take, and what is not theirs to say."""
+
+    quota_vm_attributes: str = ""
+    """Attributes of VMs that quotas can limit too, with commas between, such as VCPU, LICENSE."""
+
+
+@dataclass(frozen=True)
 class Ldap:
     """The directory that users with driver ldap are checked against."""
 
@@ -215,6 +223,7 @@ class Config:
     limits: Limits = Limits()
     database: Database = Database()
     auth: Auth = Auth()
+    tenants: Tenants = Tenants()
     ldap: Ldap = Ldap()
     log: Log = Log()
     deadlines: Deadlines = Deadlines()
@@ -234,6 +243,8 @@ BOUNDS = {
     "defaults.vnc_base_port": (1, 65000), "defaults.serial_base_port": (1024, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 FORMS = {
+    "tenants.quota_vm_attributes": (r" *([A-Z_][A-Z0-9_]*( *, *[A-Z_][A-Z0-9_]*)*)? *",
+                                    "names of attributes with commas between, such as VCPU, LICENSE"),
     "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),
     "auth.default_driver": (r"|ldap", "ldap or empty"),
     "ldap.url": (r"|ldaps?://.+", "ldap://host or ldaps://host"),
@@ -244,6 +255,11 @@ FORMS = {
 """Texts that must match a pattern, and the pattern in words."""
 LANES = {"lane_width": (1, 1000), "lane_queue": (1, _LARGEST), "threads": (1, 1000), "stuck_after": (1, 86400)}
 """The keys of [drivers] itself: what all drivers share (drivers/lanes.py)."""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a text with commas between."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:

@@ -22,6 +22,7 @@ from onecore.kinds import (
     zone,
 )
 from onecore.kinds.kind import KINDS
+from onecore.kinds.quota import methods as quota
 from onecore.kinds.vm import (
     attach,
     disk_resize,
@@ -64,6 +65,7 @@ __all__ = [
     "plug_nics",
     "reconcile",
     "secgroup",
+    "quota",
     "recover",
     "resize",
     "saveas",

@@ -10,6 +10,8 @@ from onecore.errors import BadArgument
 from onecore.kinds import verbs
 from onecore.kinds.acl import forget_subject
 from onecore.kinds.kind import KINDS, Kind, changing, check_name, lookup, parse_template
+from onecore.kinds.quota import body as quota
+from onecore.kinds.quota.methods import forget as forget_quota
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Members
@@ -47,10 +49,6 @@ def members(core: Core, gid: int) -> set[Any]:
     return found.of(gid)
 
 
-def _quotas() -> str:
-    return "<DATASTORE_QUOTA/><NETWORK_QUOTA/><VM_QUOTA/><IMAGE_QUOTA/>"
-
-
 def _head(core: Core, group: Group) -> list[bytes]:
     return [escape_bytes(f"<GROUP><ID>{group.oid}</ID>{xmlbody.text('NAME', group.name)}<TEMPLATE>"), group.template,
             escape_bytes(f"</TEMPLATE>{xmlbody.ids('USERS', members(core, group.oid))}"
@@ -60,8 +58,8 @@ def _head(core: Core, group: Group) -> list[bytes]:
 def body(core: Core, group: Group) -> list[bytes]:
     """<GROUP>."""
     return [*_head(core, group), escape_bytes(
-        f"{_quotas()}<VLAN_RULES><ID>{group.oid}</ID>{group.vlans}</VLAN_RULES>"
-        f"<DEFAULT_GROUP_QUOTAS>{_quotas()}</DEFAULT_GROUP_QUOTAS></GROUP>")]
+        f"{quota.of(core, 'group', group.oid)}<VLAN_RULES><ID>{group.oid}</ID>{group.vlans}</VLAN_RULES>"
+        f"{quota.defaults(core, 'group')}</GROUP>")]
 
 
 def pool_body(core: Core, group: Group) -> list[bytes]:
@@ -78,8 +76,10 @@ verbs.declare(GROUP, "info", "update")
 @method("one.grouppool.info", reads=True)
 def pool_info(req: Request) -> Body:
     """The groups that the caller may see."""
-    out = verbs.pool_body(req, GROUP, verbs.select(req, GROUP, -2, -1, -1))
-    out[-1] = escape_bytes(f"<DEFAULT_GROUP_QUOTAS>{_quotas()}</DEFAULT_GROUP_QUOTAS></GROUP_POOL>")
+    records = verbs.select(req, GROUP, -2, -1, -1)
+    out = verbs.pool_body(req, GROUP, records)
+    each = "".join(f"<QUOTAS><ID>{g.oid}</ID>{quota.of(req.core, 'group', g.oid)}</QUOTAS>" for g in records)
+    out[-1] = escape_bytes(f"{each}{quota.defaults(req.core, 'group')}</GROUP_POOL>")
     return out
 
 
@@ -108,6 +108,7 @@ def delete(req: Request, group: Group) -> int:
             raise BadArgument(f"group {group.oid} still owns {count} objects of kind {kind.name}; delete or chown them "
                               "first", group.oid)
     forget_subject(req.tx, "group", group.oid)
+    forget_quota(req.tx, "group", group.oid)
     verbs.remove(req.tx, GROUP, group)
     return group.oid
 

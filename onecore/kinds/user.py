@@ -16,6 +16,8 @@ from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
 from onecore.kinds.acl import forget_subject
 from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named, rules
+from onecore.kinds.quota import body as quota
+from onecore.kinds.quota.methods import forget as forget_quota
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Tx
@@ -70,10 +72,6 @@ def caller(user: User, egid: int = -1) -> Caller:
     return Caller(user.oid, user.gid, user.name, user.gids)
 
 
-def _quotas() -> str:
-    return "<DATASTORE_QUOTA/><NETWORK_QUOTA/><VM_QUOTA/><IMAGE_QUOTA/>"
-
-
 def _fields(core: Core, user: User) -> str:
     tokens = "".join(
         f"<LOGIN_TOKEN>{xmlbody.text('TOKEN', '*')}<EXPIRATION_TIME>{end}</EXPIRATION_TIME><EGID>{egid}</EGID>"
@@ -88,7 +86,8 @@ def _fields(core: Core, user: User) -> str:
 def body(core: Core, user: User) -> list[bytes]:
     """<USER>."""
     return [escape_bytes("<USER>" + _fields(core, user)), user.template,
-            escape_bytes(f"</TEMPLATE>{_quotas()}<DEFAULT_USER_QUOTAS>{_quotas()}</DEFAULT_USER_QUOTAS></USER>")]
+            escape_bytes(
+                f"</TEMPLATE>{quota.of(core, 'user', user.oid)}{quota.defaults(core, 'user')}</USER>")]
 
 
 def pool_body(core: Core, user: User) -> list[bytes]:
@@ -107,7 +106,8 @@ def pool_info(req: Request) -> Body:
     """All users (an ordinary user sees those of the own groups' pool entries that it may use: itself)."""
     records = verbs.select(req, USER, -2, -1, -1)
     out = verbs.pool_body(req, USER, records)
-    out[-1] = escape_bytes(f"<DEFAULT_USER_QUOTAS>{_quotas()}</DEFAULT_USER_QUOTAS></USER_POOL>")
+    each = "".join(f"<QUOTAS><ID>{u.oid}</ID>{quota.of(req.core, 'user', u.oid)}</QUOTAS>" for u in records)
+    out[-1] = escape_bytes(f"{each}{quota.defaults(req.core, 'user')}</USER_POOL>")
     return out
 
 
@@ -181,6 +181,7 @@ def delete(req: Request, user: User) -> int:
                               "first", user.oid)
     req.core.kinds["user.leaves"](req.tx, user.oid)
     forget_subject(req.tx, "user", user.oid)
+    forget_quota(req.tx, "user", user.oid)
     verbs.remove(req.tx, USER, user)
     req.core.sessions.drop(user.oid)
     return user.oid

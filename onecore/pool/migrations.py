@@ -54,6 +54,7 @@ def _tenants(connection: sa.Connection) -> None:
             "arguments TEXT, stdin BIGINT, host TEXT, code BIGINT, stdout TEXT, stderr TEXT, retry BIGINT, "
             "event BIGINT, PRIMARY KEY (hook, number))",
             "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
+            "CREATE TABLE quota (owner TEXT NOT NULL, oid BIGINT NOT NULL, limits TEXT, PRIMARY KEY (owner, oid))",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",

@@ -42,6 +42,18 @@ class Index(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Has a say in each transaction."""
+
+    def begin(self) -> None:
+        """One begins."""
+        ...
+
+    def check(self, tx: Tx) -> None:
+        """It would end: what this raises undoes it."""
+        ...
+
+
 class Groups(Generic[R]):
     """Ids of records by a value derived from each (None: not in the index)."""
 
@@ -144,6 +156,7 @@ class Store:
     def __init__(self, classes: Iterable[type[Record]], now: Callable[[], float]) -> None:
         self.tables: dict[type[Record], dict[Any, Record]] = {c: {} for c in classes}
         self.indexes: dict[type[Record], list[Index]] = {c: [] for c in self.tables}
+        self.guards: list[Guard] = []
         self.now = now
         self.given = self.durable = 0
         self.refuses = ""
@@ -281,11 +294,15 @@ class Tx:
         if self.store.current is not None:
             raise RuntimeError("a transaction is under way: decisions run one at a time")
         self.store.current = self
+        for guard in self.store.guards:
+            guard.begin()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.store.current = None
+        if kind is None and self._writes:
+            self._ask()
         if kind is not None or self.dry:
             self._rollback()
         elif self._writes or self._events:
@@ -332,6 +349,15 @@ class Tx:
     def wrote(self) -> bool:
         """Whether anything is staged."""
         return bool(self._writes or self._events)
+
+    def _ask(self) -> None:
+        """Let the guards refuse what was written; it is undone then."""
+        try:
+            for guard in self.store.guards:
+                guard.check(self)
+        except BaseException:
+            self._rollback()
+            raise
 
     def _rollback(self) -> None:
         try:

@@ -50,6 +50,8 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.user.allocate": ("{new}", "secret", "", []), "one.user.chauth": (4711, "core", ""),
     "one.user.chgrp": (4711, 1), "one.user.delete": (4711,), "one.user.enable": (4711, True), "one.user.info": (-1,),
     "one.user.login": ("oneadmin", "", 60), "one.user.passwd": (4711, "a"), "one.user.update": (4711, "A=1"),
+    "one.user.quota": (4711, ""), "one.group.quota": (4711, ""), "one.userquota.info": (), "one.groupquota.info": (),
+    "one.userquota.update": ("",), "one.groupquota.update": ("",),
     "one.user.addgroup": (4711, 1), "one.user.delgroup": (4711, 1),
     "one.userpool.info": (), "one.group.allocate": ("{new}",), "one.group.info": (-1,), "one.grouppool.info": (),
     "one.group.update": (4711, "A=1"), "one.group.delete": (4711,), "one.group.addadmin": (4711, 0),

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.surface
 
 PUBLIC = {"one.acl.info", "one.zone.info", "one.zonepool.info", "one.zone.raftstatus",
           "one.system.version", "one.system.config",
-          "onecore.version"}
+          "onecore.version", "one.userquota.info", "one.groupquota.info"}
 KEEP = (-1,) * 9
 OWN = {"onecore.status": (), "onecore.version": (), "onecore.vm.log": (4711,), "onecore.vm.schedule": (4711,),
        "onecore.events": (0, 0),

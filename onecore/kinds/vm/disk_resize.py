@@ -6,7 +6,9 @@ from onecore.errors import BadArgument, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.host.room import check_growth, takes
+from onecore.kinds.image.record import Image
 from onecore.kinds.kind import changing, whole
+from onecore.kinds.quota.guard import require
 from onecore.kinds.vm.disk_record import check_no_moments, existing, is_saved
 from onecore.kinds.vm.disks import MAX_MB
 from onecore.kinds.vm.edit import template_of
@@ -42,5 +44,9 @@ def _check_room(req: Request, vm: Vm, disk: Vector, more: int) -> None:
     if datastore is not None and takes(disk, datastore):
         check_growth(req.core, vm, more)
     if is_saved(disk):
+        store = int(disk["DATASTORE_ID"])
         with changing():
-            check_room(req.core, verbs.existing("datastore", req.core, int(disk["DATASTORE_ID"])), more)
+            check_room(req.core, verbs.existing("datastore", req.core, store), more)
+        image = req.tx.get(Image, int(disk["IMAGE_ID"]))
+        if image is not None:  # which grows when the disk has
+            require(req.core, image.uid, image.gid, {("DATASTORE", store, "SIZE"): more})
