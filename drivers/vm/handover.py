@@ -36,6 +36,7 @@ def hand_over(ctx: Context, args: Doc, moved: Doc, guest: Guest, copied: list[st
     if copied:
         params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied
     flags = flags_of(args["vm"], bool(copied))
+    ctx.progress("copying disks" if copied else "copying memory")
     ask(ctx, args, f"moving to {args['to']['name']}", lambda _: guest.domain.migrateToURI3(uri, params, flags),
         on_stop=lambda _: guest.domain.abortJob(), tick=Teller(ctx, guest))
 

@@ -57,7 +57,7 @@ def test_it_runs_on_and_hardly_a_ping_is_lost(mover: Mover, here: Node, there: N
     news = [(m.hid, m.state) for m in mover.bench.messages[told:] if isinstance(m, News)]
     assert news == [(there.index, "running")] and here.taps() == []
     steps = {m.step for m in mover.bench.messages[told:] if isinstance(m, Progress)}
-    assert {"preparing", "copying memory", "cleaning up"} <= steps
+    assert {"preparing", "copying disks", "cleaning up"} <= steps
 
 
 def test_twice_ends_like_once(mover: Mover, here: Node, there: Node) -> None:
