@@ -43,7 +43,8 @@ from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.ports import Ports
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import LIVE
-from onecore.kinds.vnet.record import Free, Lease, Range
+from onecore.kinds.vnet.record import Lease, Range
+from onecore.kinds.vnet.taken import Free
 from onecore.lifecycle.calendar import Calendar, trigger
 from onecore.lifecycle.clock import Clock
 from onecore.lifecycle.core import Core
@@ -150,6 +151,7 @@ def _index(core: Core) -> None:
     core.store.index(VmText, by_secgroup)
     core.store.index(Lease, free)
     core.store.index(Range, ranges)
+    core.store.index(Range, free.reserved)
     core.store.index(Image, by_datastore)
     core.store.index(Image, cloning)
     in_groups = Members[User](lambda u: u.gids)

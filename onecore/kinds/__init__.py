@@ -40,6 +40,8 @@ from onecore.kinds.vm import (
     updateconf,
 )
 from onecore.kinds.vm import methods as vm
+from onecore.kinds.vnet import recover as vnet_recover
+from onecore.kinds.vnet import reserve as vnet_reserve
 
 __all__ = [
     "KINDS",
@@ -78,5 +80,7 @@ __all__ = [
     "user_groups",
     "vm",
     "vnet",
+    "vnet_recover",
+    "vnet_reserve",
     "zone",
 ]

@@ -53,6 +53,9 @@ def _tenants(connection: sa.Connection) -> None:
             "CREATE TABLE hook_run (hook BIGINT NOT NULL, number BIGINT NOT NULL, time BIGINT, command TEXT, "
             "arguments TEXT, stdin BIGINT, host TEXT, code BIGINT, stdout TEXT, stderr TEXT, retry BIGINT, "
             "event BIGINT, PRIMARY KEY (hook, number))",
+            "ALTER TABLE vnet_pool ADD COLUMN parent BIGINT NOT NULL DEFAULT -1",
+            *(f"ALTER TABLE address_range ADD COLUMN {name} BIGINT NOT NULL DEFAULT -1"
+              for name in ("parent", "parent_ar", "parent_idx")),
             "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
             "CREATE TABLE quota (owner TEXT NOT NULL, oid BIGINT NOT NULL, limits TEXT, PRIMARY KEY (owner, oid))",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",

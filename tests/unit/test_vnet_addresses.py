@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from onecore.kinds.vnet.record import Free, Lease, Range, addresses, index_of, mac_number, mac_text
+from onecore.kinds.vnet.record import Lease, Range, addresses, index_of, mac_number, mac_text
+from onecore.kinds.vnet.taken import Free
 
 PLAIN = Range(1, 0, "IP4", 10, mac_number("02:00:0a:00:00:01"), "10.0.0.1", "", "", "", "", b"")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecore.kinds.vnet.record import Free, Lease, Range
+from onecore.kinds.vnet.record import Lease, Range
+from onecore.kinds.vnet.taken import Free
 
 SIZE = 6
 steps = st.lists(st.one_of(
@@ -89,3 +90,40 @@ def test_what_a_shorter_range_hid_comes_back_with_a_longer_one() -> None:
     assert free.next(span(SIZE)) == 3
     assert free.next(span(3)) is None
     assert free.next(span(SIZE)) == 3
+
+
+def _part(first: int, size: int) -> Range:
+    """Addresses FIRST on of range 0 of network 1, as a range of another network."""
+    return Range(2, first, "ETHER", size, first, "", "", "", "", "", b"", 1, 0, first)
+
+
+@given(st.lists(st.tuples(st.sampled_from(("lease", "unlease", "reserve", "free")), st.integers(0, 11),
+                          st.integers(1, 5)), max_size=40))
+def test_what_is_reserved_is_given_to_nobody_until_it_is_freed(what: list[tuple[str, int, int]]) -> None:
+    """Against a list of who has each address; a gap is found whenever there is one, and only there."""
+    free, owners, parts, where = Free(), dict[int, str](), dict[int, Range](), span(12)
+    for step, index, size in what:
+        if step == "lease" and (found := free.next(where)) is not None:
+            assert found not in owners
+            free.change(None, Lease(1, 0, found, 7, 0))
+            owners[found] = "lease"
+        elif step == "unlease" and owners.get(index) == "lease":
+            free.change(free.taken(1, 0)[index], None)
+            del owners[index]
+        elif step == "reserve":
+            for first in (index, -1):
+                fits = [n for n in range(12 - size + 1) if not owners.keys() & set(range(n, n + size))]
+                fits = [n for n in fits if first in (-1, n)]
+                assert free.gap(where, size, first) == (fits[0] if fits else None)
+            if fits:
+                parts[fits[0]] = _part(fits[0], size)
+                free.reserved.change(None, parts[fits[0]])
+                owners |= dict.fromkeys(range(fits[0], fits[0] + size), "part")
+        elif step == "free" and index in parts:
+            free.reserved.change(parts[index], None)
+            for gone in range(index, index + parts.pop(index).size):
+                del owners[gone]
+        assert free.reserved.count(1, 0) == list(owners.values()).count("part")
+        assert free.last(where) == max(owners, default=-1)
+        assert (free.next(where) is None) == (len(owners) == 12)
+        assert {n for n in range(12) if free.reserved.at(1, 0, n)} == {n for n, who in owners.items() if who == "part"}

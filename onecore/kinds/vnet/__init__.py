@@ -117,7 +117,10 @@ def _given(template: str, name: str) -> list[Vector]:
 
 @method("one.vn.add_ar", right="ADMIN", on="vnet")
 def add_ar(req: Request, vnet: Vnet, template: str) -> int:
-    """Add address ranges."""
+    """Add address ranges; not to a reservation, which has only parts of its parent's."""
+    if vnet.parent >= 0:
+        raise BadArgument(f"virtual network {vnet.oid} is a reservation from network {vnet.parent}; "
+                          "one.vn.reserve adds addresses to it", vnet.oid)
     with changing():
         for given in _given(template, "AR"):
             vnet = _add(req, vnet, given)
@@ -126,7 +129,8 @@ def add_ar(req: Request, vnet: Vnet, template: str) -> int:
     return vnet.oid
 
 
-def _range(req: Request, vnet: Vnet, ar_id: int) -> Range:
+def range_of(req: Request, vnet: Vnet, ar_id: int) -> Range:
+    """A range of a network; raises BadArgument when there is none of that id."""
     found = req.core.store.get(Range, (vnet.oid, ar_id))
     if found is None:
         raise BadArgument(f"virtual network {vnet.oid} has no address range {ar_id}", vnet.oid)
@@ -136,7 +140,13 @@ def _range(req: Request, vnet: Vnet, ar_id: int) -> Range:
 @method("one.vn.rm_ar", right="ADMIN", on="vnet")
 def rm_ar(req: Request, vnet: Vnet, ar_id: int, force: bool = False) -> int:
     """Remove an address range; with FORCE also when addresses are on hold, never when a VM has one."""
-    found = _range(req, vnet, ar_id)
+    found = range_of(req, vnet, ar_id)
+    if found.parent >= 0:
+        raise BadArgument(f"address range {ar_id} of network {vnet.oid} is reserved from network {found.parent}; "
+                          "one.vn.free_ar gives it back", vnet.oid)
+    if kept := free(req.core).reserved.of(vnet.oid, ar_id):
+        raise BadArgument(f"address range {ar_id} of network {vnet.oid} has addresses that network {kept[0].vnet} "
+                          "reserved; free them first", vnet.oid)
     taken = dict(free(req.core).taken(vnet.oid, ar_id))
     if taken and (not force or any(lease.vm >= 0 for lease in taken.values())):
         raise BadArgument(f"address range {ar_id} of network {vnet.oid} has {len(taken)} addresses in use", vnet.oid)
@@ -145,13 +155,6 @@ def rm_ar(req: Request, vnet: Vnet, ar_id: int, force: bool = False) -> int:
     req.tx.delete(found)
     req.tx.log("vnet", vnet.oid, "update", keys=["AR"])
     return vnet.oid
-
-
-@method("one.vn.free_ar", right="MANAGE", on="vnet")
-def free_ar(req: Request, vnet: Vnet, ar_id: int) -> int:
-    """Give a reserved address range back; without reservations there is none."""
-    _range(req, vnet, ar_id)
-    raise BadArgument(f"address range {ar_id} of network {vnet.oid} is not reserved from another network", vnet.oid)
 
 
 @method("one.vn.update_ar", right="MANAGE", on="vnet")
@@ -165,16 +168,20 @@ def update_ar(req: Request, vnet: Vnet, template: str) -> int:
 
 
 def _update_range(req: Request, vnet: Vnet, given: Vector) -> None:
-    found = _range(req, vnet, identifier(given.get("AR_ID", ""), "AR AR_ID"))
+    found = range_of(req, vnet, identifier(given.get("AR_ID", ""), "AR AR_ID"))
     current = {"TYPE": found.type, "SIZE": str(found.size), "MAC": mac_text(found.mac), "IP": found.ip,
                "IP6": found.ip6, "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix,
                "PREFIX_LENGTH": found.prefix_length, **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
     changed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "IP6", "MAC", "AR_ID")}
     made = ar.make(req.core, vnet.oid, found.ar, {**current, **changed}, ranges(req.core, vnet.oid))
-    taken = free(req.core).taken(vnet.oid, found.ar)
-    if taken and max(taken) >= made.size:
-        raise BadArgument(f"AR SIZE {made.size} is too small: address {max(taken)} is in use", vnet.oid)
-    if taken and (made.global_prefix, made.ula_prefix) != (found.global_prefix, found.ula_prefix):
+    made = replace(made, parent=found.parent, parent_ar=found.parent_ar, parent_idx=found.parent_idx)
+    if found.parent >= 0 and made != replace(found, attrs=made.attrs):
+        raise BadArgument(f"address range {found.ar} of network {vnet.oid} is reserved from network {found.parent}: "
+                          "SIZE, GLOBAL_PREFIX, ULA_PREFIX and PREFIX_LENGTH are those of its parent", vnet.oid)
+    last = free(req.core).last(found)
+    if last >= made.size:
+        raise BadArgument(f"AR SIZE {made.size} is too small: address {last} is in use", vnet.oid)
+    if last >= 0 and (made.global_prefix, made.ula_prefix) != (found.global_prefix, found.ula_prefix):
         raise BadArgument(f"AR prefixes of range {found.ar} cannot change while its addresses are in use", vnet.oid)
     req.tx.put(made)
 

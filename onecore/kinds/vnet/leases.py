@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onecore.errors import BadArgument, NotAllocated
-from onecore.kinds.vnet.record import Free, Lease, Range, Vnet, addresses, index_of
+from onecore.kinds.vnet.record import Lease, Range, Vnet, addresses, index_of
+from onecore.kinds.vnet.taken import Free
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
 
@@ -23,8 +24,13 @@ def ranges(core: Core, vnet: int) -> list[Range]:
 
 
 def used(core: Core, vnet: int) -> int:
-    """How many addresses of a network are taken."""
-    return sum(len(free(core).taken(vnet, r.ar)) for r in ranges(core, vnet))
+    """How many addresses of a network are taken, those reserved for other networks among them."""
+    return sum(used_in(core, r) for r in ranges(core, vnet))
+
+
+def used_in(core: Core, found: Range) -> int:
+    """How many addresses of a range are taken."""
+    return len(free(core).taken(found.vnet, found.ar)) + free(core).reserved.count(found.vnet, found.ar)
 
 
 def give(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, wanted: dict[str, str]) -> tuple[Range, dict[str, str]]:
@@ -49,8 +55,8 @@ def give(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, wanted: dict[str, st
 
 def _give_wanted(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, key: str,
                  value: str) -> tuple[Range, dict[str, str]]:
-    for found, index in _find(core, vnet, key, value):
-        if index in free(core).taken(vnet.oid, found.ar):
+    for found, index in find(core, vnet, key, value):
+        if index in free(core).taken(vnet.oid, found.ar) or free(core).reserved.at(vnet.oid, found.ar, index):
             continue
         tx.put(Lease(vnet.oid, found.ar, index, vm, nic))
         return found, addresses(found, index)
@@ -58,7 +64,8 @@ def _give_wanted(tx: Tx, core: Core, vnet: Vnet, vm: int, nic: int, key: str,
                        "not in its ranges or in use.")
 
 
-def _find(core: Core, vnet: Vnet, key: str, value: str) -> Iterable[tuple[Range, int]]:
+def find(core: Core, vnet: Vnet, key: str, value: str) -> Iterable[tuple[Range, int]]:
+    """The ranges that have an address, with its index; KEY says which: IP, IP6 or MAC.  Raises NotAllocated."""
     try:
         for found in ranges(core, vnet.oid):
             index = index_of(found, key, value)
@@ -97,7 +104,7 @@ def release(tx: Tx, core: Core, vnet: Vnet, wanted: dict[str, str]) -> None:
     """Let go of a held address."""
     for key in ("IP", "IP6", "MAC"):
         if wanted.get(key):
-            for found, index in _find(core, vnet, key, wanted[key]):
+            for found, index in find(core, vnet, key, wanted[key]):
                 lease = free(core).taken(vnet.oid, found.ar).get(index)
                 if lease is not None and lease.vm == -1:
                     tx.delete(lease)

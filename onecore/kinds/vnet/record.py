@@ -1,7 +1,6 @@
 """The records of a virtual network, its address ranges and its leases; addresses as pure functions."""
 from __future__ import annotations
 
-import heapq
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from onecore.pool.record import Object, Record
 
 @dataclass(frozen=True, slots=True)
 class Vnet(Record):
-    """`clusters` are ids as text."""
+    """`clusters` are ids as text; `parent` is the network that this one is a reservation from, -1: none."""
 
     TABLE: ClassVar[str] = "vnet_pool"
     KIND: ClassVar[str] = "vnet"
@@ -32,6 +31,7 @@ class Vnet(Record):
     vlan_id: str
     next_ar: int
     template: bytes
+    parent: int = -1
 
     def touches(self) -> tuple[Object, ...]:
         """The network and its clusters."""
@@ -42,7 +42,8 @@ class Vnet(Record):
 class Range(Record):
     """An address range of SIZE addresses.  `mac` is the first one's number; `ip` and `ip6` the first ones or "".
 
-    `attrs` are further attributes, an escaped fragment.
+    `attrs` are further attributes, an escaped fragment.  A reserved range is a part of range `parent_ar` of network
+    `parent`, from its address `parent_idx` on; what is nobody's part has -1.
     """
 
     TABLE: ClassVar[str] = "address_range"
@@ -58,10 +59,13 @@ class Range(Record):
     ula_prefix: str
     prefix_length: str
     attrs: bytes
+    parent: int = -1
+    parent_ar: int = -1
+    parent_idx: int = -1
 
     def touches(self) -> tuple[Object, ...]:
-        """The network."""
-        return (("vnet", self.vnet),)
+        """The network, and the one that it is reserved from."""
+        return (("vnet", self.vnet), ("vnet", self.parent)) if self.parent >= 0 else (("vnet", self.vnet),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,58 +138,3 @@ def index_of(found: Range, key: str, value: str) -> int | None:
     else:
         number, first = int(ipaddress.IPv6Address(value)), int(ipaddress.IPv6Address(found.ip6)) if found.ip6 else -1
     return number - first if first >= 0 and 0 <= number - first < found.size else None
-
-
-class Free:
-    """Which addresses are taken, by range; the next free one is found without scanning."""
-
-    def __init__(self) -> None:
-        self._taken: dict[tuple[int, int], dict[int, Lease]] = {}
-        self._next: dict[tuple[int, int], int] = {}
-        self._freed: dict[tuple[int, int], list[int]] = {}
-        self._by_vm: dict[int, set[tuple[int, int, int]]] = {}
-
-    def change(self, old: Lease | None, new: Lease | None) -> None:
-        """A lease was given, moved to another owner, or given back."""
-        for lease in (old, new):
-            if lease is None:
-                continue
-            where, key = (lease.vnet, lease.ar), (lease.vnet, lease.ar, lease.idx)
-            if lease is old:
-                del self._taken[where][lease.idx]
-                if lease.vm >= 0:
-                    self._by_vm[lease.vm].discard(key)
-                    if not self._by_vm[lease.vm]:
-                        del self._by_vm[lease.vm]
-                if lease.idx < self._next.get(where, 0):
-                    heapq.heappush(self._freed.setdefault(where, []), lease.idx)
-            else:
-                self._taken.setdefault(where, {})[lease.idx] = lease
-                if lease.vm >= 0:
-                    self._by_vm.setdefault(lease.vm, set()).add(key)
-
-    def taken(self, vnet: int, ar: int) -> dict[int, Lease]:
-        """The leases of a range by index (not to be changed)."""
-        return self._taken.get((vnet, ar), {})
-
-    def of_vm(self, vm: int) -> list[tuple[int, int, int]]:
-        """Keys of a VM's leases."""
-        return sorted(self._by_vm.get(vm, ()))
-
-    def next(self, found: Range) -> int | None:
-        """The next free index: onwards from the last one given, then what was given back, lowest first."""
-        where = (found.vnet, found.ar)
-        taken, index = self._taken.get(where, {}), self._next.get(where, 0)
-        while index < found.size and index in taken:
-            index += 1
-        self._next[where] = index
-        if index < found.size:
-            return index
-        freed = self._freed.get(where, [])
-        while freed and freed[0] in taken:
-            heapq.heappop(freed)
-        return freed[0] if freed and freed[0] < found.size else None
-
-    def next_index(self, vnet: int, ar: int) -> int:
-        """NEXT_INDEX, as bodies show it."""
-        return self._next.get((vnet, ar), 0)
