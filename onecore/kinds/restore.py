@@ -41,6 +41,7 @@ HELD = {
     "tm.snap_delete": "removes what a disk was",
     "tm.remove": "removes an image's file",
     "im.fence": "ends all guests of a host",
+    "im.hook": "runs a program of the administrator's, for what the records alone say",
 }
 """What a guest or a file may be gone after: off until the comparison was accepted."""
 STARTS = {

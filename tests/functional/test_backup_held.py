@@ -48,7 +48,7 @@ def ended(sim: Sim) -> list[str]:
 def test_every_command_is_held_or_not_on_purpose() -> None:
     """A new action of a driver, or a new command of the state table, needs a decision."""
     import importlib
-    families = {"vm": "vm", "net": "", "tm": "tm", "ds": "tm", "im": "im", "fence": "im"}
+    families = {"vm": "vm", "net": "", "tm": "tm", "ds": "tm", "im": "im", "fence": "im", "hook": "im"}
     actions = set()
     for name, path in BUILT_IN.items():
         family = families[name.split("/")[0]]
