@@ -12,7 +12,7 @@ from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
-from onecore.kinds.image.record import Image, body, clones_under_way
+from onecore.kinds.image.record import BUSY, Image, body, clones_under_way
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -148,7 +148,7 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
     vms = usage(req.core).by_image.of(image.oid)
     if vms:
         raise BadArgument(f"IMAGE {image.oid} is in use by VMs {', '.join(map(str, sorted(vms)[:10]))}", image.oid)
-    if (vm := saved_from(req.core, image.oid)) >= 0:
+    if image.state in BUSY and (vm := saved_from(req.core, image.oid)) >= 0:
         raise BadArgument(f"IMAGE {image.oid} is being saved from a disk of VM {vm}; it can be deleted when that ended",
                           image.oid)
     if force and image.state in (ImageState.DELETE, ImageState.LOCKED):
