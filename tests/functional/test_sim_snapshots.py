@@ -146,9 +146,12 @@ def test_what_was_written_comes_back(ground: Ground) -> None:
     sim.call("one.vm.migrate", vm, other, False, False, -1, 0)
     sim.wait(vm, "POWEROFF")
     assert folder(sim, vm).disks["0"].content > kept
+    sim.call("one.vm.diskresize", vm, 0, "20")
+    sim.wait(vm, "POWEROFF")
     call(ground, "revert", vm, 0)
     sim.wait(vm, "POWEROFF")
     assert folder(sim, vm).disks["0"].content == kept
+    assert (disk(sim, vm, 0)["SIZE"], folder(sim, vm).disks["0"].mb) == ("20", 20), "disks only grow"
     agreed(ground, vm)
     ground.act(vm, "terminate")
     sim.wait(vm, "DONE")

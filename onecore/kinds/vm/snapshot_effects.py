@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onecore.kinds.vm import snapshots
-from onecore.kinds.vm.disk_record import about, find, keep
+from onecore.kinds.vm.disk_record import about, keep
 from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.effects import Info
 from onecore.kinds.vm.record import Vm, VmText
@@ -49,8 +49,7 @@ def begins(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def done(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """It is made, deleted, or what the disk stands on, as the operation's kind says."""
-    vm = put(tx, vm, snapshots.applied(trees_of(tx, vm), vm.op_kind, about(vm)))
-    return _sized(tx, vm) if vm.op_kind == "disk_snapshot_revert" else vm
+    return put(tx, vm, snapshots.applied(trees_of(tx, vm), vm.op_kind, about(vm)))
 
 
 def undo(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
@@ -74,13 +73,3 @@ def forget(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The VM begins anew: its disks have none."""
     trees = trees_of(tx, vm)
     return put(tx, vm, snapshots.empty(trees)) if trees else vm
-
-
-def _sized(tx: Tx, vm: Vm) -> Vm:
-    """A disk that went back to a snapshot is as large as it was then."""
-    told, tree = about(vm), template_of(tx, vm)
-    disk, snapshot = find(tree, told["disk_id"]), trees_of(tx, vm)[told["disk_id"]].find(told["snap_id"])
-    if disk is None or snapshot is None:
-        return vm
-    disk["SIZE"] = str(snapshot.size_mb)
-    return keep(tx, vm, tree)
