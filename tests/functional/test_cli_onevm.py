@@ -184,7 +184,9 @@ def test_commands_in_guests(cloud: Cloud, one: One, vm: str) -> None:
     assert "uname -a" in one("vm", "show", vm)
     cloud.dummy(rules=[{"action": "vm.exec", "fail": "no agent"}])
     try:
-        assert "no agent" in one("vm", "exec-retry", vm) + one("vm", "exec", vm, "x", "--wait", code=255)
+        one("vm", "exec-retry", vm)
+        one("vm", "wait", vm, "--timeout", "20")
+        assert "no agent" in one("vm", "exec", vm, "x", "--wait", code=255)
     finally:
         cloud.dummy()
 

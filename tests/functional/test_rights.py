@@ -47,7 +47,11 @@ def objects(cloud: Cloud) -> dict[str, int]:
             {"NAME": unique("ds"), "TYPE": "SYSTEM_DS", "TM_MAD": "dummy"}), -1),
         "cluster": make("one.cluster.allocate", unique("cluster")),
         "group": make("one.group.allocate", unique("group")),
-        "user": make("one.user.allocate", unique("user"), "secret", "", [0])}
+        "user": make("one.user.allocate", unique("user"), "secret", "", [0]),
+        "document": make("one.document.allocate", template({"NAME": unique("document")}), 100),
+        "secgroup": make("one.secgroup.allocate", template({"NAME": unique("secgroup")})),
+        "hook": make("one.hook.allocate", template({"NAME": unique("hook"), "TYPE": "api", "CALL": "one.vm.info",
+                                                    "COMMAND": "/bin/true"}))}
 
 
 @pytest.fixture(scope="module")

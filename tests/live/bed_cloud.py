@@ -23,7 +23,7 @@ SHARED = 0
 """The id of the system datastore that all hosts share."""
 KEEP_LOGS = os.environ.get("ONECORE_KEEP_LOGS", "")
 """A directory for the logs of the last cloud, which go with its bed otherwise."""
-BOOT_SECONDS = 90.0
+BOOT_SECONDS = 180.0
 _SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {"system_tm": "qcow2"},
     "monitoring": {"host_period": 2, "host_silence": 10, "datastore_period": 5},
@@ -50,7 +50,7 @@ class BedCloud(Cloud):
         for node in self.bed.nodes:
             self.hosts[node.name] = self.client.number("one.host.allocate", node.name, "kvm", "kvm", -1)
         for oid in self.hosts.values():
-            self.wait_host(oid, "MONITORED", 40)
+            self.wait_host(oid, "MONITORED", 120)
         self.local = self.client.number("one.datastore.allocate", template(
             {"NAME": "local", "TYPE": "SYSTEM_DS", "TM_MAD": "ssh"}), -1)
         self.network = self.client.number("one.vn.allocate", template(
@@ -93,7 +93,7 @@ class BedCloud(Cloud):
         """one.vm.recover; 2 is retry."""
         self.client.call("one.vm.recover", vm, operation)
 
-    def arrives(self, vm: int, state: str, seconds: float = 90) -> None:
+    def arrives(self, vm: int, state: str, seconds: float = 120) -> None:
         """Wait for a state; at once an error, with the VM's own text, when it fails on the way."""
         def there() -> bool:
             now = self.vm_state(vm)

@@ -50,7 +50,7 @@ def turned(cloud: Quickstart, action: str, state: str, seconds: float = 60) -> N
 def booted(cloud: Quickstart, name: str, before: str = "") -> str:
     """Wait until the guest answers, by another boot than BEFORE; the boot's id."""
     address = address_of(cloud, name)
-    within(90, lambda: facts(address).get("boot_id", before) != before, f"{name} answers at {address}")
+    within(180, lambda: facts(address).get("boot_id", before) != before, f"{name} answers at {address}")
     found = facts(address)
     assert found["hostname"] == name and f"eth0:{address}/24" in found["addresses"]
     return found["boot_id"]

@@ -182,6 +182,12 @@ class Node:
         """How the front-end can read a path of the node (absolute links inside point elsewhere)."""
         return Path(f"/proc/{self._running()}/root") / str(path).lstrip("/")
 
+    def written(self, since: str) -> list[str]:
+        """The files on its own disk, but for libvirt's, that the node wrote after its file SINCE was made."""
+        disk, folders = "/run/testbed/disk", ("tmp", "var/tmp", "root", "var/lib/one")
+        return self.run("find", f"{disk}/upper", *(f"{disk}/private/{folder}" for folder in folders), "/dev/shm",
+                        "-type", "f", "-newer", since).splitlines()
+
     def files(self, path: str | Path) -> list[str]:
         """All that lies below a directory as the node sees it, files and directories; nothing when it is missing."""
         root = f"/proc/{self._running()}/root"

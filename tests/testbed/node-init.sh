@@ -88,6 +88,8 @@ enter_root() {
     install -D -m 755 "$here/node-daemon.sh" "$root/run/testbed/daemon"
     install -m 644 "$here/deaf.py" "$own/key.pub" "$own/ssh_host_ed25519_key.pub" "$root/run/testbed/"
     install -m 600 "$own/ssh_host_ed25519_key" "$root/run/testbed/"
+    mkdir -p "$root/run/testbed/disk"
+    mount --bind "$disk" "$root/run/testbed/disk"
     cd "$root"
     mkdir -p .old
     pivot_root . .old

@@ -8,12 +8,13 @@ import pytest
 
 from onecore.kinds.vm.facts import claim, contradictions
 from onecore.kinds.vm.states import CLEANING, FAILED, TRANSIENT, S
+from onecore.wire.states import VmState
 
 WHOLE = {"dir": True, "disks": {"0": True}, "checkpoint": True, "saved": True}
 
 
 def vm(kind: str = "migrate") -> Any:
-    return SimpleNamespace(generation=3, op_kind=kind)
+    return SimpleNamespace(generation=3, op_kind=kind, prev_state=VmState.ACTIVE)
 
 
 def said(state: S, guest: dict[str, Any], files: dict[str, Any], kind: str = "migrate") -> list[str]:
@@ -35,8 +36,9 @@ def test_what_should_run_must_run_with_this_generation(state: S) -> None:
 
 @pytest.mark.parametrize("state", [S.SHUTDOWN, S.SAVE_SUSPEND, S.EPILOG, S.PROLOG_MIGRATE, S.CLEANUP_DELETE])
 def test_what_should_be_off_must_be_off(state: S) -> None:
-    assert said(state, {"state": "running", "generation": 3}, {}) == ["its guest is still running"]
-    assert said(state, {"state": "gone", "generation": 0}, {}) == []
+    files = {"dir": state is not S.CLEANUP_DELETE}
+    assert said(state, {"state": "running", "generation": 3}, files) == ["its guest is still running"]
+    assert said(state, {"state": "gone", "generation": 0}, files) == []
 
 
 def test_files() -> None:
@@ -47,6 +49,7 @@ def test_files() -> None:
     assert said(S.SAVE_MIGRATE, off, {"checkpoint": False}) == ["it has no checkpoint"]
     assert said(S.SAVE_MIGRATE, off, {"checkpoint": False}, "migrate_poff") == []
     assert said(S.EPILOG, off, {"saved": False}) == ["its persistent disks are not saved in their images"]
+    assert said(S.CLEANUP_RESUBMIT, off, {}) == ["its directory is still there"]
     assert said(S.EPILOG_STOP, off, {"disks": {"0": False}}) == ["disk 0 is missing or not complete"]
 
 
