@@ -18,6 +18,8 @@ import pytest
 from bed import Bed, Node, missing
 from cloud_process import ROOT, Cloud, Settings, merged, template, until
 
+from onecore.wire.client import ClientError
+
 GUEST = Path(os.environ.get("ONECORE_GUEST") or ROOT / "build/guest")
 SHARED = 0
 """The id of the system datastore that all hosts share."""
@@ -36,7 +38,7 @@ class BedCloud(Cloud):
     """A cloud whose hosts are the nodes of a bed; each method of Cloud works on it too."""
 
     def __init__(self, bed: Bed, settings: Settings) -> None:
-        own = {"drivers": {"kvm": {"hypervisor": "qemu"},
+        own = {"drivers": {"kvm": {"hypervisor": "qemu", "migrate_uri": "qemu+tcp://{host}/system"},
                            "ssh": {"key": str(bed.key), "known_hosts": str(bed.known_hosts), "connect_timeout": 5}}}
         super().__init__(bed.directory, merged(_SETTINGS, own, settings))
         self.bed = bed
@@ -143,6 +145,22 @@ class BedCloud(Cloud):
         assert pings(self.address(vm)), f"VM {vm} does not answer ping"
         return found["boot_id"]
 
+    def inside(self, vm: int, command: str, seconds: float = 60) -> str:
+        """What a command in the guest says, by its agent; it must succeed."""
+        def asked() -> bool:
+            try:
+                self.client.call("one.vm.exec", vm, command, "")
+            except ClientError:
+                return False
+            until(seconds, f"{command!r} to end", lambda: self._told(vm, "STATUS") not in ("QUEUED", "RUNNING"))
+            return self._told(vm, "STATUS") == "DONE"
+        until(seconds, f"the agent of VM {vm}", asked, lambda: self._told(vm, "STDERR"))
+        assert self._told(vm, "RETURN_CODE") == "0", (command, self._told(vm, "STDERR"))
+        return self._told(vm, "STDOUT")
+
+    def _told(self, vm: int, key: str) -> str:
+        return self.body("vm", vm).findtext(f"TEMPLATE/QEMU_GA_EXEC/{key}", "")
+
     def guests(self) -> list[tuple[str, str]]:
         """(node, domain) of everything that runs, straight from the nodes."""
         return sorted((node.name, guest.name) for node in self.bed.nodes if node.alive for guest in node.guests())
@@ -179,7 +197,7 @@ def bed_cloud(nodes: int = 2, settings: Settings | None = None, tm_mad: str = ""
         pytest.skip(missing())
     if not (GUEST / "tiny.qcow2").exists():
         pytest.skip(f"needs the guest image: scripts/guest-image.sh {GUEST}")
-    with Bed(nodes=nodes) as bed:
+    with Bed(nodes=nodes, tcp=True) as bed:
         cloud = BedCloud(bed, settings or {})
         try:
             cloud.start()

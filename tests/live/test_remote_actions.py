@@ -1,0 +1,195 @@
+"""What can be done with a VM beside its life, on two hosts and both kinds of storage, as its guest sees it."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from bed_cloud import SHARED, BedCloud, bed_cloud
+from cloud_process import until
+from crash_ground import kill_driver
+from migrate_ground import Pings
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+STORAGE = ("shared", "local")
+GROWS = {"MEMORY": "112", "MEMORY_MAX": "160", "VCPU_MAX": "2", "FEATURES": {"GUEST_AGENT": "YES"}}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[BedCloud]:
+    with bed_cloud(2) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pair(cloud: BedCloud) -> Iterator[list[int]]:
+    """A VM on each kind of storage, for all tests of this file; nothing is left of them at its end."""
+    vms = [cloud.start_vm(f"acts-{storage}", SHARED if storage == "shared" else cloud.local, **GROWS)
+           for storage in STORAGE]
+    for vm in vms:
+        cloud.arrives(vm, "RUNNING")
+    for vm in vms:
+        cloud.booted(vm)
+    yield vms
+    for vm in vms:
+        cloud.act(vm, "terminate-hard")
+    for vm in vms:
+        cloud.arrives(vm, "DONE")
+    cloud.assert_nothing_left(*vms)
+
+
+def other(cloud: BedCloud, vm: int) -> int:
+    return next(oid for name, oid in cloud.hosts.items() if name != cloud.node_of(vm).name)
+
+
+def runs_on(cloud: BedCloud, vm: int) -> list[str]:
+    """The nodes that have a domain of the VM."""
+    return [name for name, guest in cloud.guests() if guest == f"one-{vm}"]
+
+
+def change(cloud: BedCloud, vm: int, method: str, *arguments: object, state: str = "RUNNING") -> None:
+    """A call that changes the VM, and its end; an error of it is one of the test."""
+    cloud.client.call("one.vm.update", vm, "ERROR=", 1)
+    cloud.client.call(f"one.vm.{method}", vm, *arguments)
+    cloud.arrives(vm, state, 120)
+    assert not cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR"), cloud.error_of(vm)
+
+
+def disks(cloud: BedCloud, vm: int) -> dict[str, int]:
+    """The guest's disks with their MB."""
+    found = (disk.split(":") for disk in cloud.facts(vm)["disks"].split())
+    return {name: int(size) // 2048 for name, size in found}
+
+
+def soon(what: str, true: Callable[[], object], now: Callable[[], object]) -> None:
+    until(30, what, true, lambda: str(now()))
+
+
+def test_live_migration_is_hardly_noticed(cloud: BedCloud, pair: list[int]) -> None:
+    """There and back: the same boot goes on, pings are answered, capacity is taken on one host alone afterwards."""
+    for vm in pair:
+        boot, gaps = cloud.facts(vm)["boot_id"], []
+        uptime = float(cloud.facts(vm)["uptime"])
+        for _ in range(2):
+            host, pings = other(cloud, vm), Pings(cloud.address(vm))
+            change(cloud, vm, "migrate", host, True)
+            gaps.append(pings.stop())
+            assert cloud.hosts[cloud.node_of(vm).name] == host
+            assert runs_on(cloud, vm) == [cloud.node_of(vm).name]
+        soon("the guest's page", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
+        assert cloud.facts(vm)["boot_id"] == boot and float(cloud.facts(vm)["uptime"]) > uptime
+        print(f"VM {vm} moved live, longest gaps between two pings: {', '.join(f'{gap:.2f}' for gap in gaps)} s")
+        assert max(gaps) < 10
+
+
+def test_cold_migrations(cloud: BedCloud, pair: list[int]) -> None:
+    """Saved, the boot goes on elsewhere; shut down, it is another; off, it stays off."""
+    for vm in pair:
+        boot = cloud.facts(vm)["boot_id"]
+        for kind, same in ((0, True), (2, False)):
+            host = other(cloud, vm)
+            change(cloud, vm, "migrate", host, False, False, -1, kind)
+            assert cloud.hosts[cloud.node_of(vm).name] == host
+            soon("the guest to answer", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
+            assert (cloud.booted(vm) == boot) is same
+        cloud.act(vm, "poweroff-hard")
+        cloud.arrives(vm, "POWEROFF")
+        change(cloud, vm, "migrate", other(cloud, vm), state="POWEROFF")
+        cloud.act(vm, "resume")
+        cloud.arrives(vm, "RUNNING")
+        cloud.booted(vm)
+
+
+def test_disks_come_grow_and_go(cloud: BedCloud, pair: list[int]) -> None:
+    """A volatile disk is in the guest with its size, then larger, then not any more."""
+    for vm in pair:
+        change(cloud, vm, "attach", "DISK=[TYPE=raw,SIZE=16,FORMAT=raw]")
+        number = int(cloud.body("vm", vm).findall("TEMPLATE/DISK")[-1].findtext("DISK_ID", ""))
+        name = cloud.body("vm", vm).findall("TEMPLATE/DISK")[-1].findtext("TARGET", "")
+        soon("the disk", lambda vm=vm, name=name: disks(cloud, vm).get(name) == 16,  # type: ignore[misc]
+             lambda vm=vm: disks(cloud, vm))  # type: ignore[misc]
+        change(cloud, vm, "diskresize", number, "24")
+        soon("its size", lambda vm=vm, name=name: disks(cloud, vm).get(name) == 24,  # type: ignore[misc]
+             lambda vm=vm: disks(cloud, vm))  # type: ignore[misc]
+        change(cloud, vm, "detach", number)
+        soon("its end", lambda vm=vm, name=name: name not in disks(cloud, vm),  # type: ignore[misc]
+             lambda vm=vm: disks(cloud, vm))  # type: ignore[misc]
+
+
+def test_nics_and_addresses(cloud: BedCloud, pair: list[int]) -> None:
+    """A NIC is configured in the guest as it comes; an alias is in its context; both go."""
+    for vm in pair:
+        change(cloud, vm, "attachnic", f"NIC=[NETWORK_ID={cloud.network}]")
+        nic = cloud.body("vm", vm).findall("TEMPLATE/NIC")[-1]
+        soon("the NIC", lambda vm=vm, nic=nic: f"eth1:{nic.findtext('IP')}/24"  # type: ignore[misc]
+             in cloud.facts(vm).get("addresses", ""), lambda vm=vm: cloud.facts(vm))  # type: ignore[misc]
+        change(cloud, vm, "detachnic", int(nic.findtext("NIC_ID", "")))
+        soon("its end", lambda vm=vm: "eth1" not in cloud.facts(vm).get("nics", "eth1"),  # type: ignore[misc]
+             lambda vm=vm: cloud.facts(vm))  # type: ignore[misc]
+        change(cloud, vm, "attachnic", f"NIC_ALIAS=[NETWORK_ID={cloud.network},PARENT=NIC0]")
+        alias = cloud.body("vm", vm).find("TEMPLATE/NIC_ALIAS")
+        assert alias is not None
+        seen = cloud.inside(vm, "mkdir -p /cd; mount -r /dev/sr0 /cd && cat /cd/context.sh; umount /cd")
+        assert f"ETH0_ALIAS0_IP='{alias.findtext('IP')}'" in seen
+        change(cloud, vm, "detachnic", int(alias.findtext("NIC_ID", "")))
+        change(cloud, vm, "updateconf", "CONTEXT=[WORD=changed]", 1)
+        seen = cloud.inside(vm, "mount -r /dev/sr0 /cd && cat /cd/context.sh; umount /cd")
+        assert "WORD='changed'" in seen and "ALIAS0" not in seen
+
+
+def test_a_guest_grows_as_it_runs(cloud: BedCloud, pair: list[int]) -> None:
+    """A processor and memory more."""
+    for vm in pair:
+        before = int(cloud.facts(vm)["memtotal_kb"])
+        change(cloud, vm, "resize", "VCPU=2\nMEMORY=144", False)
+        soon("two processors", lambda vm=vm: cloud.facts(vm).get("cpus") == "2", lambda vm=vm: cloud.facts(vm))  # type: ignore[misc]
+        soon("more memory", lambda vm=vm, before=before:  # type: ignore[misc]
+             int(cloud.facts(vm).get("memtotal_kb", 0)) > before + 16000, lambda vm=vm: cloud.facts(vm))  # type: ignore[misc]
+
+
+def test_snapshots_bring_back_what_was(cloud: BedCloud, pair: list[int]) -> None:
+    """Of a disk as the guest runs, gone back to while it is off; deleted when nothing stands on it."""
+    for vm in pair:
+        cloud.inside(vm, "echo one > /word; sync")
+        change(cloud, vm, "disksnapshotcreate", 0, "one")
+        cloud.inside(vm, "echo two > /word; sync")
+        change(cloud, vm, "disksnapshotcreate", 0, "two")
+        cloud.act(vm, "poweroff-hard")
+        cloud.arrives(vm, "POWEROFF")
+        change(cloud, vm, "disksnapshotrevert", 0, 0, state="POWEROFF")
+        change(cloud, vm, "disksnapshotdelete", 0, 1, state="POWEROFF")
+        cloud.act(vm, "resume")
+        cloud.arrives(vm, "RUNNING")
+        assert cloud.inside(vm, "cat /word") == "one\n"
+
+
+def test_a_disk_is_saved_as_an_image_while_it_runs(cloud: BedCloud, pair: list[int]) -> None:
+    """The image is READY, and a new VM of it boots with what was written."""
+    for vm in pair:
+        cloud.inside(vm, "echo saved > /word; sync")
+        image = cloud.client.number("one.vm.disksaveas", vm, 0, f"saved-{vm}", "", -1)
+        cloud.arrives(vm, "RUNNING", 120)
+        cloud.ready(image)
+        copy = cloud.start_vm(f"copy-{vm}", SHARED, hold=True, **GROWS)
+        cloud.client.call("one.vm.action", "terminate-hard", copy)
+        cloud.arrives(copy, "DONE")
+        cloud.client.call("one.image.delete", image)
+
+
+def test_kill_9_in_the_middle_of_a_live_migration(cloud: BedCloud, pair: list[int]) -> None:
+    """oned, or its vm driver, dies as the guest moves: it ends on one host, running the same boot, by itself."""
+    for vm, victim in zip(pair, ("oned", "driver"), strict=True):
+        boot, host = cloud.facts(vm)["boot_id"], other(cloud, vm)
+        cloud.client.call("one.vm.migrate", vm, host, True)
+        threading.Event().wait(0.6)
+        if victim == "oned":
+            cloud.kill()
+            cloud.start()
+        else:
+            kill_driver(cloud, "vm")
+        cloud.arrives(vm, "RUNNING", 120)
+        until(60, "one guest, where the record says", lambda vm=vm: runs_on(cloud, vm) == [  # type: ignore[misc]
+            cloud.node_of(vm).name] and cloud.vm_state(vm) == "RUNNING", cloud.guests)
+        soon("the guest to answer", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
+        assert cloud.facts(vm)["boot_id"] == boot
