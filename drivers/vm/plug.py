@@ -55,9 +55,9 @@ def attach_nic(ctx: Context, args: Doc) -> Doc:
     with fenced(ctx, executor, args):
         guest = running(ctx, args)
         write_context(ctx, executor, args["vm"])
+        insert_context(ctx, args, guest)  # before the NIC: the guest reads it when the NIC comes
         if not is_alias(nic):
             _plug(ctx, args, guest, nic)
-        insert_context(ctx, args, guest)
     return {}
 
 

@@ -156,7 +156,7 @@ class BedCloud(Cloud):
             return self._told(vm, "STATUS") == "DONE"
         until(seconds, f"the agent of VM {vm}", asked, lambda: self._told(vm, "STDERR"))
         assert self._told(vm, "RETURN_CODE") == "0", (command, self._told(vm, "STDERR"))
-        return self._told(vm, "STDOUT")
+        return base64.b64decode(self._told(vm, "STDOUT")).decode()
 
     def _told(self, vm: int, key: str) -> str:
         return self.body("vm", vm).findtext(f"TEMPLATE/QEMU_GA_EXEC/{key}", "")
