@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.errors import CliError
 from cli.kind import Kind
 from cli.session import Account, Session
 
@@ -24,8 +25,13 @@ def _shared(taken: set[str]) -> list[click.Parameter]:
         click.Option(["--password"], metavar="TEXT", help="Password of that user; asked for when missing."),
         click.Option(["--endpoint"], metavar="URL", help="URL of the server, else $ONE_XMLRPC."),
         click.Option(verbose, is_flag=True, help="Tell what was done."),
+        *([] if "--dry-run" in taken else [_dry_run()]),
         version_option(),
     ]
+
+
+def _dry_run() -> click.Option:
+    return click.Option(["--dry-run", "try_only"], is_flag=True, help="Have the server try changes and do nothing.")
 
 
 def version_option() -> click.Option:
@@ -57,11 +63,18 @@ def command(
     """
 
     def callback(
-        user: str | None, password: str | None, endpoint: str | None, verbose: bool, **rest: Any
+        user: str | None,
+        password: str | None,
+        endpoint: str | None,
+        verbose: bool,
+        try_only: bool = False,
+        **rest: Any,
     ) -> int | None:
+        if try_only and rest.get("wait"):
+            raise CliError("there is nothing to --wait for in a --dry-run")
         if user is not None and password is None:
             password = click.prompt("Password", hide_input=True, err=True)
-        return run(Session(Account(endpoint, user, password), verbose), kind, **rest)
+        return run(Session(Account(endpoint, user, password), verbose, try_only), kind, **rest)
 
     taken = {name for parameter in parameters for name in parameter.opts}
     return click.Command(

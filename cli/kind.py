@@ -51,6 +51,14 @@ def shared(*names: str) -> dict[str, Factory]:
     return {name: SHARED[name] for name in names}
 
 
+def enabling(enable: str, disable: str) -> dict[str, Factory]:
+    """The commands enable and disable with their texts of help."""
+    return {
+        "enable": later("cli.shared:switch", "enable", True, enable),
+        "disable": later("cli.shared:switch", "disable", False, disable),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How values are shown: ids instead of names, plain kilobytes instead of units, and the present (epoch seconds).
@@ -114,4 +122,4 @@ class Kind:
 
     def column(self, name: str) -> Column | None:
         """The column of that name in any case."""
-        return next((c for c in self.columns if c.name == name.upper()), None)
+        return next((c for c in self.columns if c.name.upper() == name.upper()), None)

@@ -36,16 +36,39 @@ def connect(account: Account) -> Caller:
         raise CliError(one_line(error), offline=True) from None
 
 
-class Session:
-    """Calls the server, writes results to standard output and errors to standard error."""
+READS = frozenset(
+    ("audit", "check", "config", "drain", "events", "info", "infoextended", "infoset", "list", "log", "monitoring")
+    + ("orphans", "raftstatus", "schedule", "version", "wait")
+)
+"""Last words of the methods that only read, and so are called in a dry run too."""
+TRY = "onecore.dryrun"
 
-    def __init__(self, account: Account | None = None, verbose: bool = False) -> None:
+
+def reads(method: str) -> bool:
+    """Whether METHOD changes nothing."""
+    return method == "onecore.status" or method.rsplit(".", 1)[-1] in READS
+
+
+class Session:
+    """Calls the server, writes results to standard output and errors to standard error.
+
+    `dry`: what would change something is only tried, and told on standard error.
+    """
+
+    def __init__(self, account: Account | None = None, verbose: bool = False, dry: bool = False) -> None:
         self.account = account or Account()
-        self.verbose = verbose
+        self.verbose, self.dry = verbose, dry
         self._client: Caller | None = None
 
     def call(self, method: str, *arguments: object, timeout: float | None = None) -> object:
-        """The value of a successful call; raises CliError."""
+        """The value of a successful call, in a dry run of one that was tried; raises CliError."""
+        if not self.dry or reads(method):
+            return self._call(method, *arguments, timeout=timeout)
+        answer = self._call(TRY, method, *arguments, timeout=timeout)
+        self.fail_text(f"would be: {tried(method, arguments, answer)}")
+        return answer
+
+    def _call(self, method: str, *arguments: object, timeout: float | None = None) -> object:
         from onecore.wire.client import ClientError
 
         if self._client is None:
@@ -67,9 +90,19 @@ class Session:
         """A line of the result."""
         sys.stdout.write(text + "\n")
 
+    def made(self, oid: int, what: str = "ID") -> None:
+        """The id of something new; nothing in a dry run, whose ids are nobody's."""
+        if not self.dry:
+            self.say(f"{what}: {oid}")
+
+    def really(self, what: str) -> None:
+        """Raise CliError in a dry run: WHAT takes steps that build on each other, which cannot be tried."""
+        if self.dry:
+            raise CliError(f"{what} takes steps that build on each other, which --dry-run cannot try")
+
     def told(self, text: str) -> None:
-        """A line that only --verbose shows."""
-        if self.verbose:
+        """A line that only --verbose shows, of what was done."""
+        if self.verbose and not self.dry:
             self.say(text)
 
     def fail(self, error: object) -> None:
@@ -79,6 +112,13 @@ class Session:
     def fail_text(self, text: str) -> None:
         """Lines on standard error as they are."""
         sys.stderr.write(text + "\n")
+
+
+def tried(method: str, arguments: tuple[object, ...], answer: object) -> str:
+    """What a dry run tells: the method and its object, or what it would have made; no argument that may be a secret."""
+    if arguments and isinstance(arguments[0], int):
+        return f"{method} of {arguments[0]}"
+    return f"{method}, id {answer}" if isinstance(answer, int) else method
 
 
 def on_terminal() -> bool:

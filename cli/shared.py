@@ -63,6 +63,15 @@ def delete(kind: Kind) -> click.Command:
     return command(kind, "delete", run, ids_argument(kind))
 
 
+def switch(verb: str, on: bool, help: str, kind: Kind) -> click.Command:
+    """The command VERB, enable or disable, for kinds whose method enable takes whether."""
+
+    def run(session: Session, kind: Kind, ids: str) -> int:
+        return each(session, kind, ids, lambda oid: session.call(kind.call("enable"), oid, on), f"{verb}d")
+
+    return command(kind, verb, run, ids_argument(kind), help=help, examples=[f"{verb} 7", f"{verb} 3..9"])
+
+
 def rename(kind: Kind) -> click.Command:
     """The command `rename`."""
 

@@ -61,7 +61,7 @@ def run(
         return each(session, kind, ids, lambda oid: session.call("onecore.host.flush", oid, False), "flush cancelled")
     ends = now() + seconds(timeout) if timeout else float("inf")
     code = each(session, kind, ids, lambda oid: begin(session, kind, oid), "flushing")
-    if code or not (wait or timeout):
+    if code or session.dry or not (wait or timeout):
         return code
     return Wait(session, kind, ids_of(session, kind, ids)).until(lambda: ends - now(), sleep)
 

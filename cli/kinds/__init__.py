@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cli.kind import Kind
 
-NAMES = ("vm", "host", "vnet", "image", "template", "datastore", "user", "group", "cluster", "secgroup", "task")
+NAMES = (
+    "vm",
+    "host",
+    "vnet",
+    "image",
+    "template",
+    "datastore",
+    "user",
+    "group",
+    "cluster",
+    "secgroup",
+    "acl",
+    "hook",
+    "zone",
+    "audit",
+    "task",
+)
 
 
 def kind(name: str) -> Kind:

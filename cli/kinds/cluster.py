@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _create(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, name: str) -> None:
         """Create a cluster."""
-        session.say(f"ID: {session.number('one.cluster.allocate', name)}")
+        session.made(session.number("one.cluster.allocate", name))
 
     return command(kind, "create", run, click.Argument(["name"]))
 
@@ -68,7 +68,7 @@ KIND = Kind(
     ),
     default=("ID", "NAME", "HOSTS", "VNETS", "DATASTORES"),
     commands={
-        **shared("list", "show", "top", "delete"),
+        **shared("list", "show", "top", "delete", "rename", "update"),
         "create": _create,
         "addhost": _hosts("addhost", "Move hosts into a cluster."),
         "delhost": _hosts("delhost", "Take hosts out of a cluster."),

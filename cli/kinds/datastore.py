@@ -10,7 +10,7 @@ from cli import sections, source
 from cli.cells import counted, leaf, listed, megabytes, named, number, size, value
 from cli.command import command
 from cli.ids import id_of
-from cli.kind import Column, Kind, View, shared
+from cli.kind import Column, Kind, View, enabling, shared
 from cli.kinds import kind as kind_of
 from cli.session import Session
 from onecore.wire.states import DATASTORE_TYPE_SHORT, DatastoreType
@@ -37,7 +37,7 @@ def _create(kind: Kind) -> click.Command:
         """Create a datastore from a template FILE or standard input."""
         text = source.checked(source.required(file))
         cid = -1 if cluster is None else id_of(session, kind_of("cluster"), cluster)
-        session.say(f"ID: {session.number('one.datastore.allocate', text, cid)}")
+        session.made(session.number("one.datastore.allocate", text, cid))
 
     return command(
         kind,
@@ -95,5 +95,9 @@ KIND = Kind(
         Column("STAT", "Its state", 4, _state, left=True, state=True),
     ),
     default=("ID", "NAME", "SIZE", "AVA", "CLUSTERS", "IMAGES", "TYPE", "DS", "TM", "STAT"),
-    commands={**shared("list", "show", "top", "delete", "update", "chown", "chgrp", "chmod"), "create": _create},
+    commands={
+        **shared("list", "show", "top", "delete", "rename", "update", "chown", "chgrp", "chmod"),
+        **enabling("Let VMs be placed in system datastores again.", "Have no more VMs placed in system datastores."),
+        "create": _create,
+    },
 )

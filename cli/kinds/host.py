@@ -30,8 +30,8 @@ def _create(kind: Kind) -> click.Command:
         """Register a host, and check whether it can be used."""
         cid = -1 if cluster is None else id_of(session, kind_of("cluster"), cluster)
         oid = session.number("one.host.allocate", name, im, vm, cid)
-        session.say(f"ID: {oid}")
-        if not no_check:
+        session.made(oid)
+        if not no_check and not session.dry:
             from cli.host import check
 
             check.report(session, oid)

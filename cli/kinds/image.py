@@ -55,7 +55,7 @@ def _create(kind: Kind) -> click.Command:
             session.say(text.rstrip("\n"))
             return
         ds = id_of(session, kind_of("datastore"), datastore)
-        session.say(f"ID: {session.number('one.image.allocate', text, ds, no_check_capacity)}")
+        session.made(session.number("one.image.allocate", text, ds, no_check_capacity))
 
     texts = [click.Option([f"--{name}"], metavar="TEXT", help=help) for name, help in _TEXTS.items()]
     return command(
@@ -108,7 +108,7 @@ def _clone(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, name: str, datastore: str | None) -> None:
         """Copy an image under a new NAME."""
         ds = -1 if datastore is None else id_of(session, kind_of("datastore"), datastore)
-        session.say(f"ID: {session.number('one.image.clone', id_of(session, kind, oid), name, ds)}")
+        session.made(session.number("one.image.clone", id_of(session, kind, oid), name, ds))
 
     return command(
         kind,

@@ -8,8 +8,8 @@ import click
 
 from cli import sections, source
 from cli.cells import counted, leaf, named, value
-from cli.command import command, object_argument
-from cli.ids import id_of
+from cli.command import command, ids_argument, object_argument
+from cli.ids import each, id_of
 from cli.kind import Column, Kind, shared
 from cli.session import Session
 
@@ -22,7 +22,7 @@ _MEMBERS = "UPDATED_VMS/ID"
 def _create(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, file: str | None) -> None:
         """Create a security group from a template FILE (- or nothing: standard input) with its NAME and RULEs."""
-        session.say(f"ID: {session.number('one.secgroup.allocate', source.checked(source.required(file)))}")
+        session.made(session.number("one.secgroup.allocate", source.checked(source.required(file))))
 
     return command(kind, "create", run, click.Argument(["file"], required=False), examples=["create web.txt"])
 
@@ -30,9 +30,18 @@ def _create(kind: Kind) -> click.Command:
 def _clone(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, name: str) -> None:
         """Copy a security group under a new NAME."""
-        session.say(f"ID: {session.number('one.secgroup.clone', id_of(session, kind, oid), name)}")
+        session.made(session.number("one.secgroup.clone", id_of(session, kind, oid), name))
 
     return command(kind, "clone", run, object_argument(kind, "oid"), click.Argument(["name"]))
+
+
+def _commit(kind: Kind) -> click.Command:
+    def run(session: Session, kind: Kind, ids: str, recover: bool) -> int:
+        """Have changed rules apply to the VMs; they do already, so there is nothing to wait for."""
+        return each(session, kind, ids, lambda oid: session.call("one.secgroup.commit", oid, recover), "committed")
+
+    recover = click.Option(["-r", "--recover"], is_flag=True, help="Only to VMs that do not have them yet.")
+    return command(kind, "commit", run, ids_argument(kind), recover)
 
 
 def _show(session: Session, kind: Kind, body: Body) -> list[str]:
@@ -86,5 +95,6 @@ KIND = Kind(
         **shared("list", "show", "top", "delete", "rename", "update", "chown", "chgrp", "chmod"),
         "create": _create,
         "clone": _clone,
+        "commit": _commit,
     },
 )

@@ -23,7 +23,10 @@ def _create(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, file: str | None, dry: bool, **given: Any) -> None:
         """Create a template from a FILE (- or nothing: standard input) or from flags; with both, flags win."""
         text = template(file, flags.used(given))
-        session.say(text.rstrip("\n") if dry else f"ID: {session.number('one.template.allocate', text)}")
+        if dry:
+            session.say(text.rstrip("\n"))
+            return
+        session.made(session.number("one.template.allocate", text))
 
     return command(
         kind,
@@ -50,7 +53,7 @@ def _delete(kind: Kind) -> click.Command:
 def _clone(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str, name: str, recursive: bool) -> None:
         """Copy a template under a new NAME."""
-        session.say(f"ID: {session.number('one.template.clone', id_of(session, kind, oid), name, recursive)}")
+        session.made(session.number("one.template.clone", id_of(session, kind, oid), name, recursive))
 
     return command(kind, "clone", run, object_argument(kind, "oid"), click.Argument(["name"]), _recursive("Copy"))
 
@@ -93,7 +96,7 @@ def _run_instantiate(
     extra = _extra(file, used) + _answers(session, kind, found, answers)
     for i in range(multiple):
         number = session.number("one.template.instantiate", found, name.replace("%i", str(i)), hold, extra, persistent)
-        session.say(f"VM ID: {number}")
+        session.made(number, "VM ID")
 
 
 def _extra(file: str | None, used: dict[str, Any]) -> str:

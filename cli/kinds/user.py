@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cli import quota, sections
-from cli.cells import clock, flag, leaf, named, number, value
+from cli import quota, sections, source
+from cli.cells import flag, leaf, named, value
 from cli.command import command, ids_argument, object_argument
 from cli.errors import CliError
 from cli.ids import each, id_of
-from cli.kind import Column, Kind, View, shared
+from cli.kind import Column, Kind, View, enabling, shared
 from cli.kinds import kind as kind_of
+from cli.private import store
 from cli.session import Session
+from cli.user import commands, tokens
+from cli.user.commands import key_option
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
-
-TOKEN_SECONDS = 36000
-"""Life of a login token unless asked otherwise, as OpenNebula has it."""
 
 
 def _password(given: str | None) -> str:
@@ -32,11 +32,43 @@ def _password(given: str | None) -> str:
     )
 
 
+def _secret(given: str | None, driver: str, key: str | None, read_file: str | None) -> str | None:
+    """The password given as text, in a file, or as a key for the driver ssh; None when it is not."""
+    if (given is not None) + (key is not None) + (read_file is not None) > 1:
+        raise CliError("give a PASSWORD, --key or --read-file, not several")
+    if read_file is not None:
+        return source.read(read_file).strip()
+    if key is not None or (driver == "ssh" and given is None):
+        from cli.user.keys import public
+
+        return public(key)
+    return given
+
+
+def _secret_options() -> list[click.Parameter]:
+    return [
+        key_option(),
+        click.Option(["-r", "--read-file"], metavar="FILE", help="The password is in this file."),
+    ]
+
+
 def _create(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, name: str, secret: str | None, driver: str, group: tuple[str, ...]) -> None:
+    def run(
+        session: Session,
+        kind: Kind,
+        name: str,
+        secret: str | None,
+        driver: str,
+        ssh: bool,
+        group: tuple[str, ...],
+        key: str | None,
+        read_file: str | None,
+    ) -> None:
         """Create a user; the password is asked for when it is not given."""
+        driver = "ssh" if ssh else driver
         groups = [id_of(session, kind_of("group"), g.strip()) for text in group for g in text.split(",") if g.strip()]
-        session.say(f"ID: {session.number('one.user.allocate', name, _password(secret), driver, groups)}")
+        password = _password(_secret(secret, driver, key, read_file))
+        session.made(session.number("one.user.allocate", name, password, driver, groups))
 
     return command(
         kind,
@@ -45,7 +77,9 @@ def _create(kind: Kind) -> click.Command:
         click.Argument(["name"]),
         click.Argument(["secret"], metavar="[PASSWORD]", required=False),
         click.Option(["--driver"], metavar="NAME", default="core", help="How the password is checked."),
+        click.Option(["--ssh"], is_flag=True, help="By an SSH key, as --driver ssh."),
         click.Option(["--group"], multiple=True, metavar="X,Y", help="Groups, the primary one first."),
+        *_secret_options(),
     )
 
 
@@ -66,10 +100,23 @@ def _passwd(kind: Kind) -> click.Command:
 
 
 def _chauth(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, oid: str, driver: str, secret: str) -> None:
+    def run(
+        session: Session,
+        kind: Kind,
+        oid: str,
+        driver: str | None,
+        secret: str | None,
+        ssh: bool,
+        key: str | None,
+        read_file: str | None,
+    ) -> None:
         """Change how a user's password is checked, and the password if it is given."""
+        if (driver is None) == (not ssh):
+            raise CliError("give the DRIVER that checks the password, or --ssh")
+        chosen = driver or "ssh"
+        password = _secret(secret, "" if driver else "ssh", key, read_file) or ""
         found = id_of(session, kind, oid)
-        session.call("one.user.chauth", found, driver, secret)
+        session.call("one.user.chauth", found, chosen, password)
         session.told(f"{kind.tag} {found}: authentication changed")
 
     return command(
@@ -77,8 +124,10 @@ def _chauth(kind: Kind) -> click.Command:
         "chauth",
         run,
         object_argument(kind, "oid"),
-        click.Argument(["driver"]),
-        click.Argument(["secret"], metavar="[PASSWORD]", default=""),
+        click.Argument(["driver"], required=False),
+        click.Argument(["secret"], metavar="[PASSWORD]", required=False),
+        click.Option(["--ssh"], is_flag=True, help="By an SSH key, as the driver ssh."),
+        *_secret_options(),
     )
 
 
@@ -92,17 +141,28 @@ def _chgrp(kind: Kind) -> click.Command:
 
 
 def _login(kind: Kind) -> click.Command:
-    def run(session: Session, kind: Kind, name: str | None, time: int, group: str | None, force: bool) -> None:
+    def run(
+        session: Session,
+        kind: Kind,
+        name: str | None,
+        time: int,
+        group: str | None,
+        force: bool,
+        ssh: bool,
+        key: str | None,
+    ) -> None:
         """Get a token and write it where ONE_AUTH or ~/.one/one_auth says, in place of the password.
 
-        The password comes from --password, from that file, or is asked for.
+        The password comes from --password, from that file, or is asked for; with --ssh a private key signs the token.
         """
-        path = Path(os.environ.get("ONE_AUTH") or Path.home() / ".one/one_auth")
+        path = tokens.auth_file()
         if path.exists() and not force:
             raise CliError(f"{path} exists; --force replaces it")
-        user = _as_user(session, name, path)
-        gid = -1 if group is None else id_of(session, kind_of("group"), group)
-        token = session.text("one.user.login", user, "", time, gid)
+        if key is not None and not ssh:
+            raise CliError("--key is for --ssh")
+        user, token = _signed(name, time, group, key) if ssh else _asked(session, name, path, time, group)
+        if session.dry:
+            return
         store(path, f"{user}:{token}\n")
         session.say(f"{path}: token of {user}" + (f", for {time} s" if time > 0 else ""))
 
@@ -111,10 +171,25 @@ def _login(kind: Kind) -> click.Command:
         "login",
         run,
         click.Argument(["name"], required=False),
-        click.Option(["--time"], type=int, default=TOKEN_SECONDS, metavar="SECONDS", help="Its life; -1: for ever."),
-        click.Option(["--group"], metavar="GROUP", help="Act only as a member of this group."),
+        *tokens.options(),
         click.Option(["--force"], is_flag=True, help="Replace the file."),
+        click.Option(["--ssh"], is_flag=True, help="The token is signed here by a private key."),
+        key_option(),
     )
+
+
+def _signed(name: str | None, time: int, group: str | None, key: str | None) -> tuple[str, str]:
+    from cli.user.keys import token
+
+    if name is None or group is not None:
+        raise CliError("--ssh needs the NAME of the user, and goes without --group")
+    return name, token(name, time, key)
+
+
+def _asked(session: Session, name: str | None, path: Path, time: int, group: str | None) -> tuple[str, str]:
+    user = _as_user(session, name, path)
+    gid = -1 if group is None else id_of(session, kind_of("group"), group)
+    return user, session.text("one.user.login", user, "", time, gid)
 
 
 def _as_user(session: Session, name: str | None, path: Path) -> str:
@@ -132,21 +207,7 @@ def _as_user(session: Session, name: str | None, path: Path) -> str:
     return name
 
 
-def store(path: Path, text: str) -> None:
-    """Write TEXT to PATH, readable by its owner only, complete or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
-
-
 def _show(session: Session, kind: Kind, body: Body) -> list[str]:
-    tokens = [
-        [value(t, "TOKEN"), value(t, "EGID", "-1"), clock(number(t, "EXPIRATION_TIME"))]
-        for t in body.findall("LOGIN_TOKEN")
-    ]
     usage = [
         (name, quota.cell(name, factor)(body, View())) for name, factor in (("VMS", 0), ("MEMORY", 1024.0), ("CPU", 0))
     ]
@@ -165,9 +226,7 @@ def _show(session: Session, kind: Kind, body: Body) -> list[str]:
                 ("ENABLED", flag("ENABLED")(body, View())),
             ]
         ),
-        *sections.section(
-            "TOKENS", sections.grid([("TOKEN", 20, True), ("EGID", 5, False), ("EXPIRES", 14, True)], tokens)
-        ),
+        *sections.section("TOKENS", tokens.table(body)),
         *sections.template("USER TEMPLATE", body),
         *sections.section("VMS USAGE & QUOTAS", sections.fields(usage)),
     ]
@@ -198,5 +257,16 @@ KIND = Kind(
         "chgrp": _chgrp,
         "chauth": _chauth,
         "login": _login,
+        "addgroup": partial(commands.group, "addgroup", "Put users into one more group."),
+        "delgroup": partial(commands.group, "delgroup", "Take users out of a group that is not their primary one."),
+        **enabling("Let users in again.", "Let users in no more, neither by password nor by token."),
+        "umask": commands.umask,
+        "encode": commands.encode,
+        "key": commands.key,
+        "token-create": tokens.create,
+        "token-delete": tokens.delete,
+        "token-delete-all": tokens.delete_all,
+        "token-list": tokens.listed,
+        "token-set": tokens.set_,
     },
 )

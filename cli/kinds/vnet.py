@@ -28,7 +28,7 @@ def _create(kind: Kind) -> click.Command:
         """Create a network from a template FILE or standard input."""
         text = source.checked(source.required(file))
         cid = -1 if cluster is None else id_of(session, kind_of("cluster"), cluster)
-        session.say(f"ID: {session.number('one.vn.allocate', text, cid)}")
+        session.made(session.number("one.vn.allocate", text, cid))
 
     return command(
         kind,

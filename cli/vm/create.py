@@ -43,7 +43,7 @@ def run(session: Session, kind: Kind, file: str | None, hold: bool, multiple: in
         session.say(text.rstrip("\n"))
         return
     for i in range(multiple):
-        session.say(f"ID: {session.number('one.vm.allocate', numbered(text, i), hold)}")
+        session.made(session.number("one.vm.allocate", numbered(text, i), hold))
 
 
 def template(file: str | None, used: dict[str, Any]) -> str:

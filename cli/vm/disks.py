@@ -138,7 +138,7 @@ def saveas(kind: Kind) -> click.Command:
         found = id_of(session, kind, oid)
         number = part_id(session, kind, found, "disk", disk)
         snap = -1 if snapshot is None else disk_snapshot_id(session, kind, found, number, snapshot)
-        session.say(f"Image ID: {session.number('one.vm.disksaveas', found, number, name, type_ or '', snap)}")
+        session.made(session.number("one.vm.disksaveas", found, number, name, type_ or "", snap), "Image ID")
 
     return command(
         kind,

@@ -53,6 +53,7 @@ def run(session: Session, kind: Kind, oid: str, name: str, persistent: bool) -> 
         raise CliError(f"VM {value(body, 'ID')} was not made from a template; disk-saveas saves single disks")
     if state_pair(body)[0] != states.VmState.POWEROFF:
         raise CliError(f"VM {value(body, 'ID')} is {states.vm_name(*state_pair(body))}, not POWEROFF")
+    session.really("save")
     template = session.number("one.template.clone", int(source), name, False)
     images: list[int] = []
     try:
@@ -61,7 +62,7 @@ def run(session: Session, kind: Kind, oid: str, name: str, persistent: bool) -> 
     except (CliError, KeyboardInterrupt):
         _undo(session, template, images)
         raise
-    session.say(f"Template ID: {template}")
+    session.made(template, "Template ID")
 
 
 def _save_disks(

@@ -1,77 +1,28 @@
-"""ACL rules: OpenNebula's 64-bit masks, their evaluation and their text.
-
-`<user> <RES+RES>/<id> <RIGHTS> <zone>`; ids `#n` individual, `@n` group, `%n` cluster, `*` all.  Only allows; union.
-"""
+"""ACL rules in force: which one gives a right.  Rules only allow; what they allow together is allowed."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-INDIVIDUAL, GROUP, ALL, CLUSTER = 0x100000000, 0x200000000, 0x400000000, 0x800000000
-USE, MANAGE, ADMIN, CREATE = 1, 2, 4, 8
-RIGHTS = {"USE": USE, "MANAGE": MANAGE, "ADMIN": ADMIN, "CREATE": CREATE}
-RESOURCES = {name: 0x1000000000 << bit for bit, name in enumerate((
-    "VM", "HOST", "NET", "IMAGE", "USER", "TEMPLATE", "GROUP", "ACL", "DATASTORE", "CLUSTER", "DOCUMENT", "ZONE",
-    "SECGROUP", "VDC", "VROUTER", "MARKETPLACE", "MARKETPLACEAPP", "VMGROUP", "VNTEMPLATE", "HOOK", "BACKUPJOB"))}
-KINDS = sum(RESOURCES.values())
-"""The bits of a rule's resource that say of which kinds it speaks."""
+from onecore.wire.acl import (
+    ADMIN,
+    ALL,
+    CLUSTER,
+    CREATE,
+    GROUP,
+    INDIVIDUAL,
+    KINDS,
+    MANAGE,
+    RESOURCES,
+    RIGHTS,
+    USE,
+    Rule,
+    parse,
+    text,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule as numbers."""
-
-    user: int
-    resource: int
-    rights: int
-    zone: int
-
-
-def _id_text(mask: int) -> str:
-    number = mask & 0xFFFFFFFF
-    return "*" if mask & ALL else f"{'#' if mask & INDIVIDUAL else '@' if mask & GROUP else '%'}{number}"
-
-
-def text(rule: Rule) -> str:
-    """The rule as people write it."""
-    kinds = "+".join(name for name, bit in RESOURCES.items() if rule.resource & bit)
-    rights = "+".join(name for name, bit in RIGHTS.items() if rule.rights & bit)
-    return f"{_id_text(rule.user)} {kinds}/{_id_text(rule.resource & ~KINDS)} {rights} {_id_text(rule.zone)}"
-
-
-def parse(user: str, resource: str, rights: str, zone: str = "") -> Rule:
-    """The rule of four hexadecimal numbers, as clients send them; ValueError names what is wrong.  No zone: all."""
-    numbers = [_hex(name, text) for name, text in (("user", user), ("resource", resource), ("rights", rights),
-                                                   ("zone", zone or f"{ALL:x}"))]
-    rule = Rule(*numbers)
-    target = rule.resource & ~KINDS
-    for name, mask, forms in (("user", rule.user, (INDIVIDUAL, GROUP, ALL)),
-                              ("resource", target, (INDIVIDUAL, GROUP, ALL, CLUSTER)),
-                              ("zone", rule.zone, (INDIVIDUAL, ALL))):
-        form = mask & ~0xFFFFFFFF
-        if form not in forms:
-            raise ValueError(f"{name} must be one of {', '.join(_SIGNS[f] for f in forms)}, and no other bits, "
-                             f"not {mask:x}")
-        if form == ALL and mask & 0xFFFFFFFF:
-            raise ValueError(f"{name} is * and has an id, {mask & 0xFFFFFFFF}")
-    if not rule.resource & KINDS:
-        raise ValueError(f"resource must name at least one of {', '.join(RESOURCES)}")
-    if not 0 < rule.rights <= USE | MANAGE | ADMIN | CREATE:
-        raise ValueError(f"rights must be a sum of 1 (USE), 2 (MANAGE), 4 (ADMIN) and 8 (CREATE), not {rights!r}")
-    return rule
-
-
-_SIGNS = {INDIVIDUAL: "#id", GROUP: "@group", ALL: "*", CLUSTER: "%cluster"}
-
-
-def _hex(name: str, text: str) -> int:
-    try:
-        number = int(text, 16)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 64:
-        raise ValueError(f"{name} must be a hexadecimal number of up to 64 bits, not {text[:40]!r}")
-    return number
+__all__ = ["ADMIN", "ALL", "CLUSTER", "CREATE", "DEFAULT_RULES", "GROUP", "INDIVIDUAL", "KINDS", "MANAGE", "RESOURCES",
+           "RIGHTS", "USE", "Rule", "Rules", "Shown", "parse", "text"]
 
 
 @dataclass(frozen=True, slots=True)

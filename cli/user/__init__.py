@@ -1,0 +1,1 @@
+"""The commands of `oneuser` that are about sessions: keys and tokens."""
