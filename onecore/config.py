@@ -75,6 +75,18 @@ class Tenants:
 
     quota_vm_attributes: str = ""
     """Attributes of VMs that quotas can limit too, with commas between, such as VCPU, LICENSE."""
+    vdc_host: str = "MANAGE"
+    """What a VDC's groups may do with its hosts: USE, MANAGE, ADMIN with + between; - for nothing."""
+    vdc_net: str = "USE"
+    """With its networks."""
+    vdc_datastore: str = "USE"
+    """With its datastores."""
+    vdc_cluster_host: str = "MANAGE"
+    """With the hosts of its clusters."""
+    vdc_cluster_net: str = "USE"
+    """With the networks of its clusters."""
+    vdc_cluster_datastore: str = "USE"
+    """With the datastores of its clusters."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +254,10 @@ BOUNDS = {
     "monitoring": (1, _LARGEST), "ha.timeout": (1, 86400), "ha.retry": (1, _LARGEST), "ha.most_hosts": (1, _LARGEST),
     "defaults.vnc_base_port": (1, 65000), "defaults.serial_base_port": (1024, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
+_RIGHTS = (r"|-|(USE|MANAGE|ADMIN)(\+(USE|MANAGE|ADMIN))*", "USE, MANAGE, ADMIN with + between, or -")
 FORMS = {
+    **dict.fromkeys((f"tenants.vdc_{what}" for what in ("host", "net", "datastore", "cluster_host", "cluster_net",
+                                                        "cluster_datastore")), _RIGHTS),
     "tenants.quota_vm_attributes": (r" *([A-Z_][A-Z0-9_]*( *, *[A-Z_][A-Z0-9_]*)*)? *",
                                     "names of attributes with commas between, such as VCPU, LICENSE"),
     "database.url": (r"|sqlite|postgres(ql)?://.+", "sqlite or postgresql://user:password@host/name"),

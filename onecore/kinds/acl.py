@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from onecore.api import Body, Request, method
 from onecore.auth import acl
+from onecore.auth.authorize import KIND_NAMES
 from onecore.errors import BadArgument, NoExists, NotAllocated
 from onecore.kinds import verbs
 from onecore.pool.record import Record
@@ -54,15 +55,19 @@ def drop_rule(tx: Tx, rule: acl.Rule) -> None:
         drop(tx, oid)
 
 
-def forget_subject(tx: Tx, kind: str, oid: int) -> None:
-    """Take the rules out of force that speak of a user, group or cluster that is no more."""
-    form = {"user": acl.INDIVIDUAL, "group": acl.GROUP, "cluster": acl.CLUSTER}[kind] | oid
+def forget(tx: Tx, kind: str, oid: int) -> None:
+    """Drop the rules that speak of an object that is no more, as whom or on what: of it, or of what is in it."""
+    bit = acl.RESOURCES.get(KIND_NAMES.get(kind, ""), 0)
+    form = {"user": acl.INDIVIDUAL, "group": acl.GROUP}.get(kind, 0)
+    among = {"group": acl.GROUP, "cluster": acl.CLUSTER}.get(kind, 0)
     for found in list(tx.store.all(AclRule)):
         target = found.resource & ~acl.KINDS
-        of_kind = bool(found.resource & acl.RESOURCES[kind.upper()]) and target == acl.INDIVIDUAL | oid
-        if (kind != "cluster" and found.user == form) or (kind != "user" and target == form) or (
-                of_kind and found.resource & acl.KINDS == acl.RESOURCES[kind.upper()]):
+        alone = target == acl.INDIVIDUAL | oid and found.resource & acl.KINDS == bit
+        if alone or (form and found.user == form | oid) or (among and target == among | oid):
             drop(tx, found.oid)
+
+
+verbs.ON_REMOVE.append(forget)
 
 
 @method("one.acl.info", reads=True)

@@ -12,11 +12,11 @@ from onecore.auth.acl import DEFAULT_RULES
 from onecore.kinds.acl import AclRule
 from onecore.kinds.cluster import Cluster
 from onecore.kinds.datastore import TM_CONF, Datastore
-from onecore.kinds.fixed import Vdc
 from onecore.kinds.group import Group
 from onecore.kinds.kind import inner_xml
 from onecore.kinds.secgroup import SecurityGroup
 from onecore.kinds.user import User, token_hash
+from onecore.kinds.vdc import EVERY, Vdc
 from onecore.kinds.zone import Zone
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Counter
@@ -50,7 +50,7 @@ def bootstrap(core: Core) -> None:
         tx.put(SecurityGroup(0, 0, 0, "default", 0o604, inner_xml(Tree([
             ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "OUTBOUND"}),
             ("RULE", {"PROTOCOL": "ALL", "RULE_TYPE": "INBOUND"})]))))
-        tx.put(Vdc(0, "default", b""))
+        tx.put(Vdc(0, "default", b"", groups="1", clusters=f"0:{EVERY}"))
         tx.put(Zone(0, "onecore", f"http://localhost:{core.config.server.port}/RPC2"))
         for oid, rule in enumerate(DEFAULT_RULES):
             tx.put(AclRule(oid, rule.user, rule.resource, rule.rights, rule.zone))

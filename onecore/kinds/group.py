@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument
 from onecore.kinds import verbs
-from onecore.kinds.acl import forget_subject
 from onecore.kinds.kind import KINDS, Kind, changing, check_name, lookup, parse_template
 from onecore.kinds.quota import body as quota
 from onecore.kinds.quota.methods import forget as forget_quota
+from onecore.kinds.vdc import join_default
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Members
@@ -85,12 +85,13 @@ def pool_info(req: Request) -> Body:
 
 @method("one.group.allocate")
 def allocate(req: Request, name: str) -> int:
-    """Make a group."""
+    """Make a group; it may use what VDC 0 has."""
     verbs.require_create(req, "group")
     check_name(req.tx, req.core, GROUP, name, -1)
     oid = req.tx.next_id("group")
     req.tx.put(Group(oid, name, b""))
     req.tx.log("group", oid, "create", new=name)
+    join_default(req.tx, req.core, oid)
     return oid
 
 
@@ -107,7 +108,6 @@ def delete(req: Request, group: Group) -> int:
         if count:
             raise BadArgument(f"group {group.oid} still owns {count} objects of kind {kind.name}; delete or chown them "
                               "first", group.oid)
-    forget_subject(req.tx, "group", group.oid)
     forget_quota(req.tx, "group", group.oid)
     verbs.remove(req.tx, GROUP, group)
     return group.oid

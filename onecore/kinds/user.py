@@ -14,7 +14,6 @@ from onecore.auth.authorize import authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.acl import forget_subject
 from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named, rules
 from onecore.kinds.quota import body as quota
 from onecore.kinds.quota.methods import forget as forget_quota
@@ -180,7 +179,6 @@ def delete(req: Request, user: User) -> int:
             raise BadArgument(f"user {user.oid} still owns {count} objects of kind {kind.name}; delete or chown them "
                               "first", user.oid)
     req.core.kinds["user.leaves"](req.tx, user.oid)
-    forget_subject(req.tx, "user", user.oid)
     forget_quota(req.tx, "user", user.oid)
     verbs.remove(req.tx, USER, user)
     req.core.sessions.drop(user.oid)

@@ -253,10 +253,16 @@ def require(req: Request, right: str, kind: str, gid: int = -1) -> None:
         req.tx.actor = replace(req.tx.actor, why=why)
 
 
+ON_REMOVE: list[Callable[[Tx, str, int], None]] = []
+"""Called with the kind and id of each object that is removed: what speaks of it elsewhere goes too."""
+
+
 def remove(tx: Tx, kind: Kind, record: Any) -> None:
-    """Delete a record and log it."""
+    """Delete a record and log it; nothing else speaks of it any more."""
     tx.delete(record)
     tx.log(kind.name, record.oid, "delete", old=record.name)
+    for forget in ON_REMOVE:
+        forget(tx, kind.name, record.oid)
 
 
 def existing(kind: str, core: Any, oid: int) -> Any:

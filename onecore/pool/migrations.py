@@ -58,6 +58,9 @@ def _tenants(connection: sa.Connection) -> None:
               for name in ("parent", "parent_ar", "parent_idx")),
             "ALTER TABLE zone_pool ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
             "CREATE TABLE quota (owner TEXT NOT NULL, oid BIGINT NOT NULL, limits TEXT, PRIMARY KEY (owner, oid))",
+            *(f'ALTER TABLE vdc_pool ADD COLUMN "{name}" TEXT NOT NULL DEFAULT \'\''
+              for name in ("groups", "clusters", "hosts", "datastores", "vnets")),
+            "UPDATE vdc_pool SET \"groups\" = '1', clusters = '0:-10' WHERE oid = 0",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",

@@ -51,6 +51,11 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.user.allocate": ("{new}", "secret", "", []), "one.user.chauth": (4711, "core", ""),
     "one.user.chgrp": (4711, 1), "one.user.delete": (4711,), "one.user.enable": (4711, True), "one.user.info": (-1,),
     "one.user.login": ("oneadmin", "", 60), "one.user.passwd": (4711, "a"), "one.user.update": (4711, "A=1"),
+    "one.vdc.allocate": ('NAME="{new}"',), "one.vdc.delete": (4711,), "one.vdc.info": (0,), "one.vdcpool.info": (),
+    "one.vdc.update": (4711, "A=1"), "one.vdc.rename": (4711, "a"), "one.vdc.addgroup": (4711, 1),
+    "one.vdc.delgroup": (4711, 1),
+    **{f"one.vdc.{verb}{part}": (4711, 0, 0) for verb in ("add", "del")
+       for part in ("cluster", "host", "datastore", "vnet")},
     "one.user.quota": (4711, ""), "one.group.quota": (4711, ""), "one.userquota.info": (), "one.groupquota.info": (),
     "one.userquota.update": ("",), "one.groupquota.update": ("",),
     "one.user.addgroup": (4711, 1), "one.user.delgroup": (4711, 1),

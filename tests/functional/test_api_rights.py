@@ -36,6 +36,8 @@ class People:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.group, self.other_group = (cloud.client.number("one.group.allocate", unique("group")) for _ in range(2))
+        for group in (self.group, self.other_group):
+            cloud.client.call("one.vdc.delgroup", 0, group)
         self.owner_id, self.owner = self.user(self.group)
         self.mate_id, self.mate = self.user(self.group)
         self.stranger_id, self.stranger = self.user(self.other_group)
@@ -101,7 +103,8 @@ def estate(cloud: Cloud) -> dict[str, int]:
     client = cloud.client
     return {"vm": cloud.make_vm(hold=True), "image": cloud.make_image(), "vnet": cloud.make_network(),
             "template": cloud.make_template(), "datastore": 1, "host": cloud.add_hosts(1)[0], "cluster": 0,
-            "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0], "zone": 0,
+            "group": client.number("one.group.allocate", unique("group")), "user": cloud.make_user()[0],
+            "zone": 0, "vdc": 0,
             "hook": client.number("one.hook.allocate",
                                   f"NAME={unique('hook')}\nTYPE=api\nCALL=one.zone.info\nCOMMAND=/bin/true\n"),
             "secgroup": client.number("one.secgroup.allocate", f"NAME={unique('sg')}\n"),

@@ -22,6 +22,7 @@ POOLS = {
     "one.clusterpool.info": ("cluster_pool", ()),
     "one.userpool.info": ("user_pool", ()),
     "one.grouppool.info": ("group_pool", ()),
+    "one.vdcpool.info": ("vdc_pool", ()),
     "one.zonepool.info": ("zone_pool", ()),
     "one.acl.info": ("acl_pool", ()),
 }

@@ -179,6 +179,28 @@ def test_networks_and_images(tenant: Tenant) -> None:
     assert len([lease for lease in tenant.sim.core.store.all(Lease) if lease.vm == vm]) == 2
 
 
+def test_reservations(tenant: Tenant) -> None:
+    """What is reserved from a network counts as leases of it, and goes with the reservation."""
+    net, sim = tenant.ground.network, tenant.sim
+    tenant.limit(f"NETWORK=[ID={net},LEASES=4]")
+    sim.call("one.acl.addrule", f"{0x200000000 | tenant.gid:x}", f"{0x4000000000 | 0x100000000 | net:x}", "3")
+    assert "LEASES quota in NETWORK" in tenant.refused("one.vn.reserve", net, "NAME=mine\nSIZE=5")
+    mine = int(tenant.call("one.vn.reserve", net, "NAME=mine\nSIZE=3"))
+    assert tenant.quota("NETWORK", "LEASES", place=str(net)) == ("4", "3")
+    vm = tenant.make(f"NIC=[NETWORK_ID={net}]")
+    assert "LEASES" in tenant.refused("one.vm.allocate", f"CPU=1\nMEMORY=1\nNIC=[NETWORK_ID={net}]")
+    tenant.make(f"NIC=[NETWORK_ID={mine}]", hold=True)
+    assert tenant.quota("NETWORK", "LEASES", place=str(mine)) == ("-1", "1")
+    other = Tenant(tenant.ground, "otto")
+    other.limit(f"NETWORK=[ID={net},LEASES=2]")
+    assert "LEASES" in tenant.refused("one.vn.chown", mine, other.uid, -1, admin=True)
+    for each in (vm, vm + 1):
+        tenant.call("one.vm.action", "terminate", each)
+    sim.advance(5)
+    sim.call("one.vn.delete", mine)
+    assert tenant.quota("NETWORK", "LEASES", place=str(net)) == ("4", "0")
+
+
 def test_datastores(tenant: Tenant) -> None:
     """Images that are made, cloned, saved from disks; persistent disks that grow."""
     sim = tenant.sim

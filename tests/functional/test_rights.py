@@ -31,7 +31,10 @@ class Person:
 
 def person(cloud: Cloud, *groups: int) -> Person:
     """A new user of GROUPS, or of a group of its own."""
-    gids = list(groups) or [cloud.client.number("one.group.allocate", unique("group"))]
+    gids = list(groups)
+    if not gids:
+        gids.append(cloud.client.number("one.group.allocate", unique("group")))
+        cloud.client.call("one.vdc.delgroup", 0, gids[0])
     name = unique("person")
     uid = cloud.client.number("one.user.allocate", name, "secret", "", gids)
     return Person(uid, gids[0], name, cloud.client_as(name, "secret"))
@@ -104,7 +107,12 @@ def test_what_is_not_there(cloud: Cloud, stranger: Person, name: str) -> None:
 def test_a_member_of_the_administrators_may_all(cloud: Cloud) -> None:
     """Group 0, be it the second one; what is refused is so for another reason."""
     group = cloud.client.number("one.group.allocate", unique("group"))
+    make, hook = cloud.client.number, f"NAME={unique('hook')}\nTYPE=api\nCALL=one.vm.info\nCOMMAND=/bin/true"
     member, found = person(cloud, group, 0), objects(cloud)
+    found |= {"secgroup": make("one.secgroup.allocate", f"NAME={unique('sg')}"), "zone": MISSING,
+              "document": make("one.document.allocate", f"NAME={unique('doc')}", 100),
+              "vdc": make("one.vdc.allocate", f"NAME={unique('vdc')}"),
+              "hook": make("one.hook.allocate", hook)}
     for name in sorted(ON, key=lambda n: n.endswith(".delete")):
         try:
             member.client.call(name, *arguments(TABLE[name], found[TABLE[name].on or ""], -1))

@@ -1,6 +1,7 @@
 """What the objects of each user and group take: derived from the records as they change, never counted.
 
-A VM's charges follow from its row, its leases and its attributes, an image's from its row.
+A VM's charges follow from its row, its leases and its attributes, an image's from its row, a reservation's from its
+ranges.
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from onecore.kinds.quota.limits import WHOLE_CLOUD, amount
 from onecore.kinds.quota.sums import Key, Sums
 from onecore.kinds.vm.public import AWAY, BUSY_AWAY, OFF, STATE_OF, S
 from onecore.kinds.vm.record import Vm, VmText, ids
-from onecore.kinds.vnet.record import Lease
+from onecore.kinds.vnet.record import Lease, Range, Vnet
 from onecore.pool.store import Store
 
 IDLE = OFF | AWAY | BUSY_AWAY | {
@@ -80,12 +81,16 @@ class Usage:
         self._vms: dict[int, Vm] = {}
         self._leases: dict[int, dict[int, int]] = {}
         self._attributes: dict[int, dict[str, int]] = {}
+        self._nets: dict[int, Vnet] = {}
+        self._reserved: dict[int, dict[int, int]] = {}
 
     def follow(self, store: Store) -> None:
         """Take in what STORE has, and what becomes of it."""
         store.index(Vm, Follower(self._vm))
         store.index(Lease, Follower(self._lease))
         store.index(Image, Follower(self._image))
+        store.index(Vnet, Follower(self._net))
+        store.index(Range, Follower(self._range))
         if self._sums.generic:
             store.index(VmText, Follower(self._text))
 
@@ -105,12 +110,7 @@ class Usage:
         for lease, sign in ((old, -1), (new, 1)):
             if lease is not None and lease.vm >= 0:
                 self._charge_vm(lease.vm, -1)
-                of = self._leases.setdefault(lease.vm, {})
-                of[lease.vnet] = of.get(lease.vnet, 0) + sign
-                if not of[lease.vnet]:
-                    del of[lease.vnet]
-                if not of:
-                    del self._leases[lease.vm]
+                _count(self._leases, lease.vm, lease.vnet, sign)
                 self._charge_vm(lease.vm, 1)
 
     def _text(self, old: VmText | None, new: VmText | None) -> None:
@@ -123,6 +123,29 @@ class Usage:
                 self._attributes[oid] = found
             self._charge_vm(oid, 1)
 
+    def _net(self, old: Vnet | None, new: Vnet | None) -> None:
+        oid = (new or old).oid  # type: ignore[union-attr]
+        self._charge_net(oid, -1)
+        if new is None:
+            self._nets.pop(oid, None)
+        else:
+            self._nets[oid] = new
+        self._charge_net(oid, 1)
+
+    def _range(self, old: Range | None, new: Range | None) -> None:
+        for found, sign in ((old, -1), (new, 1)):
+            if found is not None and found.parent >= 0:
+                self._charge_net(found.vnet, -1)
+                _count(self._reserved, found.vnet, found.parent, sign * found.size)
+                self._charge_net(found.vnet, 1)
+
+    def _charge_net(self, oid: int, sign: int) -> None:
+        """What a reservation has of its parent."""
+        net = self._nets.get(oid)
+        if net is not None:
+            charges = {("NETWORK", of, "LEASES"): size for of, size in self._reserved.get(oid, {}).items()}
+            self._sums.book(net.uid, net.gid, charges, sign)
+
     def _image(self, old: Image | None, new: Image | None) -> None:
         for image, sign in ((old, -1), (new, 1)):
             if image is not None:
@@ -133,6 +156,16 @@ class Usage:
         if vm is not None:
             charges = charges_of(vm, self._leases.get(oid, {}), self._attributes.get(oid, {}))
             self._sums.book(vm.uid, vm.gid, charges, sign)
+
+
+def _count(counts: dict[int, dict[int, int]], whose: int, what: int, number: int) -> None:
+    """NUMBER more of WHAT; zeroes are left out."""
+    of = counts.setdefault(whose, {})
+    of[what] = of.get(what, 0) + number
+    if not of[what]:
+        del of[what]
+    if not of:
+        del counts[whose]
 
 
 def _shape(vm: Vm) -> tuple[Any, ...]:
