@@ -21,6 +21,7 @@ from onecore.kinds import (
     vnet,
     zone,
 )
+from onecore.kinds.image import change as image_change
 from onecore.kinds.kind import KINDS
 from onecore.kinds.quota import methods as quota
 from onecore.kinds.vm import (
@@ -60,6 +61,7 @@ __all__ = [
     "hook",
     "host",
     "image",
+    "image_change",
     "migrate",
     "operations",
     "placing",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from onecore.api import Request, method
+from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, Kind, check_name
+from onecore.kinds.kind import KINDS, Kind, check_name, rules
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.wire import xmlbody
@@ -114,5 +115,45 @@ def delhost(req: Request, cluster: Cluster, host_id: int) -> int:
 
 def _move(req: Request, host_id: int, cid: int) -> None:
     host = verbs.existing("host", req.core, host_id)
+    authorize(req.caller, "ADMIN", "host", host, rules(req.core))
     req.tx.put(replace(host, cid=cid))
     req.tx.log("host", host_id, "update", old=str(host.cid), new=str(cid), keys=["CLUSTER_ID"])
+
+
+@method("one.cluster.adddatastore", right="ADMIN", on="cluster")
+def adddatastore(req: Request, cluster: Cluster, datastore_id: int) -> int:
+    """Let the cluster's hosts use a datastore."""
+    return _share(req, cluster, "datastore", datastore_id, True)
+
+
+@method("one.cluster.deldatastore", right="ADMIN", on="cluster")
+def deldatastore(req: Request, cluster: Cluster, datastore_id: int) -> int:
+    """Take a datastore out of the cluster; it may be in none then."""
+    return _share(req, cluster, "datastore", datastore_id, False)
+
+
+@method("one.cluster.addvnet", right="ADMIN", on="cluster")
+def addvnet(req: Request, cluster: Cluster, net_id: int) -> int:
+    """Let the cluster's hosts use a virtual network."""
+    return _share(req, cluster, "vnet", net_id, True)
+
+
+@method("one.cluster.delvnet", right="ADMIN", on="cluster")
+def delvnet(req: Request, cluster: Cluster, net_id: int) -> int:
+    """Take a virtual network out of the cluster; it may be in none then."""
+    return _share(req, cluster, "vnet", net_id, False)
+
+
+def _share(req: Request, cluster: Cluster, kind: str, oid: int, joins: bool) -> int:
+    """Datastores and networks may be in many clusters.  Adding what is there already changes nothing."""
+    found = verbs.existing(kind, req.core, oid)
+    authorize(req.caller, "ADMIN", kind, found, rules(req.core))
+    verbs.check_lock(found, "ADMIN", KINDS[kind].noun)
+    old = cluster_ids(found.clusters)
+    if not joins and cluster.oid not in old:
+        raise BadArgument(f"{KINDS[kind].label} {oid} is not in cluster {cluster.oid}", oid)
+    new = old | {cluster.oid} if joins else old - {cluster.oid}
+    text = " ".join(map(str, sorted(new)))
+    req.tx.put(replace(found, clusters=text))
+    req.tx.log(kind, oid, "update", old=found.clusters, new=text, keys=["CLUSTERS"])
+    return cluster.oid
