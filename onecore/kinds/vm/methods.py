@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -25,6 +25,7 @@ from onecore.kinds.kind import (
     whole,
 )
 from onecore.kinds.vm import allocate as allocation
+from onecore.kinds.vm import search
 from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
@@ -153,17 +154,18 @@ async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, 
     """DONE VMs that the caller may see, read in pieces: a page needs no more than what comes before its end."""
     if state not in (-2, int(VmState.DONE)):
         return []
-    paged, out = end < -1, list[Archived]()
+    paged, out, terms = end < -1, list[Archived](), search.parse(query)
     before = {oid for oid in req.core.store.tables[Vm] if paged or start <= oid and not 0 <= end < oid}
     first, last = (0, MAX_ID) if paged else (max(start, 0), end if end >= 0 else MAX_ID)
     while not paged or len(out) < max(start, 0) - end:
         found = await asyncio.to_thread(_read, req.core, "oid >= :first AND oid <= :last",
                                         {"first": first, "last": last}, PIECE)
-        out += [a for a in found if _wanted(req, a, filter_flag)]
+        out += [a for a in found if _wanted(req, a, filter_flag) and search.matches(req.core, a, terms)]
         if len(found) < PIECE:
             break
         first = found[-1].oid + 1
-    return [a for a in await _with_ended(req.core, before, out) if _wanted(req, a, filter_flag)]
+    return [a for a in await _with_ended(req.core, before, out)
+            if _wanted(req, a, filter_flag) and search.matches(req.core, a, terms)]
 
 
 async def _with_ended(core: Core, before: set[Any], read: list[Archived]) -> list[Archived]:
@@ -185,15 +187,32 @@ def _wanted(req: Request, one: Any, flag: int) -> bool:
         or (flag == -4 and one.gid == who.gid) or (flag >= 0 and one.uid == flag))
 
 
-def _pool(req: Request, flag: int, start: int, end: int, state: int, query: str, extended: bool) -> Body:
-    if query.strip():
-        raise BadArgument("the search query is not supported yet; filter on the client")
+@dataclass(frozen=True)
+class _Ready:
+    """What a pool call found before its decision: DONE VMs, and which of the others its query means, None: all."""
+
+    ended: list[Archived]
+    chosen: set[int] | None
+
+
+async def _ready(req: Request, flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> _Ready:
+    terms, paged, chosen = search.parse(query), end < -1, None
+    if terms:
+        live = _live(verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end), state, set())
+        chosen = await search.chosen(req.core, live, terms)
+    return _Ready(await _done(req, flag, start, end, state, query), chosen)
+
+
+def _pool(req: Request, flag: int, start: int, end: int, state: int, extended: bool) -> Body:
     if not -2 <= state <= max(VmState):
         raise BadArgument(f"state must be -2 (any), -1 (any but DONE) or a STATE from 0 to {max(VmState)}, not {state}")
     paged = end < -1
-    live = _live(verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end), state,
-                 {one.oid for one in req.prepared})
-    found: Iterable[Any] = sorted([*live, *req.prepared], key=lambda v: v.oid) if req.prepared else live
+    ended, chosen = req.prepared.ended, req.prepared.chosen
+    live: Iterable[Any] = _live(verbs.select(req, VM, flag, -1 if paged else start, -1 if paged else end), state,
+                                {one.oid for one in ended})
+    if chosen is not None:
+        live = (vm for vm in live if vm.oid in chosen)
+    found: Iterable[Any] = sorted([*live, *ended], key=lambda v: v.oid) if ended else live
     return _pool_body(req.core, islice(found, max(start, 0), max(start, 0) - end) if paged else found, extended)
 
 
@@ -221,29 +240,29 @@ def _pool_body(core: Core, records: Iterable[Any], extended: bool) -> Body:
     return out
 
 
-async def _done_short(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> list[Archived]:
+async def _done_short(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> _Ready:
     if start == end == -1:
         await warm(req.core, False)
-    return await _done(req, filter_flag, start, end, *rest)
+    return await _ready(req, filter_flag, start, end, *rest)
 
 
-async def _done_full(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> list[Archived]:
+async def _done_full(req: Request, filter_flag: int, start: int = -1, end: int = -1, *rest: Any) -> _Ready:
     if start == end == -1:
         await warm(req.core, True)
-    return await _done(req, filter_flag, start, end, *rest)
+    return await _ready(req, filter_flag, start, end, *rest)
 
 
 @method("one.vmpool.info", reads=True, prepare=_done_short)
 def pool_info(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1, query: str = "") -> Body:
-    """Short bodies."""
-    return _pool(req, filter_flag, start, end, state, query, False)
+    """Short bodies of the VMs that QUERY means: KEY=value&KEY=value, or a word."""
+    return _pool(req, filter_flag, start, end, state, False)
 
 
 @method("one.vmpool.infoextended", reads=True, prepare=_done_full)
 def pool_infoextended(req: Request, filter_flag: int, start: int = -1, end: int = -1, state: int = -1,
                       query: str = "") -> Body:
-    """Full bodies."""
-    return _pool(req, filter_flag, start, end, state, query, True)
+    """Full bodies of the VMs that QUERY means, as one.vmpool.info."""
+    return _pool(req, filter_flag, start, end, state, True)
 
 
 def _id_list(text: str) -> list[int]:
