@@ -18,7 +18,7 @@ STATES = {"running": "running", "idle": "running", "in shutdown": "running", "no
 """virsh's words for states, and ours."""
 _PAUSED = ("3", "7")
 _ROW = re.compile(rf" *(-|\d+) +(.*?) +({'|'.join(STATES)})")
-_DISK = re.compile(r"/disk\.(\d+)\Z")
+_DISK = re.compile(r"/disk\.(\d+)(?:\.snap/.*)?\Z")
 _MB = 1 << 20
 _STATS = "domstats --state --cpu-total --balloon --interface --block --list-running --list-paused --nowait --raw"
 Counters = Mapping[str, str]

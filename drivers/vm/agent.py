@@ -61,14 +61,27 @@ def call(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) ->
     return json.loads(answer)["return"]
 
 
-def freeze(ctx: Context, args: Doc, guest: Guest) -> bool:
-    """The guest's file systems are frozen, if it has an agent that does that; thaw() is to follow then."""
+def freeze(ctx: Context, args: Doc, guest: Guest) -> None:
+    """The guest's file systems are frozen, if its agent does that; thaw() is to follow."""
     try:
-        ask(ctx, args, "freezing the file systems of", lambda _: guest.domain.fsFreeze())
+        ask(ctx, args, "freezing the file systems of", lambda _: _freeze(guest))
+    except DriverError as error:
+        ctx.log("info", str(error))
+
+
+def _freeze(guest: Guest) -> None:
+    """libvirt would wait for ever for an agent that does not answer."""
+    guest.domain.agentSetResponseTimeout(ANSWER_SECONDS, 0)
+    guest.domain.fsFreeze()
+
+
+def is_frozen(ctx: Context, args: Doc, guest: Guest) -> bool:
+    """Whether the guest's file systems are."""
+    try:
+        return bool(call(ctx, args, guest, "guest-fsfreeze-status", {}) == "frozen")
     except DriverError as error:
         ctx.log("info", str(error))
         return False
-    return True
 
 
 def thaw(ctx: Context, args: Doc, guest: Guest) -> None:

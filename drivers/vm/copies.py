@@ -14,7 +14,7 @@ from drivers.vm import events
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.guest import Guest
 from drivers.vm.inside import at_work, one, read
-from drivers.vm.jobs import at_a_standstill, end, until_ready
+from drivers.vm.jobs import at_a_standstill, end, tidy, until_ready
 from drivers.vm.work import LAST_SECONDS, ask
 from onecore.wire.messages import Doc
 
@@ -51,6 +51,7 @@ def _copy(ctx: Context, args: Doc, guest: Guest, live: LiveDisk, path: str, form
     flags = libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
     ask(ctx, args, "copying a disk of", lambda _: guest.domain.blockCopy(live.target, xml, {}, flags))
     until_ready(ctx, args, guest, live.target, "copying the disk")
-    last = ctx.beyond(LAST_SECONDS)
-    with at_a_standstill(last, args, guest, tidy=True):
-        end(last, args, guest, live.target)
+    with tidy(ctx, args, guest):
+        last = ctx.beyond(LAST_SECONDS)
+        with at_a_standstill(last, args, guest):
+            end(last, args, guest, live.target)

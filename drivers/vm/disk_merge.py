@@ -125,6 +125,6 @@ def _tell_qemu(guest: Guest, command: str, _: object) -> None:
 
 def _to_the_kept(ctx: Context, work: Work, target: str) -> None:
     """The guest writes to what was the snapshot, which gets the disk's name; the other one stays while it runs."""
-    with at_a_standstill(ctx, work.args, work.guest, tidy=False):
+    with at_a_standstill(ctx, work.args, work.guest):
         pivot(ctx, work.args, work.guest, target)
         chain.rename(work.executor, work.kept, work.path)

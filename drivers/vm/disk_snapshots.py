@@ -18,7 +18,7 @@ from drivers.vm import chain, events
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.guest import Guest
 from drivers.vm.inside import at_work, one, read
-from drivers.vm.jobs import at_a_standstill, end, pivot, until_ready, wake
+from drivers.vm.jobs import at_a_standstill, end, pivot, thaw, tidy, until_ready, wake
 from drivers.vm.work import LAST_SECONDS, ask
 from onecore.wire.messages import Doc
 
@@ -71,8 +71,10 @@ def create(ctx: Context, args: Doc) -> Doc:
             if live.path != work.step:
                 chain.refuse_inner(work.executor, work.disk, work.path, live.format)
                 _prepare(ctx, work, live)
-            _switch(ctx.beyond(LAST_SECONDS), work)
+            with tidy(ctx, args, work.guest):
+                _switch(ctx.beyond(LAST_SECONDS), work)
         wake(ctx, args, work.guest)
+        thaw(ctx, args, work.guest)
         work.executor.run(["rm", "-f", "--", work.step, f"{work.path}.tmp"])
         chain.sweep(work.executor, args["vm"], work.disk, work.look(ctx).chain)
     return {}
@@ -101,7 +103,7 @@ def _prepare(ctx: Context, work: Work, live: LiveDisk) -> None:
 
 def _switch(ctx: Context, work: Work) -> None:
     """The guest writes to an overlay with the disk's name, by way of another; or to what it wrote to before."""
-    with at_a_standstill(ctx, work.args, work.guest, tidy=True) as still:
+    with at_a_standstill(ctx, work.args, work.guest) as still:
         try:
             _to_the_step(ctx, work)
             _to_the_name(ctx, work)

@@ -49,23 +49,35 @@ def pivot(ctx: Context, args: Doc, guest: Guest, target: str) -> None:
 
 
 @contextmanager
-def at_a_standstill(ctx: Context, args: Doc, guest: Guest, tidy: bool) -> Iterator[Standstill]:
-    """The guest stands still in the block; TIDY: with its file systems as after an unmount, if it has an agent.
+def tidy(ctx: Context, args: Doc, guest: Guest) -> Iterator[None]:
+    """In the block the guest's file systems are as after an unmount, if it has an agent that sees to that."""
+    if read(ctx, args, guest).agent() == "connected":
+        agent.freeze(ctx, args, guest)
+    try:
+        yield
+    finally:
+        thaw(ctx.beyond(LAST_SECONDS), args, guest)
+
+
+def thaw(ctx: Context, args: Doc, guest: Guest) -> None:
+    """The guest's file systems are not frozen."""
+    if read(ctx, args, guest).agent() == "connected" and agent.is_frozen(ctx, args, guest):
+        agent.thaw(ctx, args, guest)
+
+
+@contextmanager
+def at_a_standstill(ctx: Context, args: Doc, guest: Guest) -> Iterator[Standstill]:
+    """The guest stands still in the block.
 
     It is let run at the end even when it stood still before: whoever asks knows that it is to run.
     """
-    frozen = tidy and read(ctx, args, guest).agent() == "connected" and agent.freeze(ctx, args, guest)
     still = Standstill()
     try:
         ask(ctx, args, "pausing", lambda _: guest.domain.suspend())
-        try:
-            yield still
-        finally:
-            if still.ends:
-                wake(ctx, args, guest)
+        yield still
     finally:
-        if frozen:
-            agent.thaw(ctx, args, guest)
+        if still.ends:
+            wake(ctx, args, guest)
 
 
 def wake(ctx: Context, args: Doc, guest: Guest) -> None:

@@ -36,7 +36,7 @@ def migrate(ctx: Context, args: Doc) -> Doc:
         with fenced_on_both(ctx, args, way.there, way.moved["dir"]):
             if way.here is way.there:
                 return move_store.move(ctx, args, way)
-            if not _is_over(ctx, args, there):
+            if not _is_over(ctx, args, there, way):
                 _move(ctx, args, there, way)
             return {"where": "to", "left": _complete(ctx.beyond(_AFTERWARDS), args, there, way)}
     except DriverError as error:
@@ -46,7 +46,7 @@ def migrate(ctx: Context, args: Doc) -> Doc:
         raise
 
 
-def _is_over(ctx: Context, args: Doc, there: Doc) -> bool:
+def _is_over(ctx: Context, args: Doc, there: Doc, way: Trip) -> bool:
     """Whether the guest has moved; what is under way is waited for.  Permanent when it does not run, or is newer."""
     while True:
         mine, theirs = look(ctx, args), look(ctx, there)
@@ -61,7 +61,20 @@ def _is_over(ctx: Context, args: Doc, there: Doc) -> bool:
             raise Permanent(f"VM {args['vm']['id']} does not run on {args['host']['name']}")
         if not is_under_way(ctx, args, mine):
             return False
-        follow(ctx, args, mine)
+        _see_through(ctx, args, there, mine, way)
+
+
+def _see_through(ctx: Context, args: Doc, there: Doc, guest: Guest, way: Trip) -> None:
+    """The end of a hand-over that somebody began; stopped, nothing is left of it there."""
+    begun: Undo = [lambda last: around.clean(last, there), lambda last: _end_arriving(last, there)]
+    if not move_files.stays(way):
+        begun.insert(0, lambda last: move_files.take_away(last, args["to"], way.moved))
+    try:
+        follow(ctx, args, guest)
+    except DriverError as error:
+        found, left = _after_failure(ctx, args, there, begun)
+        error.data = {"where": found, "left": [args["host"]["id"]] if found == "to" else left}
+        raise
 
 
 def _move(ctx: Context, args: Doc, there: Doc, way: Trip) -> None:

@@ -101,7 +101,7 @@ def _begin(ctx: Context, args: Doc, way: Trip, guest: Guest, target: str, disk: 
 def _switch(ctx: Context, args: Doc, way: Trip, guest: Guest, targets: list[str]) -> None:
     """One disk after the other; only when all are there the guest goes on, and the directory there counts."""
     ctx.progress("switching over")
-    with at_a_standstill(ctx, args, guest, tidy=False) as still:
+    with at_a_standstill(ctx, args, guest) as still:
         still.ends = False
         try:
             for target in targets:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import kvm_ground as ground
 import libvirtd
 import pytest
 from kvm_bench import Bench, until
+from ports import free_port
 
 pytestmark = pytest.mark.live
 NUMBERS = range(8111, 8114)
@@ -171,6 +173,16 @@ def test_reset_starts_the_guest_again(bench: Bench, vm: Any) -> None:
     until(lambda: console.read_text().count("U") == 2, 10)
     bench.ok("reboot", vm)
     until(lambda: console.read_text().count("U") == 3, 15)
+
+
+def test_the_serial_port_is_a_tcp_server_where_that_is_wanted(bench: Bench, vm: Any) -> None:
+    port = free_port()
+    bench.ok("deploy", {**vm, "user": {"SERIAL": {"PORT": str(port)}}})
+    until(lambda: "U" in (Path(vm["dir"]) / "console.log").read_text(), 20)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as console:
+        time.sleep(0.5)
+        bench.ok("reset", vm)
+        assert console.recv(1) == b"U"
 
 
 def test_a_sample_names_the_guest(bench: Bench, vm: Any) -> None:

@@ -97,3 +97,10 @@ def test_a_checkpoint_gets_the_ports_of_now() -> None:
     assert [node.get("service") for node in found.findall("devices/serial/source")] == ["20008"]
     same = etree.fromstring(renewed(domain_xml(vm(attrs=old), Facts()), vm()))
     assert same.find("devices/graphics").get("port") == "5907"  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_gets_the_names_that_its_disks_have() -> None:
+    """Whatever QEMU called them: one that was a snapshot once, one in a datastore that the console's log never saw."""
+    saved = domain_xml(vm(disks=[disk()]), Facts()).replace("/disk.0\"", "/disk.0.snap/3\"")
+    found = etree.fromstring(renewed(saved, vm(dir="/other/0/7")))
+    assert [node.get("file") for node in found.findall("devices/disk/source")] == ["/other/0/7/disk.0"]

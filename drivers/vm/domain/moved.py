@@ -24,9 +24,14 @@ def moved_xml(xml: str, old: str, moved: Doc) -> str:
     nvram = root.find("os/nvram")
     if nvram is not None and nvram.text:
         nvram.text = _moved(nvram.text, old, moved["dir"])
-    for disk in root.findall("devices/disk"):
-        _settle(disk, moved["dir"])
+    settle_disks(root, moved["dir"])
     return etree.tostring(root, encoding="unicode")
+
+
+def settle_disks(root: etree._Element, directory: str) -> None:
+    """Each disk has its file's name in the VM's DIRECTORY."""
+    for disk in root.findall("devices/disk"):
+        _settle(disk, directory)
 
 
 def _settle(disk: etree._Element, directory: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from lxml import etree
 
 from drivers.vm.domain.identity import NAMESPACE
+from drivers.vm.domain.moved import settle_disks
 from onecore.wire.messages import Doc
 
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -16,7 +17,6 @@ def renewed(xml: str, vm: Doc) -> str:
     """XML with VM's generation in its metadata, files of the old directory in VM's, NICs in the bridges and screen and
     serial console at the ports of now."""
     root = etree.fromstring(xml.encode(), _PARSER)
-
     for ours in root.iter(f"{{{NAMESPACE}}}vm"):
         ours.set("generation", str(vm["generation"]))
     old = _directory(root)
@@ -26,6 +26,7 @@ def renewed(xml: str, vm: Doc) -> str:
     nvram = root.find("os/nvram")
     if nvram is not None and nvram.text and old:
         nvram.text = _moved(nvram.text, old, vm["dir"])
+    settle_disks(root, vm["dir"])
     _plug(root, vm)
     _listen(root, vm)
     return etree.tostring(root, encoding="unicode")
