@@ -59,6 +59,11 @@ def enabling(enable: str, disable: str) -> dict[str, Factory]:
     }
 
 
+def limiting() -> dict[str, Factory]:
+    """The commands of kinds that have quotas."""
+    return {name: later(f"cli.user.quotas:{name}") for name in ("quota", "batchquota", "defaultquota")}
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How values are shown: ids instead of names, plain kilobytes instead of units, and the present (epoch seconds).

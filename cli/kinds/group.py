@@ -12,7 +12,7 @@ from cli.cells import counted, leaf, value
 from cli.command import command, ids_argument
 from cli.errors import CliError
 from cli.ids import each, ids_of
-from cli.kind import Column, Factory, Kind, shared
+from cli.kind import Column, Factory, Kind, limiting, shared
 from cli.kinds import kind as kind_of
 from cli.session import Session
 
@@ -115,6 +115,7 @@ def _show(session: Session, kind: Kind, body: Body) -> list[str]:
         *sections.template("GROUP TEMPLATE", body),
         *sections.section("USERS", sections.ids(body, "USERS/ID")),
         *sections.section("ADMINS", sections.ids(body, "ADMINS/ID")),
+        *quota.tables(body),
     ]
 
 
@@ -136,6 +137,7 @@ KIND = Kind(
     default=("ID", "NAME", "USERS", "VMS", "MEMORY", "CPU"),
     commands={
         **shared("list", "show", "top", "delete", "update"),
+        **limiting(),
         "create": _create,
         "addadmin": _admin("addadmin", "Let users administer groups that they are members of."),
         "deladmin": _admin("deladmin", "Take that from them again."),

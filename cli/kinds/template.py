@@ -108,9 +108,10 @@ def _extra(file: str | None, used: dict[str, Any]) -> str:
 def _answers(session: Session, kind: Kind, oid: int, given: str | None) -> str:
     from onecore.wire.template import Tree, to_text, tree_of
 
-    declared = read_info(session, kind, oid).find("TEMPLATE/USER_INPUTS")
+    body = read_info(session, kind, oid)
+    declared = body.find("TEMPLATE/USER_INPUTS")
     asked = {name: v for name, v in tree_of(declared) if isinstance(v, str)} if declared is not None else {}
-    return to_text(Tree(inputs.answers(asked, given).items()))
+    return to_text(Tree(inputs.answers(asked, given, order=value(body, "TEMPLATE/INPUTS_ORDER")).items()))
 
 
 def _show(session: Session, kind: Kind, body: Body) -> list[str]:

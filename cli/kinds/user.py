@@ -13,7 +13,7 @@ from cli.cells import flag, leaf, named, value
 from cli.command import command, ids_argument, object_argument
 from cli.errors import CliError
 from cli.ids import each, id_of
-from cli.kind import Column, Kind, View, enabling, shared
+from cli.kind import Column, Kind, View, enabling, limiting, shared
 from cli.kinds import kind as kind_of
 from cli.private import store
 from cli.session import Session
@@ -208,9 +208,6 @@ def _as_user(session: Session, name: str | None, path: Path) -> str:
 
 
 def _show(session: Session, kind: Kind, body: Body) -> list[str]:
-    usage = [
-        (name, quota.cell(name, factor)(body, View())) for name, factor in (("VMS", 0), ("MEMORY", 1024.0), ("CPU", 0))
-    ]
     return [
         sections.title(f"USER {value(body, 'ID')} INFORMATION"),
         *sections.fields(
@@ -228,7 +225,7 @@ def _show(session: Session, kind: Kind, body: Body) -> list[str]:
         ),
         *sections.section("TOKENS", tokens.table(body)),
         *sections.template("USER TEMPLATE", body),
-        *sections.section("VMS USAGE & QUOTAS", sections.fields(usage)),
+        *quota.tables(body),
     ]
 
 
@@ -259,6 +256,7 @@ KIND = Kind(
         "login": _login,
         "addgroup": partial(commands.group, "addgroup", "Put users into one more group."),
         "delgroup": partial(commands.group, "delgroup", "Take users out of a group that is not their primary one."),
+        **limiting(),
         **enabling("Let users in again.", "Let users in no more, neither by password nor by token."),
         "umask": commands.umask,
         "encode": commands.encode,

@@ -91,5 +91,6 @@ KIND = Kind(
         "create": _create,
         **{name: later(f"cli.ranges:{name}") for name in ("addar", "rmar", "updatear", "free")},
         **{name: later("cli.ranges:lease", name) for name in ("hold", "release")},
+        **{name: later(f"cli.reserving:{name}") for name in ("reserve", "recover")},
     },
 )

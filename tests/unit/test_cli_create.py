@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import flags, inputs
+from cli import flags
 from cli.errors import CliError
 from onecore.wire.template import parse
 
@@ -183,17 +183,3 @@ def test_user_inputs_are_sent(one: Runner, cloud: Cloud) -> None:
     assert "PW is mandatory (Root password)" in outcome.err
     assert one("template", "instantiate", "3", "--user-inputs", "pw=x").code == 0
     assert cloud.made("one.template.instantiate")[0][3] == 'PW="x"\nSIZE="3"\n'
-
-
-def test_user_inputs_are_asked_for() -> None:
-    asked: list[tuple[str, str]] = []
-
-    def ask(what: str, default: str) -> str:
-        asked.append((what, default))
-        return default or "typed"
-
-    declared = {"A": "M|text|What?", "B": "O|text|| |d", "C": "M|fixed|| |f", "D": "O|text"}
-    assert inputs.answers(declared, "d=given", ask) == {"A": "typed", "B": "d", "C": "f", "D": "given"}
-    assert asked == [("A (What?)", ""), ("B", "d")]
-    with pytest.raises(CliError, match="no user input X"):
-        inputs.answers(declared, "x=1", ask)

@@ -29,13 +29,14 @@ CONTRACT = {
     "update-chart ssh console vnc port-forward",
     "host": "create delete enable disable offline update list show top flush rename forceupdate monitoring sync check "
     "reconcile",
-    "vnet": f"{_BITS} create delete addar rmar free hold release updatear rename lock unlock",
+    "vnet": f"{_BITS} create delete addar rmar free hold release updatear reserve recover rename lock unlock",
     "image": f"{_BITS} create clone delete persistent nonpersistent enable disable rename lock unlock",
     "template": f"{_BITS} create clone delete instantiate rename lock unlock",
     "datastore": f"{_BITS} create delete rename enable disable",
     "user": "create update login delete passwd chgrp chauth list show top addgroup delgroup enable disable umask "
-    "encode key token-create token-delete token-delete-all token-list token-set",
-    "group": "create delete update addadmin deladmin list show top",
+    "encode key token-create token-delete token-delete-all token-list token-set "
+    "quota batchquota defaultquota",
+    "group": "create delete update quota batchquota defaultquota addadmin deladmin list show top",
     "cluster": "create delete rename update list show addhost delhost top",
     "secgroup": f"{_BITS} create clone commit delete rename",
     "acl": "create delete list show top",
@@ -180,6 +181,7 @@ CALLS = [
     ("user", "passwd 3 new", "one.user.passwd", (3, "new")),
     ("user", "chauth 3 core", "one.user.chauth", (3, "core", "")),
     ("user", "chgrp 3 1", "one.user.chgrp", (3, 1)),
+    ("vnet", "recover 3 --retry", "one.vn.recover", (3, 3)),
     ("user", "addgroup 3 100", "one.user.addgroup", (3, 100)),
     ("user", "delgroup 3 100", "one.user.delgroup", (3, 100)),
     ("user", "enable 3", "one.user.enable", (3, True)),

@@ -433,3 +433,65 @@ def test_what_cannot_be_tried(one: Runner, cloud: Cloud, tmp_path: Path, monkeyp
     monkeypatch.setenv("ONE_AUTH", str(tmp_path / "auth"))
     assert one("user", "login", "--user", "ann", "--password", "x", "--dry-run").out == ""
     assert not (tmp_path / "auth").exists()
+
+
+# -- quotas and reservations
+
+LIMITS = (
+    "<DATASTORE_QUOTA><DATASTORE><ID>1</ID><IMAGES>5</IMAGES><IMAGES_USED>2</IMAGES_USED><SIZE>-1</SIZE><SIZE_USED>2048"
+    "</SIZE_USED></DATASTORE></DATASTORE_QUOTA><NETWORK_QUOTA/><VM_QUOTA><VM><CPU>4</CPU><CPU_USED>0.5</CPU_USED>"
+    "<MEMORY>8192</MEMORY><MEMORY_USED>128</MEMORY_USED><VMS>-2</VMS><VMS_USED>1</VMS_USED></VM></VM_QUOTA><IMAGE_QUOTA/>"
+)
+
+
+@pytest.mark.parametrize("name", ["user", "group"])
+def test_quotas(one: Runner, cloud: Cloud, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From files for one and several; in the editor with what holds, without what is used."""
+    tag, limits, seen = name.upper(), tmp_path / "limits", tmp_path / "seen"
+    limits.write_text('VM=[VMS="3"]\n')
+    cloud.answers |= {
+        f"one.{name}.info": f"<{tag}><ID>5</ID><NAME>x</NAME>{LIMITS}</{tag}>",
+        f"one.{name}.quota": lambda oid, text: oid,
+        f"one.{name}quota.info": f"<DEFAULT_{tag}_QUOTAS>{LIMITS}</DEFAULT_{tag}_QUOTAS>",
+        f"one.{name}quota.update": "<X/>",
+    }
+    assert one(name, "quota", "5", str(limits)).code == one(name, "batchquota", "5..7", str(limits)).code == 0
+    assert cloud.made(f"one.{name}.quota") == [(oid, 'VM=[VMS="3"]\n') for oid in (5, 5, 6, 7)]
+    assert one(name, "defaultquota", str(limits)).code == 0
+    assert cloud.made(f"one.{name}quota.update") == [('VM=[VMS="3"]\n',)]
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncp "$1" {seen}\necho \'IMAGE=[ID="1",RVMS="2"]\' >> "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    assert one(name, "quota", "5").code == 0
+    shown = vectors(seen.read_text())
+    assert shown == {
+        "DATASTORE": {"ID": "1", "IMAGES": "5", "SIZE": "-1"},
+        "VM": {"CPU": "4", "MEMORY": "8192", "VMS": "-2"},
+    }
+    assert cloud.made(f"one.{name}.quota")[-1][1].endswith('IMAGE=[ID="1",RVMS="2"]\n')
+    out = one(name, "show", "5").out
+    assert "VMS USAGE & QUOTAS\nCLUSTERS               VMS            MEMORY" in out
+    assert "* 1 / - 128M / 8G 0.5 / 4 0K / -" in " ".join(out.split())
+    assert "DATASTORES USAGE & QUOTAS\n" in out and "NETWORKS" not in out
+
+
+def vectors(text: str) -> dict[str, Any]:
+    """The vectors of a template."""
+    from onecore.wire.template import parse
+
+    return dict(parse(text))
+
+
+def test_reservations(one: Runner, cloud: Cloud) -> None:
+    cloud.answers["one.vn.reserve"] = 9
+    assert (
+        one("vnet", "reserve", "3", "--name", "mine", "--size", "10", "--ar_id", "0", "--ip", "10.0.0.5").out
+        == "ID: 9\n"
+    )
+    assert one("vnet", "reserve", "3", "--size", "2", "--network", "9").out == ""
+    assert cloud.made("one.vn.reserve") == [
+        (3, 'NAME="mine"\nSIZE="10"\nAR_ID="0"\nIP="10.0.0.5"\n'),
+        (3, 'SIZE="2"\nNETWORK_ID="9"\n'),
+    ]
+    assert one("vnet", "recover", "3").err == "give one of --failure, --success, --delete, --retry\n"
