@@ -87,6 +87,30 @@ class Tenants:
     """With the networks of its clusters."""
     vdc_cluster_datastore: str = "USE"
     """With the datastores of its clusters."""
+    restricted_vm: str = (
+        "RAW, EMULATOR, OS/KERNEL, OS/INITRD, OS/BOOTLOADER, CONTEXT/FILES, DISK/SOURCE, DISK/ORIGINAL_SIZE, "
+        "DISK/TOTAL_BYTES_SEC, DISK/TOTAL_IOPS_SEC, DISK/READ_BYTES_SEC, DISK/READ_IOPS_SEC, "
+        "DISK/WRITE_BYTES_SEC, DISK/WRITE_IOPS_SEC, CPU_COST, MEMORY_COST, DISK_COST, PCI, USER_INPUTS, "
+        "NIC/MAC, NIC/BRIDGE, NIC/PHYDEV, NIC/VLAN_ID, NIC/VN_MAD, NIC/SCRIPT, NIC/CONF, NIC/FILTER, "
+        "NIC/FILTER_IP_SPOOFING, NIC/FILTER_MAC_SPOOFING, NIC/INBOUND_AVG_BW, NIC/INBOUND_PEAK_BW, "
+        "NIC/INBOUND_PEAK_KB, NIC/OUTBOUND_AVG_BW, NIC/OUTBOUND_PEAK_BW, NIC/OUTBOUND_PEAK_KB, "
+        "NIC_ALIAS/MAC, NIC_ALIAS/BRIDGE, NIC_ALIAS/PHYDEV, NIC_ALIAS/VLAN_ID, NIC_ALIAS/VN_MAD, "
+        "NIC_ALIAS/SCRIPT, NIC_ALIAS/CONF, NIC_ALIAS/FILTER, NIC_ALIAS/FILTER_IP_SPOOFING, "
+        "NIC_ALIAS/FILTER_MAC_SPOOFING, NIC_ALIAS/INBOUND_AVG_BW, NIC_ALIAS/INBOUND_PEAK_BW, "
+        "NIC_ALIAS/INBOUND_PEAK_KB, NIC_ALIAS/OUTBOUND_AVG_BW, NIC_ALIAS/OUTBOUND_PEAK_BW, "
+        "NIC_ALIAS/OUTBOUND_PEAK_KB, NIC_DEFAULT/MAC, NIC_DEFAULT/BRIDGE, NIC_DEFAULT/PHYDEV, "
+        "NIC_DEFAULT/VLAN_ID, NIC_DEFAULT/VN_MAD, NIC_DEFAULT/SCRIPT, NIC_DEFAULT/CONF, NIC_DEFAULT/FILTER, "
+        "NIC_DEFAULT/FILTER_IP_SPOOFING, NIC_DEFAULT/FILTER_MAC_SPOOFING, NIC_DEFAULT/INBOUND_AVG_BW, "
+        "NIC_DEFAULT/INBOUND_PEAK_BW, NIC_DEFAULT/INBOUND_PEAK_KB, NIC_DEFAULT/OUTBOUND_AVG_BW, "
+        "NIC_DEFAULT/OUTBOUND_PEAK_BW, NIC_DEFAULT/OUTBOUND_PEAK_KB")
+    """Attributes of VMs, and keys of theirs, that only administrators may say: what reaches into hosts' files and
+    networks, or is theirs to decide."""
+    restricted_image: str = "SOURCE"
+    """Of images."""
+    restricted_vnet: str = "VN_MAD, PHYDEV, VLAN_ID, BRIDGE, AR/VN_MAD, AR/PHYDEV, AR/VLAN_ID, AR/BRIDGE"
+    """Of virtual networks, when they are changed."""
+    restricted_datastore: str = "SAFE_DIRS, RESTRICTED_DIRS, TM_MAD, DS_MAD, LIMIT_MB, BRIDGE_LIST, NO_DECOMPRESS"
+    """Of datastores, when they are changed."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +279,10 @@ BOUNDS = {
     "defaults.vnc_base_port": (1, 65000), "defaults.serial_base_port": (1024, 65000)}
 """From … to, by key or by section; other numbers are not negative."""
 _RIGHTS = (r"|-|(USE|MANAGE|ADMIN)(\+(USE|MANAGE|ADMIN))*", "USE, MANAGE, ADMIN with + between, or -")
+_PATHS = (r" *([A-Z_0-9]+(/[A-Z_0-9]+)?( *, *[A-Z_0-9]+(/[A-Z_0-9]+)?)*)? *",
+          "names of attributes, or ATTRIBUTE/KEY, with commas between")
 FORMS = {
+    **dict.fromkeys((f"tenants.restricted_{kind}" for kind in ("vm", "image", "vnet", "datastore")), _PATHS),
     **dict.fromkeys((f"tenants.vdc_{what}" for what in ("host", "net", "datastore", "cluster_host", "cluster_net",
                                                         "cluster_datastore")), _RIGHTS),
     "tenants.quota_vm_attributes": (r" *([A-Z_][A-Z0-9_]*( *, *[A-Z_][A-Z0-9_]*)*)? *",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument, Forbidden, NotAllocated
-from onecore.kinds import verbs
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import restricted, verbs
 from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.kind import (
     KINDS,
@@ -31,8 +31,6 @@ from onecore.wire.xmlrpc import escape_bytes
 
 TYPES = {"IMAGE_DS": DatastoreType.IMAGE, "SYSTEM_DS": DatastoreType.SYSTEM, "FILE_DS": DatastoreType.FILE,
          "BACKUP_DS": DatastoreType.BACKUP}
-RESTRICTED = ("SAFE_DIRS", "RESTRICTED_DIRS", "TM_MAD", "DS_MAD", "LIMIT_MB", "BRIDGE_LIST", "NO_DECOMPRESS")
-"""What says which files of the front-end may become images, and what handles them: for administrators only."""
 TM_CONF: dict[str, dict[str, str]] = {
     "qcow2": {"ALLOW_ORPHANS": "NO", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
     "shared": {"ALLOW_ORPHANS": "NO", "CLONE_TARGET": "SYSTEM", "LN_TARGET": "NONE", "SHARED": "YES"},
@@ -101,18 +99,8 @@ DATASTORE = Kind("datastore", "DATASTORE", Datastore, "one.datastore", "one.data
 KINDS["datastore"] = DATASTORE
 
 
-def _keep_restricted(ds: Datastore, old: Tree, new: Tree) -> None:
-    """What only administrators set stays as it is; another value is refused."""
-    for key in RESTRICTED:
-        if key in new and new.get(key) != old.get(key):
-            raise Forbidden(f"Datastore template includes a restricted attribute {key}.", ds.oid)
-        if key in old:
-            new.set(key, old.get(key))
-
-
 def _updated(req: Request, ds: Datastore, old: Tree, new: Tree) -> Datastore:
-    if not req.caller.admin:
-        _keep_restricted(ds, old, new)
+    restricted.keep(req, "datastore", old, new, ds.oid)
     fields: dict[str, str] = {}
     for key, name in (("TM_MAD", "tm_mad"), ("DS_MAD", "ds_mad")):
         given = new.get(key)

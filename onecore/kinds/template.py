@@ -8,7 +8,7 @@ from onecore.api import Body, Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import NoExists, NotAllocated
 from onecore.kinds import image as images
-from onecore.kinds import verbs
+from onecore.kinds import restricted, verbs
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -26,7 +26,7 @@ from onecore.kinds.kind import (
 from onecore.kinds.user import User, caller
 from onecore.kinds.vm import scheduling
 from onecore.kinds.vm.allocate import allocate as allocate_vm
-from onecore.kinds.vm.allocate import check_restricted, use_of
+from onecore.kinds.vm.allocate import use_of
 from onecore.kinds.vm.disks import find_image
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
@@ -63,7 +63,7 @@ KINDS["template"] = TEMPLATE
 
 
 def _updated(req: Request, tpl: Template, _old: Tree, new: Tree) -> Template:
-    check_restricted(req, new)
+    restricted.check(req, "vm", new)
     scheduling.check(new)
     return tpl
 
@@ -121,7 +121,7 @@ def allocate(req: Request, template: str) -> int:
     name = tree.get("NAME")
     if not name:
         raise NotAllocated("No NAME in template.")
-    check_restricted(req, tree)
+    restricted.check(req, "vm", tree)
     scheduling.check(tree)
     return make(req, tree, name)
 

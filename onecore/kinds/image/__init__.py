@@ -7,8 +7,8 @@ from typing import Any
 
 from onecore.api import Request, method
 from onecore.auth.authorize import authorize
-from onecore.errors import BadArgument, Forbidden, NotAllocated
-from onecore.kinds import verbs
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import restricted, verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
@@ -37,7 +37,8 @@ FILE_TYPES = (ImageType.KERNEL, ImageType.RAMDISK, ImageType.CONTEXT)
 MADE_TYPES = (ImageType.OS, ImageType.CDROM, ImageType.DATABLOCK, *FILE_TYPES)
 
 
-def _updated(req: Request, image: Image, _old: Tree, new: Tree) -> Image:
+def _updated(req: Request, image: Image, old: Tree, new: Tree) -> Image:
+    restricted.keep(req, "image", old, new, image.oid)
     return replace(image, modtime=req.core.now(), template=inner_xml(new))
 
 
@@ -73,13 +74,12 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     """Register a PATH, make an empty image of SIZE, or adopt a SOURCE."""
     verbs.require_create(req, "image")
     tree = parse_template(template)
+    restricted.check(req, "image", tree)
     ds: Datastore = verbs.existing("datastore", req.core, ds_id)
     authorize(req.caller, "USE", "datastore", ds, rules(req.core))
     kind = _type(tree, ds)
     name = check_name(req.tx, req.core, IMAGE, tree.get("NAME"), req.caller.uid)
     path, source = tree.get("PATH"), tree.get("SOURCE")
-    if source and not req.caller.admin:
-        raise Forbidden("Image Template includes a restricted attribute SOURCE.")
     if path and source:
         raise NotAllocated("PATH and SOURCE cannot both be given: one is copied, the other taken as it is")
     if req.prepared is not None and not req.prepared.ok:

@@ -5,8 +5,7 @@ from typing import Any
 
 from onecore.api import Request
 from onecore.auth.authorize import authorize
-from onecore.errors import Forbidden
-from onecore.kinds import verbs
+from onecore.kinds import restricted, verbs
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
 from onecore.kinds.vm import context, disks, nics, ports, scheduling, shape
 from onecore.kinds.vm.record import Vm, VmText, text
@@ -30,7 +29,7 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     tree = tree.copy()
     tree.remove(*NEVER_GIVEN)
     shape.check(tree)
-    check_restricted(req, tree if written is None else written)
+    restricted.check(req, "vm", tree if written is None else written)
     size = size_of(tree)
     check_limits(tree)
     oid = req.tx.next_id("vm")
@@ -51,25 +50,6 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     req.tx.log("vm", oid, "create", new=state.name)
     req.tx.after(lambda: core.log.vm(oid, f"Created by user {who.uid} ({who.name}), state {state.name}", req.rid))
     return oid
-
-
-_OF_THE_NETWORK = ("MAC", "BRIDGE", "PHYDEV", "VLAN_ID", "VN_MAD", "SCRIPT", "CONF", "FILTER", "FILTER_IP_SPOOFING",
-                   "FILTER_MAC_SPOOFING", *(f"{way}_{what}" for way in ("INBOUND", "OUTBOUND")
-                                            for what in ("AVG_BW", "PEAK_BW", "PEAK_KB")))
-RESTRICTED = {"RAW": None, "EMULATOR": None, "OS": ("KERNEL", "INITRD", "BOOTLOADER"), "CONTEXT": ("FILES",),
-              "DISK": ("SOURCE",), "NIC": _OF_THE_NETWORK, "NIC_ALIAS": _OF_THE_NETWORK,
-              "NIC_DEFAULT": _OF_THE_NETWORK}
-"""What reaches into the host's own files and networks or into libvirt's XML: for administrators only (None: the whole
-attribute)."""
-
-
-def check_restricted(req: Request, tree: Tree) -> None:
-    """Raise Forbidden when TREE holds what only administrators may ask, unless the caller is one."""
-    for name, keys in () if req.caller.admin else RESTRICTED.items():
-        for value in tree.all(name):
-            bad = [name] if keys is None else [f"{name}/{k}" for k in keys if isinstance(value, dict) and value.get(k)]
-            if bad:
-                raise Forbidden(f"VM Template includes a restricted attribute {bad[0]}.")
 
 
 def _template(tree: Tree, oid: int) -> bytes:

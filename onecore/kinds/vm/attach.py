@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from onecore.api import Request, method
 from onecore.errors import BadArgument
+from onecore.kinds import restricted
 from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.room import check_growth, takes
 from onecore.kinds.kind import changing, parse_template
 from onecore.kinds.vm import disks
-from onecore.kinds.vm.allocate import check_restricted
 from onecore.kinds.vm.disk_record import check_no_moments, existing, is_saved, next_id
 from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire
@@ -39,7 +39,7 @@ def attach(req: Request, vm: Vm, template: str) -> int:
 def _disk_of(req: Request, template: str) -> Vector:
     """The DISK of TEMPLATE; raises BadArgument or Forbidden."""
     given = parse_template(template)
-    check_restricted(req, given)
+    restricted.check(req, "vm", given)
     found = given.all("DISK")
     if len(found) != 1 or not isinstance(found[0], dict):
         raise BadArgument(f"template must hold one DISK = [ … ], not {len(found)}" if len(found) != 1 else

@@ -9,7 +9,7 @@ from typing import Any
 
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, WrongState
-from onecore.kinds import verbs
+from onecore.kinds import restricted, verbs
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.commands import is_shared
 from onecore.kinds.kind import (
@@ -104,7 +104,9 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
     text = req.tx.get(VmText, vm.oid)
     assert text is not None
     old = tree_of(text.user)
-    new = _with_conf(vm, old, old.merged(given) if append else given)
+    wanted = old.merged(given) if append else given.copy()
+    restricted.keep(req, "vm", old, wanted, vm.oid)
+    new = _with_conf(vm, old, wanted)
     if "SCHED_MESSAGE" in given and not given.get("SCHED_MESSAGE"):
         new = new.without(["SCHED_MESSAGE"])
     req.tx.put(replace(text, user=inner_xml(new.without(["ERROR"]))))

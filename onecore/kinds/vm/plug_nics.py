@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument, Forbidden, NotAllocated
-from onecore.kinds import verbs
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import restricted, verbs
 from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.kind import changing, parse_template, tree_of
 from onecore.kinds.vm import eth, nics
-from onecore.kinds.vm.allocate import RESTRICTED, check_restricted
 from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire, state_of
 from onecore.kinds.vm.nic_effects import find
@@ -30,7 +29,7 @@ def attachnic(req: Request, vm: Vm, template: str) -> int:
     check(vm, "nic_attach")
     with changing():
         name, given = _given(template, "NIC", "NIC_ALIAS")
-        check_restricted(req, Tree([(name, given)]))
+        restricted.check(req, "vm", Tree([(name, given)]))
         tree = template_of(req.tx, vm)
         number = _join(req, vm, tree, name, given)
     fire(req.tx, req.core, vm, "nic_attach", args={"nic_id": number}, tree=tree)
@@ -106,13 +105,14 @@ def _changed(req: Request, vm: Vm, old: Vector, given: Vector, append: bool) -> 
                                "anything else, another network too, detach the NIC and attach another")
     wanted = {key: given[key] for key in may if key in given}
     if not append:
-        free = [key for key in may if key not in given and (req.caller.admin or key not in (RESTRICTED["NIC"] or ()))]
+        fixed = () if req.caller.admin else restricted.keys(req.core, "vm", "NIC", may)
+        free = [key for key in may if key not in given and key not in fixed]
         wanted |= {key: _by_network(req.core, old).get(key, "") for key in free}
     wanted.setdefault("MODEL", old.get("MODEL", ""))
     wanted["MODEL"] = wanted["MODEL"] or req.core.config.defaults.nic_model
     new = {key: value for key, value in {**old, **wanted}.items() if value}
     nics.check_values(new)
-    _check_restricted(req, old, new)
+    restricted.check_changed(req, "vm", "NIC", old, new, vm.oid)
     return new
 
 
@@ -120,9 +120,3 @@ def _by_network(core: Core, nic: Vector) -> Vector:
     """What a NIC of its network has that does not say."""
     settings = tree_of(verbs.existing("vnet", core, int(nic["NETWORK_ID"])).template)
     return {key: settings.get(key) for key in nics.FROM_NETWORK if settings.get(key)}
-
-
-def _check_restricted(req: Request, old: Vector, new: Vector) -> None:
-    changed = [key for key in RESTRICTED["NIC"] or () if old.get(key, "") != new.get(key, "")]
-    if changed and not req.caller.admin:
-        raise Forbidden(f"VM Template includes a restricted attribute NIC/{changed[0]}.")

@@ -6,10 +6,10 @@ What may change is listed here, by vector and key; a key that is not listed may 
 from __future__ import annotations
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument, Forbidden
+from onecore.errors import BadArgument
+from onecore.kinds import restricted
 from onecore.kinds.kind import changing, parse_template, tree_of
 from onecore.kinds.vm import context, ports, shape
-from onecore.kinds.vm.allocate import RESTRICTED
 from onecore.kinds.vm.change_rows import COLD
 from onecore.kinds.vm.edit import template_of
 from onecore.kinds.vm.fire import check, fire, state_of
@@ -65,15 +65,14 @@ def _given(vm: Vm, given: Tree) -> Tree:
 def _renewed(req: Request, vm: Vm, name: str, old: Vector | None, given: Vector | None, append: bool) -> Vector:
     """A vector as it shall be, empty for none; raises BadArgument or Forbidden naming the key that may not change."""
     old = old or {}
-    restricted = () if req.caller.admin else CONF[name] if name in RESTRICTED and RESTRICTED[name] is None else (
-        RESTRICTED.get(name) or ())
+    fixed = () if req.caller.admin else restricted.keys(req.core, "vm", name, CONF[name])
     for key, value in (given or {}).items():
         if key not in CONF[name] and old.get(key, "") != value:
             raise BadArgument(f"template: {name}/{key} cannot be changed by updateconf; what can: "
                               f"{', '.join(CONF[name])}", vm.oid)
-        if key in restricted and old.get(key, "") != value:
-            raise Forbidden(f"VM Template includes a restricted attribute {name}/{key}.", vm.oid)
-    gone = () if append else [key for key in CONF[name] if key not in restricted and key not in (given or {})]
+        if key in fixed and old.get(key, "") != value:
+            raise restricted.refusal("vm", f"{name}/{key}", vm.oid)
+    gone = () if append else [key for key in CONF[name] if key not in fixed and key not in (given or {})]
     return {key: value for key, value in {**old, **(given or {})}.items() if value and key not in gone}
 
 
@@ -89,9 +88,9 @@ def _context(req: Request, vm: Vm, tree: Tree, given: Vector, append: bool) -> N
     if old is None:
         raise BadArgument(f"template: VM {vm.oid} was made without CONTEXT and cannot be given one", vm.oid)
     if not req.caller.admin:
-        for key in RESTRICTED["CONTEXT"] or ():
+        for key in restricted.keys(req.core, "vm", "CONTEXT", {**old, **given}):
             if key in given and given[key] != old.get(key, ""):
-                raise Forbidden(f"VM Template includes a restricted attribute CONTEXT/{key}.", vm.oid)
+                raise restricted.refusal("vm", f"CONTEXT/{key}", vm.oid)
             if key in old:
                 given = {**given, key: old[key]}
     context.renewed(req, tree, vm.oid, vm.name, given, append)

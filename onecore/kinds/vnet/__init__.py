@@ -5,8 +5,8 @@ import re
 from dataclasses import replace
 
 from onecore.api import Request, method
-from onecore.errors import BadArgument, Forbidden, NotAllocated
-from onecore.kinds import verbs
+from onecore.errors import BadArgument, NotAllocated
+from onecore.kinds import restricted, verbs
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -36,10 +36,9 @@ _FIELDS = {"BRIDGE": "bridge", "PHYDEV": "phydev", "VLAN_ID": "vlan_id", "VN_MAD
 def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
     if "AR" in new:
         raise BadArgument("AR cannot be changed by update; use add_ar, update_ar and rm_ar", vnet.oid)
+    known = Tree((key, getattr(vnet, field)) for key, field in _FIELDS.items() if getattr(vnet, field))
+    restricted.keep(req, "vnet", known.merged(old.without(_FIELDS)), new, vnet.oid)
     fields = {field: new.get(key) for key, field in _FIELDS.items() if new.get(key)}
-    for key, field in _FIELDS.items():
-        if not req.caller.admin and field in fields and fields[field] != getattr(vnet, field):
-            raise Forbidden(f"Virtual Network Template includes a restricted attribute {key}.", vnet.oid)
     if used(req.core, vnet.oid) and any(getattr(vnet, f) != v for f, v in fields.items()):
         raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use",
                           vnet.oid)
@@ -173,6 +172,7 @@ def _update_range(req: Request, vnet: Vnet, given: Vector) -> None:
                "IP6": found.ip6, "GLOBAL_PREFIX": found.global_prefix, "ULA_PREFIX": found.ula_prefix,
                "PREFIX_LENGTH": found.prefix_length, **{k: v for k, v in tree_of(found.attrs) if isinstance(v, str)}}
     changed = {k: v for k, v in given.items() if k not in ("TYPE", "IP", "IP6", "MAC", "AR_ID")}
+    restricted.check_changed(req, "vnet", "AR", current, {**current, **changed}, vnet.oid)
     made = ar.make(req.core, vnet.oid, found.ar, {**current, **changed}, ranges(req.core, vnet.oid))
     made = replace(made, parent=found.parent, parent_ar=found.parent_ar, parent_idx=found.parent_idx)
     if found.parent >= 0 and made != replace(found, attrs=made.attrs):
