@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
 
 import pytest
 from bed_cloud import SHARED, BedCloud, bed_cloud, pings
+from button_guest import button_image, button_vm
 from cloud_process import template, until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -12,6 +15,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 KEEP_BOOTS = """mkdir -p /data; mount /dev/vdb /data || exit 1
 cat /proc/sys/kernel/random/boot_id >> /data/boots; sync; cp /data/boots /www/"""
 STORAGE = ("shared", "local")
+REST = {"suspend": "SUSPENDED", "stop": "STOPPED", "poweroff": "POWEROFF", "undeploy": "UNDEPLOYED"}
+DELETE, RECREATE = 3, 4
+"""What one.vm.recover calls them."""
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,8 @@ def test_every_action(cloud: BedCloud) -> None:
     cloud.assert_nothing_left(*pair)
 
 
-def _arrive(cloud: BedCloud, pair: list[int], state: str) -> None:
-    for vm in pair:
+def _arrive(cloud: BedCloud, vms: list[int], state: str) -> None:
+    for vm in vms:
         cloud.arrives(vm, state)
 
 
@@ -115,6 +121,28 @@ def _move(cloud: BedCloud, pair: list[int], hosts: list[int]) -> None:
         cloud.client.call("one.vm.deploy", vm, host, False, -1)
     _arrive(cloud, pair, "RUNNING")
     assert [cloud.hosts[cloud.node_of(vm).name] for vm in pair] == hosts
+
+
+def test_an_end_from_every_rest(cloud: BedCloud, tmp_path: Path) -> None:
+    """Terminated or given up wherever they rest, on both kinds of storage, or made anew first: nothing is left."""
+    image, hosts = button_image(cloud, tmp_path), list(cloud.hosts.values())
+    ways = [*product(STORAGE, REST, ("terminate", "delete")), *product(STORAGE, ["poweroff"], ["recreate"])]
+    vms = [button_vm(cloud, f"rest{number}", image, hosts[number % 2], store(cloud, storage))
+           for number, (storage, _, _) in enumerate(ways)]
+    _arrive(cloud, vms, "RUNNING")
+    for vm, (_, action, _) in zip(vms, ways, strict=True):
+        cloud.act(vm, action)
+    for vm, (_, action, _) in zip(vms, ways, strict=True):
+        cloud.arrives(vm, REST[action])
+    anew = [vm for vm, (_, _, end) in zip(vms, ways, strict=True) if end == "recreate"]
+    for vm in anew:
+        cloud.recover(vm, RECREATE)
+    _arrive(cloud, anew, "RUNNING")
+    for vm, (_, _, end) in zip(vms, ways, strict=True):
+        cloud.recover(vm, DELETE) if end == "delete" else cloud.act(vm, "terminate-hard" if vm in anew else "terminate")
+    _arrive(cloud, vms, "DONE")
+    cloud.assert_nothing_left(*vms)
+    cloud.client.call("one.image.delete", image)
 
 
 @pytest.mark.parametrize("storage", STORAGE)
