@@ -23,6 +23,8 @@ from onecore.wire.template import Tree
 OnUpdate = Callable[[Request, Any, Tree, Tree], Any]
 """(request, record, old tree, new tree) -> the record to keep; may refuse."""
 
+WHOLE_POOLS = ("datastore",)
+"""Kinds with owners whose pool, as OpenNebula's, takes no arguments: what clients give is surplus."""
 LEVELS = {1: "USE", 2: "MANAGE", 3: "ADMIN", 4: "ALL"}
 _BLOCKED = {1: {"USE", "MANAGE", "ADMIN"}, 2: {"MANAGE", "ADMIN"}, 3: {"ADMIN"}, 4: {"USE", "MANAGE", "ADMIN"}}
 
@@ -65,8 +67,12 @@ def _info(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
 def _pool(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def pool_info(req: Request, filter_flag: int = -2, start: int = -1, end: int = -1) -> Body:
         """The bodies that the caller may see, ascending by id."""
-        return pool_body(req, kind, select(req, kind, filter_flag if kind.owned else -2, start, end))
-    return pool_info, None, True
+        return pool_body(req, kind, select(req, kind, filter_flag, start, end))
+
+    def whole_pool(req: Request) -> Body:
+        """The bodies that the caller may see, ascending by id."""
+        return pool_body(req, kind, select(req, kind, -2, -1, -1))
+    return pool_info if kind.owned and kind.name not in WHOLE_POOLS else whole_pool, None, True
 
 
 def pool_body(req: Request, kind: Kind, records: Iterable[Any]) -> Body:

@@ -86,3 +86,5 @@ MINIMAL: dict[str, tuple[Any, ...]] = {
     "one.system.config": (),
 }
 """Each method with the arguments that have no default; 4711 is nobody."""
+NEVER = {"one.zone.allocate"}
+"""What is refused whatever is given, there being one zone."""
