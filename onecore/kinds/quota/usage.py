@@ -13,10 +13,11 @@ from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
 from onecore.kinds.quota.limits import WHOLE_CLOUD, amount
 from onecore.kinds.quota.sums import Key, Sums
-from onecore.kinds.vm.public import AWAY, BUSY_AWAY, OFF, STATE_OF, S
+from onecore.kinds.vm.public import AWAY, BUSY_AWAY, OFF, S
 from onecore.kinds.vm.record import Vm, VmText, ids
 from onecore.kinds.vnet.record import Lease, Range, Vnet
 from onecore.pool.store import Store
+from onecore.wire.states import VmState
 
 IDLE = OFF | AWAY | BUSY_AWAY | {
     S.HOLD, S.DONE, S.EPILOG, S.EPILOG_FAILURE, S.EPILOG_STOP, S.EPILOG_STOP_FAILURE, S.EPILOG_UNDEPLOY,
@@ -27,7 +28,8 @@ IDLE = OFF | AWAY | BUSY_AWAY | {
     S.DISK_SNAPSHOT_SUSPENDED, S.DISK_SNAPSHOT_DELETE_SUSPENDED, S.DISK_RESIZE_POWEROFF}
 """States in which a VM is not one of the RUNNING ones: it neither runs nor is about to."""
 
-_PASSING, _FROM = {S.SHUTDOWN, S.SAVE_STOP, S.HOTPLUG_SNAPSHOT}, OFF | {S.SHUTDOWN}
+_IDLE, _PASSING, _FROM = ({state.value for state in states} for states in (
+    IDLE, {S.SHUTDOWN, S.SAVE_STOP, S.HOTPLUG_SNAPSHOT}, OFF | {S.SHUTDOWN}))
 
 
 def runs(vm: Vm) -> bool:
@@ -35,13 +37,13 @@ def runs(vm: Vm) -> bool:
 
     No call that ends a VM, or is about one that stays off, makes it one: it could be refused.
     """
-    state = STATE_OF[vm.state, vm.lcm]
-    return state not in IDLE and not (state in _PASSING and STATE_OF.get((vm.prev_state, vm.prev_lcm)) in _FROM)
+    pair = vm.state, vm.lcm
+    return pair not in _IDLE and not (pair in _PASSING and (vm.prev_state, vm.prev_lcm) in _FROM)
 
 
 def charges_of(vm: Vm, leases: dict[int, int], attributes: dict[str, int]) -> dict[Key, int]:
     """What a VM takes: LEASES by network, ATTRIBUTES that are limited."""
-    if STATE_OF[vm.state, vm.lcm] is S.DONE:
+    if vm.state == VmState.DONE:
         return {}
     each = {"VMS": 1, "CPU": vm.cpu, "MEMORY": vm.memory, **attributes}
     if runs(vm):
@@ -170,6 +172,5 @@ def _count(counts: dict[int, dict[int, int]], whose: int, what: int, number: int
 
 def _shape(vm: Vm) -> tuple[Any, ...]:
     """All that a VM's charges follow from."""
-    done = STATE_OF[vm.state, vm.lcm] is S.DONE
-    return (vm.uid, vm.gid, runs(vm), done, vm.cpu, vm.memory, vm.disk_mb, vm.cid, vm.to_cid,
+    return (vm.uid, vm.gid, runs(vm), vm.state == VmState.DONE, vm.cpu, vm.memory, vm.disk_mb, vm.cid, vm.to_cid,
             vm.images)
