@@ -9,15 +9,16 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bed_cloud import BedCloud, bed_cloud
+from bed_kills import KILLS
 from cloud_process import until
-from crash_ground import check_books_but_guests, kill_driver
+from crash_ground import check_books_but_guests
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
@@ -126,41 +127,6 @@ def nobody_runs_twice(cloud: BedCloud) -> Iterator[None]:
     over.set()
     looking.join()
     assert twice == set()
-
-
-def _oned(cloud: BedCloud) -> None:
-    cloud.kill()
-    cloud.start()
-
-
-def _driver(family: str) -> Callable[[BedCloud], None]:
-    return lambda cloud: kill_driver(cloud, family)
-
-
-def _daemon(name: str) -> Callable[[BedCloud], None]:
-    def kill(cloud: BedCloud) -> None:
-        cloud.bed.nodes[0].kill(name)
-        time.sleep(3)
-        cloud.bed.nodes[0].start(name)
-    return kill
-
-
-def _node(cloud: BedCloud) -> None:
-    cloud.bed.nodes[0].crash()
-    time.sleep(3)
-    cloud.bed.start(cloud.bed.nodes[0])
-
-
-def _network(cloud: BedCloud) -> None:
-    cloud.bed.nodes[0].cut()
-    host = cloud.hosts[cloud.bed.nodes[0].name]
-    cloud.wait_host(host, "ERROR", 60)
-    cloud.bed.nodes[0].mend()
-
-
-KILLS: dict[str, Callable[[BedCloud], None]] = {
-    "oned": _oned, "vm driver": _driver("vm"), "tm driver": _driver("tm"), "libvirtd": _daemon("libvirtd"),
-    "sshd": _daemon("sshd"), "node": _node, "network": _network}
 
 
 @pytest.mark.parametrize("victim", KILLS)
