@@ -177,7 +177,7 @@ def program_of_onecore() -> Program:
                 "completion", _completion, click.Argument(["shell"], type=click.Choice(SHELLS))
             ),
         },
-        "Run a onecore on this machine.",
+        "Run onecore on this machine.",
     )
 
 

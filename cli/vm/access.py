@@ -64,9 +64,9 @@ def vnc(kind: Kind) -> click.Command:
             raise CliError(f"VM {value(body, 'ID')} has no VNC screen: its template has no GRAPHICS of TYPE VNC")
         local = value(body, "TEMPLATE/GRAPHICS/LISTEN", "127.0.0.1") in LOOPBACK
         found = viewer or (_viewer() if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else None)
-        if local:
+        if local and not here(session, host):
             session.fail(f"it listens on {host} alone; first: ssh -N -L {port}:127.0.0.1:{port} {host}")
-            host = "127.0.0.1"
+        host = "127.0.0.1" if local else host
         if found is None:
             session.say(f"{host}:{port}")
             return
@@ -136,6 +136,15 @@ def running(session: Session, kind: Kind, oid: str) -> Body:
 def host_of(body: Body) -> str:
     """The name of the host that the VM is on."""
     return value(body, "HISTORY_RECORDS/HISTORY[last()]/HOSTNAME", "-")
+
+
+def here(session: Session, host: str) -> bool:
+    """Whether HOST is this machine: the front-end, which is the host `localhost` without SSH, seen from itself."""
+    from urllib.parse import urlsplit
+
+    from onecore.wire.client import endpoint
+
+    return host == "localhost" and urlsplit(endpoint(session.account.endpoint)).hostname in LOOPBACK
 
 
 def _nic(body: Body, nic_id: str | None) -> Body:

@@ -19,7 +19,7 @@ from cli.command import command, object_argument
 from cli.errors import CliError
 from cli.kind import Kind
 from cli.session import Session
-from cli.vm.access import LOOPBACK, become, host_of, running, ssh_options
+from cli.vm.access import LOOPBACK, become, here, host_of, running, ssh_options
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -42,14 +42,15 @@ def console(kind: Kind) -> click.Command:
         """
         body = running(session, kind, oid)
         name = value(body, "DEPLOY_ID") or f"one-{value(body, 'ID')}"
-        ssh = ["ssh", *shlex.split(options)]
+        ssh, local = ["ssh", *shlex.split(options)], here(session, host_of(body))
         if log:
-            become([*ssh, host_of(body), log_command(name)])
+            become([*(["sh", "-c"] if local else [*ssh, host_of(body)]), log_command(name)])
         elif value(body, "USER_TEMPLATE/SERIAL/PORT"):
-            with link(body, ssh) as made, terminal():
+            with link(body, [] if local else ssh) as made, terminal():
                 pump(made, sys.stdin.fileno(), sys.stdout.fileno(), _telnet(body))
         else:
-            become([*ssh, "-t", host_of(body), f"virsh -c qemu:///system console {shlex.quote(name)}"])
+            virsh = ["virsh", "-c", "qemu:///system", "console", name]
+            become(virsh if local else [*ssh, "-t", host_of(body), shlex.join(virsh)])
 
     return command(
         kind,
@@ -74,10 +75,13 @@ def _telnet(body: Body) -> bool:
 
 @contextmanager
 def link(body: Body, ssh: list[str]) -> Iterator[socket.socket]:
-    """A connection to the console's port, by the command SSH where the host alone may connect; raises CliError."""
+    """A connection to the console's port, by the command SSH where the host alone may connect; raises CliError.
+
+    No SSH: the host is this machine.
+    """
     host, port = host_of(body), value(body, "USER_TEMPLATE/SERIAL/PORT")
     listen = value(body, "USER_TEMPLATE/SERIAL/LISTEN", LOOPBACK[0])
-    if listen not in LOOPBACK:
+    if listen not in LOOPBACK or not ssh:
         try:
             made = socket.create_connection((host, int(port)), SECONDS)
         except OSError as error:

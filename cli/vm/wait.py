@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.cells import value
 from cli.command import command, ids_argument
 from cli.errors import FAILED, CliError
 from cli.ids import ids_of
@@ -87,7 +88,7 @@ def operations(session: Session, oids: Sequence[int], timeout: str, left: Callab
     code = 0
     for oid in oids:
         if oid not in begun:
-            session.told(f"VM {oid}: nothing is under way")
+            code = _at_rest(session, oid) or code
             continue
         known = until(session, begun[oid], left)
         if ops.ended(known):
@@ -96,6 +97,18 @@ def operations(session: Session, oids: Sequence[int], timeout: str, left: Callab
             session.fail(f"VM {oid}: {known['what']} not ended within {timeout}, {ops.progress(known)}")
             code = FAILED
     return code
+
+
+def _at_rest(session: Session, oid: int) -> int:
+    """The exit code for a VM with nothing under way: what was begun a moment ago may have failed already."""
+    from onecore.wire import xmlbody
+
+    error = value(xmlbody.read(session.text("one.vm.info", oid)), "USER_TEMPLATE/ERROR")
+    if error:
+        session.fail(f"VM {oid}: nothing is under way, and what was last failed: {error}")
+        return FAILED
+    session.told(f"VM {oid}: nothing is under way")
+    return 0
 
 
 def words(text: str) -> frozenset[str]:

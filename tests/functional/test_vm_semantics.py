@@ -406,8 +406,10 @@ def test_a_log_of_its_own(cloud: Cloud, host: int) -> None:
     cloud.wait_vm(vm, "BOOT_FAILURE")
     cloud.client.call("one.vm.recover", vm, 2)
     cloud.wait_vm(vm, "RUNNING")
+    refused(cloud.client, ACTION, "one.vm.recover", vm, 0)
     act(cloud, "terminate", vm, "DONE")
     log = cloud.client.text("onecore.vm.log", vm)
+    assert "recover --failure" not in log, "it was refused"
     places = [log.find(word) for word in ("Created by user 0 (oneadmin), state PENDING", "state is PROLOG",
                                           "state is BOOT", "boom",
                                           "recover --retry by user 0", "state is RUNNING", "state is EPILOG",

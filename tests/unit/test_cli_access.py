@@ -103,6 +103,13 @@ def test_a_screen_that_only_its_host_sees(one: Runner, cloud: Cloud, became: lis
     assert outcome.err == "it listens on node7 alone; first: ssh -N -L 5907:127.0.0.1:5907 node7\n"
 
 
+def test_the_screen_of_a_guest_on_this_machine(one: Runner, cloud: Cloud, became: list[list[str]]) -> None:
+    cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=VNC.format("127.0.0.1")).replace("node7", "localhost")
+    outcome = one("vm", "vnc", "7", "--endpoint", "http://localhost:2633/RPC2")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "127.0.0.1:5907\n", "")
+    assert "ssh -N" in one("vm", "vnc", "7", "--endpoint", "http://front:2633/RPC2").err
+
+
 def test_port_forward(one: Runner, cloud: Cloud) -> None:
     cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=NICS.format(RANGES))
     lines = one("vm", "port-forward", "7", "--nic-id", "2").out.splitlines()

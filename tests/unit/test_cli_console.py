@@ -40,6 +40,23 @@ def test_console(one: Runner, cloud: Cloud, became: list[list[str]]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "local"), [("http://127.0.0.1:2633/RPC2", True), ("http://front:2633/RPC2", False)]
+)
+def test_the_front_end_needs_no_ssh_to_itself(
+    one: Runner, cloud: Cloud, became: list[list[str]], endpoint: str, local: bool
+) -> None:
+    cloud.answers["one.vm.info"] = cloud.vm(7, "web").replace("node7", "localhost")
+    one("vm", "console", "7", "--endpoint", endpoint)
+    one("vm", "console", "7", "--log", "--endpoint", endpoint)
+    assert [command[0] for command in became] == (["virsh", "sh"] if local else ["ssh", "ssh"])
+    if local:
+        assert became == [
+            ["virsh", "-c", "qemu:///system", "console", "one-7"],
+            ["sh", "-c", console.log_command("one-7")],
+        ]
+
+
 def test_console_log_finds_the_file(one: Runner, cloud: Cloud, became: list[list[str]], tmp_path: Path) -> None:
     (tmp_path / "console.log").write_text("booted\n")
     (tmp_path / "virsh").write_text(

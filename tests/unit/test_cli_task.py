@@ -219,7 +219,18 @@ def test_vm_show_tells_the_operation(one: Runner, cloud: Cloud) -> None:
         assert "UNDER WAY" not in one("vm", "show", "7").out
 
 
+def test_vm_wait_tells_of_what_failed_before_it_looked(one: Runner, cloud: Cloud) -> None:
+    Server(cloud)
+    cloud.answers["one.vm.info"] = cloud.vm(7, "web", user="<ERROR>Thu Nov 26: no room for disk 2</ERROR>")
+    outcome = one("vm", "wait", "7")
+    assert (outcome.code, outcome.err) == (
+        255,
+        "VM 7: nothing is under way, and what was last failed: Thu Nov 26: no room for disk 2\n",
+    )
+
+
 def test_vm_wait_for_what_is_under_way(one: Runner, cloud: Cloud) -> None:
+    cloud.answers["one.vm.info"] = cloud.vm(8, "db")
     Server(cloud, operation(), over(True))
     assert one("vm", "wait", "7,8", "-v").out == (
         "operation 1842, live_migrate of vm 7 web: done\nVM 8: nothing is under way\n"

@@ -17,7 +17,7 @@ from onecore.wire.template import Tree, Vector
 
 VOLATILE = {"fs", "raw", "swap"}
 MAX_DISKS, MAX_MB = 64, 2**40
-_TARGET = re.compile(r"[a-z]{2,10}\Z")
+_TARGET = re.compile(r"(fd|hd|sd|vd|xvd)[a-z]{1,2}\Z")
 
 
 @dataclass
@@ -85,9 +85,10 @@ class _Targets:
 
     def reserve(self, target: str) -> None:
         if target and not _TARGET.match(target):
-            raise NotAllocated(f"DISK TARGET must be a device's name, such as vda, not {target[:40]!r}")
+            raise NotAllocated("DISK TARGET must be hd, sd, vd, xvd or fd and a letter or two, such as vda, "
+                               f"not {target[:40]!r}")
         if target and target in self._taken:
-            raise NotAllocated(f"DISK TARGET {target} is given twice")
+            raise NotAllocated(f"DISK TARGET {target} is another disk's already")
         self._taken.add(target)
 
     def next(self, prefix: str) -> str:

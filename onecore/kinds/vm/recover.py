@@ -71,7 +71,7 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     if look is not None and look.moment != _moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
-    req.core.log.vm(vm.oid, f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}",
-                    req.rid)
+    line = f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}"
+    req.tx.after(lambda: req.core.log.vm(vm.oid, line, req.rid))
     fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
     return vm.oid
