@@ -228,37 +228,42 @@ END
 
 # The way back
 
+stays='' # whether something is left, which was said
+keep() { stays=1; say "$*"; }
+
 gone() { ! there "$1" "$2" || { [ "$1" = onevm ] && [ "$(value onevm "$2" VM.STATE)" = 6 ]; }; }
 
 remove_objects() {
     local command
     if ! gone onevm $name; then
         one onevm terminate --hard $name || true
-        until_true 60 gone onevm $name || say "VM $name is not gone: onevm show $name"
+        until_true 60 gone onevm $name || keep "VM $name is not gone: onevm show $name"
     fi
     for command in onetemplate oneimage onevnet; do
         there $command $name || continue
-        one $command delete $name || say "$name stays: $command show $name"
+        one $command delete $name || keep "$name stays: $command show $name"
     done
     until_true 30 gone oneimage $name || true
-    [ -n "$dummy" ] || ! there onehost localhost || one onehost delete localhost || say "the host stays: it has other VMs"
+    [ -n "$dummy" ] || ! there onehost localhost || one onehost delete localhost || keep "the host stays: it has other VMs"
 }
 
 remove_bridge() {
     [ "$(cat /sys/class/net/$bridge/ifalias 2> /dev/null)" = "$bridge_alias" ] || return 0
-    if [ -n "$(ls /sys/class/net/$bridge/brif)" ]; then say "$bridge stays: VMs are plugged into it"; else ip link delete dev $bridge; fi
+    if [ -n "$(ls /sys/class/net/$bridge/brif)" ]; then keep "$bridge stays: VMs are plugged into it"; else ip link delete dev $bridge; fi
 }
 
 take_down() {
     if [ -x "$checkout/.venv/bin/onecore" ]; then
-        if one onevm list > /dev/null 2>&1; then remove_objects; fi
+        if [ -f "$home/one_auth" ]; then # only a running oned ends VMs
+            if one onecore up --home "$home" --port "$port" > /dev/null; then remove_objects; else keep "oned does not start: its VMs stay"; fi
+        fi
         one onecore down --home "$home" > /dev/null 2>&1 || true
     fi
     if [ -z "$dummy" ]; then
         remove_bridge
         "$checkout/scripts/libvirtd.sh" stop "$home"
     fi
-    echo "Stopped and removed.  The database, keys and logs stay in $home; to remove them too: rm -r $home"
+    echo "Stopped and removed${stays:+, all but what is named above}.  The database, keys and logs stay in $home; to remove them too: rm -r $home"
 }
 
 read_arguments "$@"
