@@ -18,7 +18,8 @@ def promised() -> dict[str, set[str]]:
     found = {family: set(" ".join(re.findall(r"`([^`]*)`", row.split("for datastores")[0])).split())
              for family, row in rows.items()}
     found["ds"] = set(" ".join(re.findall(r"`([^`]*)`", rows["tm"].split("for datastores")[1])).split())
-    return {**found, "im": found["im"] - {"fence"}, "net": {"pre", "post", "clean"}, "fence": {"fence"}}
+    inside = {"fence": {"fence"}, "hook": {"hook"}}
+    return {**found, "im": found["im"] - {"fence", "hook"}, "net": {"pre", "post", "clean"}, **inside}
 
 
 @pytest.mark.parametrize("family", ["vm", "tm", "ds", "im", "net", "fence"])
@@ -34,7 +35,12 @@ def test_real_storage_drivers_have_the_same_actions(name: str) -> None:
 def test_processes_find_the_actions_of_the_families_inside_them() -> None:
     assert resolve("tm", "dummy", "register") is find("ds", "dummy")["register"]
     assert resolve("im", "dummy", "fence") is find("fence", "dummy")["fence"]
+    assert resolve("im", "script", "hook") is find("hook", "script")["hook"]
     assert resolve("tm", "dummy", "prolog") is find("tm", "dummy")["prolog"]
+
+
+def test_hooks_have_the_action_of_the_contract() -> None:
+    assert promised()["hook"] == set(find("hook", "script"))
 
 
 def test_an_unknown_driver_is_named_with_the_known_ones() -> None:
