@@ -106,8 +106,10 @@ def _completion(shell: str) -> None:
     from cli.completion import script
     from cli.kinds import NAMES
     from cli.main import program
+    from cli.onedb import program_of_onedb
 
-    programs = {"onecore": program_of_onecore(), **{made.name or "": made for made in map(program, NAMES)}}
+    local = {"onecore": program_of_onecore(), "onedb": program_of_onedb()}
+    programs = {**local, **{made.name or "": made for made in map(program, NAMES)}}
     click.echo(script(shell, programs))
 
 

@@ -1,4 +1,4 @@
-"""oned: read the configuration, build, serve until a signal.  Also `oned backup` and `oned restore` of its home."""
+"""oned: read the configuration, build, serve until a signal.  Also `oned backup`, `restore`, `check` of its home."""
 from __future__ import annotations
 
 import argparse
@@ -25,7 +25,9 @@ from onecore.log import Log
 from onecore.pool import backup as saving
 from onecore.pool.backup import BackupError, Manifest
 from onecore.pool.database import Database, DatabaseError
+from onecore.pool.migrations import version
 from onecore.pool.restore import READY
+from onecore.pool.schema import VERSION
 from onecore.pool.writer import ThreadWriter
 from onecore.request import listen
 from onecore.request.dispatch import Dispatch
@@ -281,7 +283,32 @@ def finish(argv: list[str]) -> int:
     return 0
 
 
-UPKEEP = {"backup": backup, "restore": restore, "finish": finish}
+def check(argv: list[str]) -> int:
+    """`oned check`: whether the database is whole and its rows agree; may run beside the oned of that home."""
+    from onecore.kinds.check import faults
+
+    args = _parser("onedb check", "Check a copy of the database: its pages, and that its rows agree.").parse_args(argv)
+    os.nice(10)
+    database = app.database_of(configure(args, server=False), args.home)
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=args.home) as room:
+        try:
+            saving.snapshot(database, Path(room) / database.path.name)
+        finally:
+            database.close()
+        copy = app.database_of(Config(), Path(room))
+        try:
+            if version(copy) != VERSION:
+                raise BackupError("the database is of another onecore: start oned, which upgrades it, or use its own")
+            found = faults(copy)
+        finally:
+            copy.close()
+    for fault in found:
+        print(fault)
+    print(f"{len(found)} faults" if found else "the database is whole and its rows agree")
+    return 1 if found else 0
+
+
+UPKEEP = {"backup": backup, "restore": restore, "check": check, "finish": finish}
 
 
 def main(argv: list[str] | None = None) -> Any:

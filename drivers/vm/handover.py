@@ -68,7 +68,7 @@ def _stats(guest: Guest, _: Any) -> Doc:
     try:
         return dict(guest.domain.jobStats())
     except libvirt.libvirtError as error:
-        if is_gone(error):
+        if is_gone(error) or error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
             return {}
         raise
 

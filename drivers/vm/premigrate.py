@@ -10,7 +10,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.base import Cancelled, Context, DriverError, Executor
+from drivers.base import Cancelled, Context, DriverError, Executor, Permanent
 from drivers.tm.facts import look as look_at_files
 from drivers.tm.trip import trip
 from drivers.vm import move_files
@@ -105,7 +105,7 @@ def _machine(question: Question) -> Iterator[str]:
     try:
         question.on_there("asking for machine types", lambda connection: connection.getDomainCapabilities(
             emulator, arch, machine, question.live.hypervisor if question.live else None))
-    except DriverError as error:
+    except Permanent as error:
         yield f"{question.args['to']['name']} has no machine {machine}: {error}"
 
 

@@ -60,6 +60,18 @@ def test_it_runs_on_and_hardly_a_ping_is_lost(mover: Mover, here: Node, there: N
     assert {"preparing", "copying disks", "cleaning up"} <= steps
 
 
+def test_what_is_in_the_way_is_told_and_nothing_done(mover: Mover, here: Node, there: Node) -> None:
+    bench = remote.bench(mover.bed, migrate_uri="qemu+tcp://{host}:1/system")
+    nic = {**mover.vm["nics"][0], "BRIDGE": "nowhere", "PHYDEV": "eth9"}
+    attrs = {**mover.vm["attrs"], "OS": {"KERNEL": "/nowhere/vmlinuz"}}
+    problems = bench.ok("premigrate", {**mover.vm, "nics": [nic], "attrs": attrs}, live=True,
+                        **mover.args(there))["problems"]
+    for said in ("no network device eth9", "no /nowhere/vmlinuz", "does not reach libvirt"):
+        assert len([each for each in problems if said in each]) == 1, problems
+    bench.close()
+    assert mover.runs_on() == [here.index] == mover.has_files()
+
+
 def test_twice_ends_like_once(mover: Mover, here: Node, there: Node) -> None:
     args = mover.args(there)
     assert mover.move(there).ok
