@@ -47,8 +47,10 @@ def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
         _tell(f"onesched runs (pid {children[-1].pid})")
     if dummy:
         demo.register(launch.client(home, endpoint, 30.0), dummy, _tell)
+    if foreground and children:
+        return attend(children, exports(home, endpoint))
     print(exports(home, endpoint), flush=True)
-    return attend(children) if foreground and children else 0
+    return 0
 
 
 def _key(home: Home) -> None:
@@ -90,8 +92,8 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def attend(children: list[Popen[bytes]]) -> int:
-    """Wait for CHILDREN (the core first), hand SIGINT and SIGTERM on; the first one's exit code."""
+def attend(children: list[Popen[bytes]], ready: str) -> int:
+    """Print READY, wait for CHILDREN (the core first), hand SIGINT and SIGTERM on; the first one's exit code."""
     asked: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
@@ -99,6 +101,7 @@ def attend(children: list[Popen[bytes]]) -> int:
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        print(ready, flush=True)
         while not asked and all(child.poll() is None for child in children):
             time.sleep(0.2)
         for child in reversed(children):
