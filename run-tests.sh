@@ -123,6 +123,7 @@ main() {
     cd "$checkout" || return 1
     scratch=$(mktemp -d)
     trap clean_up EXIT
+    trap 'exit 130' INT # pytest ends by itself at Ctrl-C; what follows it would go on
     install_everything
     if [ -n "$fast" ]; then
         marks=(-m "not live")

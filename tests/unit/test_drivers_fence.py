@@ -179,7 +179,7 @@ def test_the_newer_waits_no_longer_than_its_time(ground: Ground, vm_dir: str) ->
     go = threading.Event()
     older = Aside(ground, vm_dir, (1, 1, 1), lambda ctx: go.wait(60))
     with pytest.raises(Temporary, match="older operation on this VM is still at work|no end after"):
-        ground.work(vm_dir, (1, 1, 2), timeout=1.5)
+        ground.work(vm_dir, (1, 1, 2), timeout=8.0)
     go.set()
     assert older.end() is None
 
