@@ -49,5 +49,5 @@ class Guesses:
         record = self._records.get(key)
         if record is None or record.wrong < free:
             return 0.0
-        pause = min(2.0 ** (record.wrong - free), LONGEST)
+        pause = min(2.0 ** min(record.wrong - free, 10), LONGEST)
         return max(0.0, record.last + pause - self._now())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onecore.api import Body, Request, method
-from onecore.errors import BadArgument, NotAllocated
+from onecore.errors import BadArgument
 from onecore.kinds import verbs
 from onecore.kinds.kind import (
     KINDS,
@@ -67,10 +67,7 @@ def allocate(req: Request, template: str, type: int) -> int:
     if type < 0:
         raise BadArgument(f"type must be a number of 0 or more, not {type}")
     tree = parse_template(template)
-    name = tree.get("NAME")
-    if not name:
-        raise NotAllocated("NAME must be in the template")
-    return _keep(req, name, type, inner_xml(tree.without(["NAME"])))
+    return _keep(req, tree.get("NAME"), type, inner_xml(tree.without(["NAME"])))
 
 
 def _keep(req: Request, name: str, type: int, template: bytes) -> int:

@@ -119,7 +119,7 @@ async def _rows(req: Request, query: str = "", before: int = 0, limit: int = 100
         if not found:
             break
         before = found[-1].seq
-    return out[:limit]
+    return out[:limit] + [e for e in out[limit:] if e.seq == out[limit - 1].seq]
 
 
 @method("onecore.audit", reads=True, prepare=_rows)
@@ -127,7 +127,8 @@ def audit(req: Request, query: str = "", before: int = 0, limit: int = 100) -> s
     """Who did what, when, from where, allowed or refused by which rule, as JSON, the latest first.
 
     QUERY: user, kind, id, method (with *), what, outcome (allowed, refused), rid, client, since, until (Unix seconds),
-    as KEY=VALUE with & between.  BEFORE: rows older than that sequence number (0: from the present).
+    as KEY=VALUE with & between.  BEFORE: rows older than that sequence number (0: from the present).  LIMIT rows, and
+    what else the last one's transaction has.
     """
     return json.dumps(list(_audited(req.core, req.prepared)), separators=(",", ":"))
 

@@ -16,7 +16,7 @@ from onecore.pool.record import Record
 from onecore.pool.store import Groups, Tx
 from onecore.wire import xmlbody
 from onecore.wire.template import TemplateError, Tree, parse, to_xml
-from onecore.wire.xmlrpc import escape_bytes
+from onecore.wire.xmlrpc import escape_bytes, unescape
 
 MAX_ID = 2**31 - 1
 
@@ -196,8 +196,7 @@ def inner_xml(tree: Tree) -> bytes:
 @lru_cache(4096)
 def tree_of(fragment: bytes) -> Tree:
     """The tree of an escaped fragment; cached by content, so do not change it (use .copy())."""
-    text = fragment.decode().replace("&#13;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return parse(f"<T>{text}</T>")
+    return parse(f"<T>{unescape(fragment.decode())}</T>")
 
 
 def permissions_xml(perms: int) -> str:

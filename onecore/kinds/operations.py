@@ -64,9 +64,14 @@ def op_list(req: Request, filter_flag: int = -2) -> str:
     """All operations under way that the caller may see, as JSON, oldest first; FILTER_FLAG as for pools."""
     if filter_flag < -4:
         raise BadArgument(f"filter_flag must be -4 to -1 or a user's id, not {filter_flag}")
-    chosen = {kind: {o.oid for o in verbs.select(req, KINDS[kind], filter_flag, -1, -1)} for kind in ("vm", "image")}
     return json.dumps([_row(req.core, box) for box in sorted(req.core.store.all(Outbox), key=lambda box: box.op)
-                       if box.oid in chosen[box.kind]])
+                       if _wanted(req, box, filter_flag)])
+
+
+def _wanted(req: Request, box: Outbox, flag: int) -> bool:
+    kind = KINDS[box.kind]
+    about: Any = req.core.store.get(kind.record, box.oid)
+    return about is not None and verbs.wanted(req, kind, about, flag)
 
 
 async def _lines(req: Request, op: int) -> list[str]:

@@ -16,6 +16,7 @@ from onecore.kinds.kind import (
     KINDS,
     Kind,
     check_name,
+    identifier,
     inner_xml,
     new_perms,
     owner_xml,
@@ -121,11 +122,8 @@ def allocate(req: Request, template: str) -> int:
     """Make a group of NAME and RULEs."""
     verbs.require_create(req, "secgroup")
     tree = parse_template(template)
-    name = tree.get("NAME")
-    if not name:
-        raise NotAllocated("NAME must be in the template")
     check_rules(tree)
-    return _make(req, name, inner_xml(_ordered(tree.without(["NAME"]))))
+    return _make(req, tree.get("NAME"), inner_xml(_ordered(tree.without(["NAME"]))))
 
 
 def _ordered(tree: Tree) -> Tree:
@@ -176,9 +174,7 @@ def of_nic(req: Request, given: str, networks: str) -> str:
 
 def _listed(req: Request, part: str) -> int:
     from onecore.kinds.vm.allocate import use_of
-    oid = whole(part.strip(), 0, 2**31 - 1)
-    if oid is None:
-        raise NotAllocated(f"NIC SECURITY_GROUPS must be ids with commas between, not {part[:40]!r}")
+    oid = identifier(part.strip(), "NIC SECURITY_GROUPS")
     group: Any = verbs.existing("secgroup", req.core, oid)
     use_of(req, "secgroup", group)
     return oid

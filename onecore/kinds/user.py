@@ -144,8 +144,6 @@ def allocate(req: Request, name: str, password: str, driver: str = "core", group
     driver = driver or "core"
     if driver not in DRIVERS:
         raise NotAllocated(f"driver must be one of {', '.join(DRIVERS)}, not {driver!r}")
-    if ":" in name or any(c.isspace() for c in name):
-        raise NotAllocated("NAME of a user must not hold colons or blanks")
     return register(req.tx, req.core, name, req.prepared, driver, gids).oid
 
 
@@ -160,6 +158,8 @@ def _check_groups(req: Request, gids: list[int]) -> None:
 
 def register(tx: Tx, core: Core, name: str, secret: str, driver: str, groups: list[int]) -> User:
     """A new user, the first of GROUPS its primary one; groups that are not there are left out.  Raises NotAllocated."""
+    if ":" in name or any(c.isspace() for c in name):
+        raise NotAllocated("NAME of a user must not hold colons or blanks")
     check_name(tx, core, USER, name, -1)
     gids = [g for g in dict.fromkeys(groups) if core.store.get(KINDS["group"].record, g) is not None] or [1]
     oid = tx.next_id("user")

@@ -111,7 +111,7 @@ def change(tx: Tx, core: Core, before: Vdc, after: Vdc) -> None:
     """Keep a VDC as it is now, and the rules that follow."""
     given = rights(core.config.tenants)
     kept = {rule for vdc in tx.store.all(Vdc) if vdc.oid != before.oid for rule in rules(vdc, given)}
-    was, now = list(rules(before, given)), list(rules(after, given))
+    was, now = dict.fromkeys(rules(before, given)), dict.fromkeys(rules(after, given))
     for rule in was:
         if rule not in now and rule not in kept:
             drop_rule(tx, rule)

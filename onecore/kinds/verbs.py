@@ -101,6 +101,15 @@ def select(req: Request, kind: Kind, flag: int, start: int, end: int) -> list[An
     return [table[i] for i in ids]
 
 
+def wanted(req: Request, kind: Kind, one: Any, flag: int) -> bool:
+    """Whether FLAG means ONE, and the caller may use it: what `select` asks, of a single object."""
+    who = req.caller
+    return allowed(req.core, who, "USE", kind.name, one) and (
+        flag == -2 or (flag == -3 and one.uid == who.uid) or (flag == -1
+                                                              and (one.uid == who.uid or one.gid in who.gids))
+        or (flag == -4 and one.gid == who.gid) or (flag >= 0 and one.uid == flag))
+
+
 def _visible(req: Request, kind: Kind, flag: int) -> Iterable[int]:
     who, found, core = req.caller, lookup(req.core, kind.name), req.core
     table: dict[int, Any] = core.store.tables[kind.record]

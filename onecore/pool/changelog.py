@@ -88,8 +88,10 @@ class ChangeLog:
     def find(self, where: str, values: dict[str, Any], before: int, limit: int = 1000) -> list[Event]:
         """At most LIMIT rows that meet a condition, of whole transactions before a number, the latest first (SQL)."""
         found = self._select(f"seq < :before AND {where}", values | {"before": before}, "seq DESC, n DESC", limit)
-        if len(found) == limit and found[0].seq != found[-1].seq:  # the last transaction may be cut
-            found = [e for e in found if e.seq != found[-1].seq]
+        if len(found) == limit:  # the last transaction may be cut; one larger than that is given whole
+            cut = found[-1].seq
+            found = [e for e in found if e.seq != cut] or self._select(
+                f"seq = :seq AND {where}", values | {"seq": cut}, "n DESC", _LARGEST)
         return found
 
     def _select(self, where: str, parameters: dict[str, Any], order: str, limit: int) -> list[Event]:

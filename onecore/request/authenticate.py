@@ -101,6 +101,8 @@ async def _by_ssh_key(core: Core, user: User, secret: str) -> Yes | None:
 
 async def _by_server(core: Core, user: User, secret: str) -> Yes | None:
     """A server speaks for another user: target:proof, or target:egid:proof."""
+    if ":" not in secret:
+        return None
     target, *egid, text = secret.split(":")
     proof = tokens.read_server_proof(user.password, text)
     if proof is None or not tokens.same(proof.user, user.name) or proof.expires <= core.now():
@@ -110,7 +112,7 @@ async def _by_server(core: Core, user: User, secret: str) -> Yes | None:
     other: User | None = named(core, USER, target)
     if other is None or not other.enabled or len(egid) > 1:
         return None
-    if egid and not (egid[0].isdigit() and int(egid[0]) in other.gids):
+    if egid and not (egid[0].isdecimal() and int(egid[0]) in other.gids):
         return None
     return Yes(caller(other, int(egid[0]) if egid else -1), proof.expires, user.oid)
 

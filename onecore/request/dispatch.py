@@ -156,7 +156,7 @@ class _Call:
         arguments = self._arguments()
         self.key = repeats.take_key(method, arguments, self.key)
         if self.key:
-            self.digest = repeats.digest(arguments)
+            self.digest = repeats.digest(method, arguments)
             before = repeats.earlier(core, caller.uid, method.name, self.key, self.digest)
             if before is not None:
                 return await self._again(before)
@@ -250,7 +250,8 @@ class _Call:
         """A hook waits for this method: what it is told of the call."""
         oid = value if isinstance(value, int) and self.oid < 0 else self.oid
         told = "" if isinstance(value, Body) else str(value)
-        given = [self.oid, *arguments] if self.method.on and not self.method.object_at else arguments
+        at = self.method.object_at
+        given = [*arguments[:at], self.oid, *arguments[at:]] if self.method.on else arguments
         tx.log("api", oid, "call", old="1", new=call_document(self.method, given, True, told))
 
     async def _again(self, value: int | str) -> list[bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from onecore.api import Method
 from onecore.errors import BadArgument
+from onecore.kinds.hook.call import SECRET, SECRET_ANSWERS
 from onecore.kinds.kind import parse_template
 from onecore.lifecycle.core import Core
 from onecore.pool.answered import Answered
@@ -19,15 +20,13 @@ from onecore.wire.template import to_xml
 
 ATTRIBUTE, HEADER = "IDEMPOTENCY_KEY", b"idempotency-key"
 LONGEST = 255
-SECRET = frozenset(("one.user.login",))
-"""Methods whose answer is nothing to be stored."""
 KEPT = 24 * 3600
 """Seconds that an answer is kept."""
 
 
 def take_key(method: Method, arguments: list[Any], header: str) -> str:
     """The call's key, "" for none; a template among ARGUMENTS loses it.  Raises BadArgument for two, or a bad one."""
-    if method.reads or method.name in SECRET:
+    if method.reads or method.name in SECRET_ANSWERS:
         return ""
     found = {header} if header else set()
     for place, value in enumerate(arguments):
@@ -54,9 +53,11 @@ def _split(text: str) -> tuple[str, str]:
     return key, to_xml(tree.without([ATTRIBUTE]), "TEMPLATE") if key else text
 
 
-def digest(arguments: list[Any]) -> str:
-    """What a call's arguments are compared by."""
-    return hashlib.sha256(json.dumps(arguments, separators=(",", ":")).encode()).hexdigest()
+def digest(method: Method, arguments: list[Any]) -> str:
+    """What a call's arguments are compared by; passwords are left out, for guesses could be tried on it."""
+    shown = ["" if parameter.name in SECRET else value
+             for parameter, value in zip(method.parameters, arguments, strict=True)]
+    return hashlib.sha256(json.dumps(shown, separators=(",", ":")).encode()).hexdigest()
 
 
 def earlier(core: Core, uid: int, method: str, key: str, wanted: str) -> int | str | None:

@@ -99,6 +99,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
+def unescape(text: str) -> str:
+    """What `escape` made TEXT of."""
+    return text.replace("&#13;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def encode_value(value: object) -> str:
     """One <value>: strings are always typed; integers above 32 bits are <i8>."""
     if isinstance(value, bool):

@@ -76,6 +76,38 @@ def test_an_api_hook_is_told_of_the_call_without_its_secrets(own: Cloud, tmp_pat
     own.client.call("one.hook.delete", hook)
 
 
+def test_an_api_hook_is_told_the_object_but_no_token(own: Cloud, tmp_path: Path) -> None:
+    """A VM's id stands where the caller gave it; what a login answers is for its caller alone."""
+    out = tmp_path / "out"
+    listener = program(tmp_path / "p", f"cat >> {out}; echo >> {out}")
+    hooks = [make(own, TYPE="api", CALL=call, COMMAND=listener, ARGUMENTS="$API", ARGUMENTS_STDIN="yes")
+             for call in ("one.vm.action", "one.user.login")]
+    vm = own.client.number("one.vm.allocate", VM, True)
+    own.client.call("one.vm.action", "release", vm)
+    token = own.client.text("one.user.login", "oneadmin", "", 60)
+    until(10, "two runs", lambda: len(lines(out)) == 2)
+    told = "".join(b64decode(line).decode() for line in lines(out))
+    for place, value in (("2", "release"), ("3", str(vm))):
+        assert re.search(f"<POSITION>{place}</POSITION><TYPE>IN</TYPE><VALUE>(<!\\[CDATA\\[)?{value}\\b", told), told
+    assert token not in told + own.client.text("onecore.audit", "", 0, 1000)
+    for hook in hooks:
+        own.client.call("one.hook.delete", hook)
+
+
+def test_a_hook_with_much_to_do_is_deleted(own: Cloud, tmp_path: Path) -> None:
+    """What waited for it is given up at once, however much; other hooks of the same object go on."""
+    out = tmp_path / "out"
+    vm = own.client.number("one.vm.allocate", VM, True)
+    busy = make(own, TYPE="api", CALL="one.vm.chmod", COMMAND=program(tmp_path / "p", "sleep 2"))
+    for _ in range(600):
+        own.client.call("one.vm.chmod", vm, 1, 1, 0, 0, 0, 0, 0, 0, 0)
+    own.client.call("one.hook.delete", busy)
+    last = make(own, TYPE="api", CALL="one.vm.chmod", COMMAND=program(tmp_path / "q", f"echo ran >> {out}"))
+    own.client.call("one.vm.chmod", vm, 1, 1, 0, 0, 0, 0, 0, 0, 0)
+    until(20, "the other hook", lambda: lines(out) == ["ran"])
+    own.client.call("one.hook.delete", last)
+
+
 def test_what_failed_can_be_run_again(own: Cloud, tmp_path: Path) -> None:
     """The log finds it by how it ended; a program that does not end is ended."""
     flag = tmp_path / "flag"

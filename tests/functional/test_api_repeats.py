@@ -13,8 +13,9 @@ from api_calls import ACTION, ALLOCATE, AUTHORIZATION, NO_EXISTS, RPC_API, refus
 from cloud_process import Cloud, unique
 from makers import MakeCloud, MakeGround
 
+from onecore.api import TABLE
 from onecore.pool.answered import Answered
-from onecore.request.repeats import KEPT
+from onecore.request.repeats import KEPT, digest
 from onecore.wire import xmlrpc as codec
 from onecore.wire.client import Client, ClientError
 
@@ -34,6 +35,13 @@ def with_key(cloud: Cloud, key: str, method: str, *arguments: object) -> Any:
 
 def vms(cloud: Cloud, name: str) -> int:
     return cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count(f"<NAME><![CDATA[{name}]]></NAME>")
+
+
+def test_what_is_kept_of_a_password_is_nothing_to_try_guesses_on() -> None:
+    """Two calls that differ in it alone are alike."""
+    method = TABLE["one.user.allocate"]
+    calls = [digest(method, [name, password, "", []]) for name, password in (("a", "x"), ("a", "y"), ("b", "x"))]
+    assert calls[0] == calls[1] != calls[2]
 
 
 def test_a_repeated_create_gives_the_first_id(cloud: Cloud) -> None:

@@ -56,6 +56,8 @@ def test_a_server_speaks_for_its_users(cloud: Cloud, server: str) -> None:
     stays_out(speaks(cloud, server, name, expires=int(time.time()) - 1))
     stays_out(speaks(cloud, server, name, named="oneadmin"))
     stays_out(speaks(cloud, server, "nobody-of-that-name"))
+    stays_out(speaks(cloud, server, name, "²:"))
+    stays_out(cloud.client_as("serveradmin", "no-colon-in-it"))
     cloud.client.call("one.user.enable", uid, False)
     stays_out(speaks(cloud, server, name))
 

@@ -82,12 +82,18 @@ def test_pauses_grow_and_end() -> None:
         assert guesses.pause("a", "vera") == pause and guesses.pause("b", "vera") == 0 == guesses.pause("a", "otto")
         clock.now += pause
         assert guesses.pause("a", "vera") == 0
-    guesses.wrong("a", "vera")
     guesses.right("a", "vera")
     assert guesses.pause("a", "vera") == 0
     clock.now += FORGET + 1
     guesses.wrong("a", "vera")
     assert guesses.pause("a", "vera") == 0
+
+
+def test_a_program_that_goes_on_waits_as_long_as_ever() -> None:
+    guesses = Guesses(Clock())
+    for _ in range(2000):
+        guesses.wrong("a", "vera")
+    assert guesses.pause("a", "vera") == LONGEST
 
 
 def test_many_names_from_one_address_are_slowed_down_too() -> None:

@@ -119,3 +119,13 @@ def test_who_waits_is_woken_once(db: Database) -> None:
     log.wait(lambda: woken.append("c"))
     log.close()
     assert woken == ["a", "c"] and log.closing
+
+
+@pytest.mark.parametrize("sizes", [[1, 2, 7, 1], [7], [2, 3, 2], [1] * 9])
+def test_what_meets_a_condition_is_found_page_by_page(db: Database, sizes: list[int]) -> None:
+    """The latest first; a transaction larger than a page is not cut either."""
+    log, found, before = filled(db, sizes), [], len(sizes) + 1
+    while page := log.find("kind = :kind", {"kind": "vm"}, before, 3):
+        found += [(e.seq, e.n) for e in page]
+        before = page[-1].seq
+    assert found == sorted(((seq, n) for seq, size in enumerate(sizes, 1) for n in range(size)), reverse=True)

@@ -10,6 +10,8 @@ from onecore.wire import xmlbody
 
 SECRET = ("password", "new_password", "token")
 """Arguments of which nobody is told."""
+SECRET_ANSWERS = frozenset(("one.user.login",))
+"""Methods whose answer is for the caller alone: it is written down nowhere."""
 LONGEST = 16_384
 _SECRET_TEXT = re.compile(r"(?i)\b(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN)\w*\s*=\s*)(\"(?:[^\"\\]|\\.)*\"|[^\s,\]]+)")
 _SECRET_XML = re.compile(r"(?is)(<(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN)\w*)>).*?(</\2>)")
@@ -25,7 +27,8 @@ def document(method: Method, arguments: Iterable[Any], good: bool, answer: str) 
     given = [("*" * 3 if parameter.name in SECRET else masked(str(value)))[:LONGEST]
              for parameter, value in zip(method.parameters, arguments, strict=False)]
     rows = [_row(place, "IN", text) for place, text in enumerate(given, 2)]
-    rows += [_row(1, "OUT", "true" if good else "false"), _row(2, "OUT", answer[:LONGEST])]
+    rows += [_row(1, "OUT", "true" if good else "false"),
+             _row(2, "OUT", "***" if good and method.name in SECRET_ANSWERS else answer[:LONGEST])]
     return (f"<CALL_INFO><RESULT>{int(good)}</RESULT><PARAMETERS>{''.join(rows)}</PARAMETERS></CALL_INFO>")
 
 

@@ -5,11 +5,11 @@ import asyncio
 from typing import Any
 
 from onecore.api import TABLE, Body, Request, method
-from onecore.errors import BadArgument, NoExists, NotAllocated
+from onecore.errors import BadArgument, NoExists
 from onecore.kinds import verbs
 from onecore.kinds.hook.match import checked
 from onecore.kinds.hook.record import HOOK, Hook, HookRun, body, run_xml
-from onecore.kinds.hook.runner import Job, Runner
+from onecore.kinds.hook.runner import KEPT, Job, Runner
 from onecore.kinds.kind import check_name, inner_xml, parse_template
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Event
@@ -40,6 +40,7 @@ def runner(core: Core) -> Runner:
 def follow(core: Core) -> None:
     """Hooks changed: so may the calls that are written down for them."""
     core.kinds["hook.calls"] = runner(core).calls()
+    runner(core).wake()
 
 
 @method("one.hookpool.info", reads=True)
@@ -67,8 +68,6 @@ def allocate(req: Request, template: str) -> int:
     """Make a hook: NAME, TYPE (api or state), COMMAND, and when it runs."""
     verbs.require_create(req, "hook")
     tree = parse_template(template)
-    if not tree.get("NAME"):
-        raise NotAllocated("NAME must be in the template")
     kept = checked(tree, set(TABLE))
     name = check_name(req.tx, req.core, HOOK, tree.get("NAME"), -1)
     oid = req.tx.next_id("hook")
@@ -97,7 +96,7 @@ def retry(req: Request, hook: Hook, hk_exe_id: int) -> int:
     """Run once more what a run did, with the same arguments."""
     run: HookRun | None = req.prepared
     if run is None:
-        raise NoExists(f"hook {hook.oid} has no run {hk_exe_id} (the last {100} are kept)", hook.oid)
+        raise NoExists(f"hook {hook.oid} has no run {hk_exe_id} (the last {KEPT} are kept)", hook.oid)
     req.tx.log("hook", hook.oid, "update", keys=["RETRY"])
     event = Event(req.core.store.given + 1, 0, req.core.now(), "hook", hook.oid, "retry", "", "", "", req.caller.uid,
                   req.method, req.rid)

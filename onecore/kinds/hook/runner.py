@@ -8,6 +8,7 @@ import asyncio
 import base64
 import shlex
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Event
 from onecore.wire.messages import Command, Doc, Result
 from onecore.wire.template import Tree
+from onecore.wire.xmlrpc import unescape
 
 AT_ONCE, QUEUED = 8, 10_000
 """Programs at work at once; runs that may wait before the change log is read no further."""
@@ -66,7 +68,7 @@ class Runner:
         while not core.changelog.closing:
             if held(core) or not core.store.all(Hook) or self._waiting() >= QUEUED:
                 self._seen = self._seen if core.store.all(Hook) else core.changelog.last
-                await wait(core, AGAIN)
+                await self._rest()
                 continue
             await self._read()
             await asyncio.sleep(0)  # much to read keeps nobody else waiting
@@ -75,6 +77,16 @@ class Runner:
                 self._note_idle()
             if core.changelog.last <= self._seen:
                 await wait(core, AGAIN)
+
+    async def _rest(self) -> None:
+        """Until hooks change, or for a while: what else happens does not matter."""
+        self._wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), AGAIN)
+
+    def wake(self) -> None:
+        """Hooks changed."""
+        self._wake.set()
 
     def add(self, job: Job) -> None:
         """Run JOB in its turn."""
@@ -103,12 +115,20 @@ class Runner:
         self._seen = found[-1].seq if found else max(since, last)
 
     def _begin(self) -> None:
+        if len(self._busy) >= AT_ONCE:
+            return
         for key, queue in list(self._queues.items()):
-            if len(self._busy) >= AT_ONCE:
-                return
-            if key not in self._busy and queue:
+            if key in self._busy:
+                continue
+            while queue and self._core.store.get(Hook, queue[0].hook) is None:  # the hook is no more
+                self._close(queue.popleft())
+            if queue:
                 self._busy.add(key)
                 self._start(key, queue[0])
+            elif self._queues.get(key) is queue:
+                del self._queues[key]
+            if len(self._busy) >= AT_ONCE:
+                return
 
     def _start(self, key: tuple[str, int], job: Job) -> None:
         core, hook = self._core, self._core.store.get(Hook, job.hook)
@@ -138,8 +158,6 @@ class Runner:
     def _next(self, key: tuple[str, int]) -> None:
         """The first of a queue is done."""
         self._busy.discard(key)
-        if not self._queues.get(key):
-            self._queues.pop(key, None)
         self._begin()
 
     def _close(self, job: Job) -> None:
@@ -225,8 +243,7 @@ def _body(core: Core, event: Event) -> str:
     found: Any = core.store.get(kind.record, event.oid) if kind else None
     if kind is None or found is None:
         return f"<{event.kind.upper()}><ID>{event.oid}</ID></{event.kind.upper()}>"
-    text = b"".join(kind.body(core, found)).decode()
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&#13;", "\r").replace("&amp;", "&")
+    return unescape(b"".join(kind.body(core, found)).decode())
 
 
 def _host(core: Core, tree: Tree, event: Event) -> Doc:

@@ -44,9 +44,7 @@ def gone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     if disk is None:
         return vm
     tree.pairs = [pair for pair in tree.pairs if pair[1] is not disk]
-    clusters = requirements.clusters_of(core, tree)
-    if clusters != set():
-        requirements.write(tree, clusters)
+    requirements.renew(core, tree)
     vm = keep(tx, vm, tree)
     write(tx, vm, {number: of for number, of in trees_of(tx, vm).items() if str(number) != disk["DISK_ID"]})
     if disk.get("IMAGE_ID") and int(disk["IMAGE_ID"]) not in ids(vm.images):

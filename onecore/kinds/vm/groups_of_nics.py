@@ -7,7 +7,7 @@ from onecore.kinds import verbs
 from onecore.kinds.vm.allocate import use_of
 from onecore.kinds.vm.edit import keep, template_of
 from onecore.kinds.vm.fire import state_of
-from onecore.kinds.vm.nic_effects import find
+from onecore.kinds.vm.plug_nics import existing
 from onecore.kinds.vm.public import S
 from onecore.kinds.vm.record import Vm
 from onecore.wire.template import Tree, Vector
@@ -45,9 +45,7 @@ def _groups(req: Request, vm: Vm, nic_id: int) -> tuple[Tree, Vector, list[int]]
         raise WrongState(f"the security groups of a NIC cannot be changed while VM {vm.oid} is in state {state.name}",
                          vm.oid)
     tree = template_of(req.tx, vm)
-    if str(nic_id) not in [nic.get("NIC_ID") for nic in (*tree.vectors("NIC"), *tree.vectors("NIC_ALIAS"))]:
-        raise BadArgument(f"nic_id: VM {vm.oid} has no NIC {nic_id}", vm.oid)
-    nic = find(tree, nic_id)
+    nic = existing(tree, vm, nic_id)
     return tree, nic, [int(g) for g in nic.get("SECURITY_GROUPS", "").split(",") if g]
 
 

@@ -162,12 +162,12 @@ async def _done(req: Request, filter_flag: int, start: int = -1, end: int = -1, 
     while not paged or len(out) < max(start, 0) - end:
         found = await asyncio.to_thread(_read, req.core, "oid >= :first AND oid <= :last",
                                         {"first": first, "last": last}, PIECE)
-        out += [a for a in found if _wanted(req, a, filter_flag) and search.matches(req.core, a, terms)]
+        out += [a for a in found if verbs.wanted(req, VM, a, filter_flag) and search.matches(req.core, a, terms)]
         if len(found) < PIECE:
             break
         first = found[-1].oid + 1
     return [a for a in await _with_ended(req.core, before, out)
-            if _wanted(req, a, filter_flag) and search.matches(req.core, a, terms)]
+            if verbs.wanted(req, VM, a, filter_flag) and search.matches(req.core, a, terms)]
 
 
 async def _with_ended(core: Core, before: set[Any], read: list[Archived]) -> list[Archived]:
@@ -179,14 +179,6 @@ async def _with_ended(core: Core, before: set[Any], read: list[Archived]) -> lis
             if oid not in found and (one := await archive(core, oid)) is not None:
                 found[oid] = one
     return list(found.values())
-
-
-def _wanted(req: Request, one: Any, flag: int) -> bool:
-    who = req.caller
-    return allowed(req.core, who, "USE", "vm", one) and (
-        flag == -2 or (flag == -3 and one.uid == who.uid) or (flag == -1
-                                                              and (one.uid == who.uid or one.gid in who.gids))
-        or (flag == -4 and one.gid == who.gid) or (flag >= 0 and one.uid == flag))
 
 
 @dataclass(frozen=True)
@@ -279,7 +271,7 @@ async def _done_set(req: Request, ids: str, extended: bool = False) -> list[Arch
     wanted = _id_list(ids)
     missing = [i for i in wanted if req.core.store.get(Vm, i) is None][MAX_ENDED:]
     found = await _with_ended(req.core, set(wanted).difference(missing), [])
-    return [one for one in found if _wanted(req, one, -2)]
+    return [one for one in found if verbs.wanted(req, VM, one, -2)]
 
 
 @method("one.vmpool.infoset", reads=True, prepare=_done_set)

@@ -51,9 +51,7 @@ def gone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     for nic in group(tree, _number(vm, info)):
         leases.take_back_nic(tx, core, vm.oid, int(nic["NIC_ID"]))
         _take_out(tree, nic)
-    clusters = requirements.clusters_of(core, tree)
-    if clusters != set():
-        requirements.write(tree, clusters)
+    requirements.renew(core, tree)
     keep(tx, vm, tree)
     return replace(vm, networks=_networks(tree))
 

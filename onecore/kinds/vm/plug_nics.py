@@ -63,12 +63,13 @@ def _join(req: Request, vm: Vm, tree: Tree, name: str, given: Vector) -> int:
 def detachnic(req: Request, vm: Vm, nic_id: int) -> int:
     """Take a NIC with its aliases, or one alias, from the VM."""
     check(vm, "nic_detach")
-    _found(template_of(req.tx, vm), vm, nic_id)
+    existing(template_of(req.tx, vm), vm, nic_id)
     fire(req.tx, req.core, vm, "nic_detach", args={"nic_id": nic_id})
     return vm.oid
 
 
-def _found(tree: Tree, vm: Vm, number: int) -> Vector:
+def existing(tree: Tree, vm: Vm, number: int) -> Vector:
+    """The NIC or alias of that number; raises BadArgument naming those that there are."""
     ids = [nic["NIC_ID"] for nic in eth.interfaces(tree)]
     if str(number) not in ids:
         raise BadArgument(f"nic_id: VM {vm.oid} has no NIC {number}, it has {', '.join(ids) or 'none'}", vm.oid)
@@ -82,7 +83,7 @@ def updatenic(req: Request, vm: Vm, nic_id: int, template: str, append: int = 0)
     if append not in (0, 1):
         raise BadArgument(f"append must be 0 (replace) or 1 (merge), not {append}", vm.oid)
     tree = template_of(req.tx, vm)
-    old = dict(_found(tree, vm, nic_id))
+    old = dict(existing(tree, vm, nic_id))
     if eth.is_alias(old):
         raise BadArgument(f"nic_id: {nic_id} is an alias; detach it and attach another", vm.oid)
     with changing():

@@ -18,6 +18,13 @@ def require(core: Core, tree: Tree) -> None:
     write(tree, clusters)
 
 
+def renew(core: Core, tree: Tree) -> None:
+    """Write them anew when TREE has less; where nothing is in common any more they stay as they are."""
+    clusters = clusters_of(core, tree)
+    if clusters != set():
+        write(tree, clusters)
+
+
 def clusters_of(core: Core, tree: Tree) -> set[int] | None:
     """The clusters that all of TREE's images and networks are in; None: any."""
     common: set[int] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onecore.errors import NotAllocated
-from onecore.kinds.kind import whole
+from onecore.kinds.kind import MAX_ID, whole
 from onecore.kinds.vm.record import Scheduled
 from onecore.lifecycle.calendar import next_time
 from onecore.lifecycle.core import Core
@@ -90,7 +90,7 @@ def _args(action: str, given: str) -> str:
     expected = f"{', '.join(wanted)} for {action}" if wanted else f"left out for {action}"
     if len(parts) != len(wanted) or not all(parts):
         raise _bad("ARGS", expected, given)
-    if any(word.endswith("id") and whole(part, 0, 2**31 - 1) is None
+    if any(word.endswith("id") and whole(part, 0, MAX_ID) is None
            for word, part in zip(wanted, parts, strict=True)):
         raise _bad("ARGS", expected, given)
     return given

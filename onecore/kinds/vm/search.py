@@ -13,7 +13,7 @@ from onecore.kinds.vm.body import Archived, body
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
 from onecore.wire import xmlbody
-from onecore.wire.xmlrpc import escape_bytes
+from onecore.wire.xmlrpc import escape_bytes, unescape
 
 MAX_QUERY, MAX_TERMS = 1000, 10
 AT_ONCE = 50
@@ -90,13 +90,8 @@ def matches(core: Core, one: Vm | Archived, terms: tuple[Term, ...]) -> bool:
     text = b"".join(body(core, one))
     if not text or any(escape_bytes(term.value) not in text for term in rest if "]]>" not in term.value):
         return False
-    tree = xmlbody.read(_plain(text))
+    tree = xmlbody.read(unescape(text.decode()))
     return all(_holds(tree, term) for term in rest)
-
-
-def _plain(fragment: bytes) -> bytes:
-    """The XML that a fragment of an answer is."""
-    return fragment.replace(b"&lt;", b"<").replace(b"&gt;", b">").replace(b"&amp;", b"&")
 
 
 def _holds(tree: Any, term: Term) -> bool:
