@@ -4,10 +4,14 @@ A point that nothing strikes costs a look into a dictionary, and is counted.
 """
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+LONG = bool(os.environ.get("ONECORE_LONG"))
+"""Whether to run what a default run leaves out: more of the same kind, or what takes long."""
 
 CORE, DRIVER, BOTH = "core", "driver", "both"
 DEATHS = (CORE, DRIVER, BOTH)
