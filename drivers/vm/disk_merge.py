@@ -5,19 +5,14 @@ guest's disk stands on it no more; which file is which is told by inode.
 """
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import partial
-
-import libvirt_qemu
 
 from drivers.base import Context, Permanent
 from drivers.fence import fenced
 from drivers.tm.layout import snapshot_name, vm_dir
-from drivers.vm import chain, events
+from drivers.vm import chain, events, qmp
 from drivers.vm.disk_snapshots import Work, begin, commit
 from drivers.vm.domain.live import LiveDisk
-from drivers.vm.guest import Guest
 from drivers.vm.jobs import at_a_standstill, pivot, wake
 from drivers.vm.work import LAST_SECONDS, ask
 from onecore.wire.messages import Doc
@@ -114,13 +109,8 @@ def _name_rightly(ctx: Context, work: Work, live: LiveDisk) -> None:
         below = layers.names[place + 1]
         wanted = below.removeprefix(f"{vm_dir(work.args['vm'])}/")
         if wanted != below and chain.backing(work.executor, path)[0] != wanted:
-            told = json.dumps({"execute": "change-backing-file", "arguments": {
-                "device": root, "image-node-name": f"libvirt-{indexes[place]}-format", "backing-file": wanted}})
-            ask(ctx, work.args, "renaming a disk snapshot of", partial(_tell_qemu, work.guest, told))
-
-
-def _tell_qemu(guest: Guest, command: str, _: object) -> None:
-    libvirt_qemu.qemuMonitorCommand(guest.domain, command, 0)
+            qmp.tell(ctx, work.args, work.guest, "change-backing-file", {
+                "device": root, "image-node-name": f"libvirt-{indexes[place]}-format", "backing-file": wanted})
 
 
 def _to_the_kept(ctx: Context, work: Work, target: str) -> None:

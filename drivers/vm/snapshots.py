@@ -45,7 +45,7 @@ def revert(ctx: Context, args: Doc) -> Doc:
         if _holding(ctx, args, guest, nodes) != nodes or not executor.exists(_path(args)):
             raise Permanent(f"VM {args['vm']['id']} has no snapshot {_name(args)}")
         refuse_another_shape(args["vm"], json.loads(executor.read(_path(args))), live.shape())
-        qmp.run_job(ctx, args, guest, "snapshot-load", f"load-{_name(args)}", _of(args, nodes))
+        qmp.run_job(ctx, args, guest, "snapshot-load", _job(args, "load"), _of(args, nodes))
         wake(ctx, args, guest)
     return {}
 
@@ -90,7 +90,7 @@ def refuse_another_shape(vm: Doc, then: Doc, now: Doc) -> None:
 def _make(ctx: Context, args: Doc, guest: Guest, nodes: list[str]) -> None:
     """Make it; one that is complete only after the command was cancelled is taken away again."""
     try:
-        qmp.run_job(ctx, args, guest, "snapshot-save", f"save-{_name(args)}", _of(args, nodes))
+        qmp.run_job(ctx, args, guest, "snapshot-save", _job(args, "save"), _of(args, nodes))
     except DriverError:
         last = ctx.beyond(LAST_SECONDS)
         try:
@@ -103,7 +103,7 @@ def _make(ctx: Context, args: Doc, guest: Guest, nodes: list[str]) -> None:
 
 def _drop(ctx: Context, args: Doc, guest: Guest, nodes: list[str]) -> None:
     if nodes:
-        qmp.run_job(ctx, args, guest, "snapshot-delete", f"delete-{_name(args)}",
+        qmp.run_job(ctx, args, guest, "snapshot-delete", _job(args, "delete"),
                     {"tag": _name(args), "devices": nodes})
 
 
@@ -132,6 +132,11 @@ def _delete_from_files(executor: Executor, args: Doc) -> None:
 def _name(args: Doc) -> str:
     """What hypervisors call it."""
     return f"snap-{int(args['snapshot']['id'])}"
+
+
+def _job(args: Doc, verb: str) -> str:
+    """What QEMU calls the job: each operation's own, so that what an earlier one left is never taken for its end."""
+    return f"{verb}-{_name(args)}-{int(args['_']['op'])}"
 
 
 def _path(args: Doc) -> str:
