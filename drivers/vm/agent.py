@@ -1,6 +1,6 @@
 """Commands inside a guest, by its agent: QEMU's, over the channel that every guest has unless it was told not to.
 
-A command runs once: what became of it is kept in `dir/exec`, so that a driver that is started again does not repeat it.
+A command is given once: the core never sends an `exec` again, whatever became of its driver.
 """
 from __future__ import annotations
 
@@ -37,20 +37,8 @@ def execute(ctx: Context, args: Doc) -> Doc:
     """
     with fenced(ctx, ctx.host(args["host"]), args):
         guest = running(ctx, args)
-        known = _recall(ctx, args)
-        if "pid" not in known:
-            known = {"pid": _begin(ctx, args, guest)}
-            _note(ctx.beyond(LAST_SECONDS), args, known)
-    if "result" not in known:
-        known["result"] = _wait(ctx, args, guest, known["pid"])
-        _keep(ctx.beyond(LAST_SECONDS), args, known)
-    return dict(known["result"])
-
-
-def _keep(ctx: Context, args: Doc, known: Doc) -> None:
-    """Note the result, unless something newer was done with the VM: then nobody asks for it again."""
-    with suppress(DriverError), fenced(ctx, ctx.host(args["host"]), args):
-        _note(ctx, args, known)
+        pid = _begin(ctx, args, guest)
+    return _wait(ctx, args, guest, pid)
 
 
 def call(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) -> Any:
@@ -93,19 +81,12 @@ def thaw(ctx: Context, args: Doc, guest: Guest) -> None:
 
 
 def _begin(ctx: Context, args: Doc, guest: Guest) -> int:
-    """Noted first: a driver that ends now leaves a command of which nobody knows whether it ran."""
+    """The command's process, as the agent numbers it."""
     shell: Doc = {"path": "/bin/sh", "arg": ["-c", _SHELL, "sh", str(args["command"])], "capture-output": True}
     given = str(args.get("stdin") or "").encode()
     if given:
         shell["input-data"] = base64.b64encode(given).decode()
-    _note(ctx, args, {})
-    try:
-        started = call(ctx, args, guest, "guest-exec", shell)
-    except DriverError:
-        with suppress(DriverError):
-            _forget(ctx.beyond(LAST_SECONDS), args)
-        raise
-    return int(started["pid"])
+    return int(call(ctx, args, guest, "guest-exec", shell)["pid"])
 
 
 def _wait(ctx: Context, args: Doc, guest: Guest, pid: int) -> Doc:
@@ -134,30 +115,3 @@ def outcome(pid: int, status: Doc) -> Doc:
 def _text(status: Doc, which: str) -> str:
     data = base64.b64decode(status.get(f"{which}-data") or "")[:LONGEST]
     return data.decode(errors="replace").replace("\0", "\ufffd")
-
-
-def _recall(ctx: Context, args: Doc) -> Doc:
-    """What is known of this operation's command: nothing, its `pid`, its `result`; Permanent when it may have run."""
-    executor = ctx.host(args["host"])
-    if not executor.exists(_path(args)):
-        return {}
-    with suppress(ValueError):
-        kept = json.loads(executor.read(_path(args)))
-        if kept.get("op") == [args["_"]["epoch"], args["_"]["op"]]:
-            if "pid" not in kept:
-                raise Permanent("the driver ended just when the command was given to the guest: it may have run")
-            return dict(kept)
-    return {}
-
-
-def _note(ctx: Context, args: Doc, what: Doc) -> None:
-    kept = {"op": [args["_"]["epoch"], args["_"]["op"]], **what}
-    ctx.host(args["host"]).write(_path(args), json.dumps(kept).encode(), 0o600)
-
-
-def _forget(ctx: Context, args: Doc) -> None:
-    ctx.host(args["host"]).run(["rm", "-f", "--", _path(args)])
-
-
-def _path(args: Doc) -> str:
-    return f"{args['vm']['dir']}/exec"
