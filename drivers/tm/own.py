@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
-from drivers.base import Context, Executor, Permanent
+from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.fence import fenced
 from drivers.tm import carry
 from drivers.tm.facts import Found, images_written, look, need, virtual_sizes, written
@@ -14,8 +14,12 @@ from drivers.tm.place import chain, incomplete
 from drivers.tm.prolog import TEMPORARY, disks_to_make, prolog_steps
 from drivers.tm.saved import check_saved, note_saved
 from drivers.tm.stack import flatten_steps
-from drivers.tm.steps import Step, perform
+from drivers.tm.steps import perform
+from drivers.token import Token
 from onecore.wire.messages import Doc
+
+_LAST_SECONDS = 8.0
+"""What is taken away when a command was cancelled, or its time is up, may take so long."""
 
 
 @contextmanager
@@ -58,12 +62,27 @@ def save(ctx: Context, place: Executor, vm: Doc, disk: Disk, found: Found) -> No
     size = written(place, *chain(vm, disk, found))
     need(ctx.host({}), source(disk).rpartition("/")[0], size, what)
     if base(vm, disk) >= 0:
-        need(place, vm_dir(vm), size, what)
         whole = path + TEMPORARY
-        perform(ctx, place, [*flatten_steps(what, path, "qcow2", whole, image_format(disk), size),
-                             *carry.save_steps(vm, disk, whole), Step(what, ("rm", "-f", "--", whole))])
+        with passing(place, whole):
+            need(place, vm_dir(vm), size, what)
+            perform(ctx, place, [*flatten_steps(what, path, "qcow2", whole, image_format(disk), size),
+                                 *carry.save_steps(vm, disk, whole)])
     else:
         perform(ctx, place, carry.save_steps(vm, disk, path))
+
+
+@contextmanager
+def passing(place: Executor, path: str) -> Iterator[None]:
+    """In the block there may be a file at PATH; whatever ends it, none is left, nor what a killed driver left there."""
+    gone = ("rm", "-f", "--", path)
+    place.run(gone)
+    try:
+        yield
+    except Exception:
+        with suppress(DriverError):
+            place.bound(Token(), lambda: _LAST_SECONDS).run(gone)
+        raise
+    place.run(gone)
 
 
 def check_safe(ctx: Context, place: Executor, vm: Doc) -> None:

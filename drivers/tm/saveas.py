@@ -12,7 +12,7 @@ from drivers.fence import fenced
 from drivers.tm.facts import MB, Found, guest_size, layer, need, written
 from drivers.tm.layout import Disk, active_format, disk_path, image_format, one_disk, snapshot_name, vm_dir
 from drivers.tm.on_disk import check_there, layers_of
-from drivers.tm.own import alone
+from drivers.tm.own import alone, passing
 from drivers.tm.place import chain, settled, whose
 from drivers.tm.prolog import TEMPORARY
 from drivers.tm.stack import flatten_steps, form_of
@@ -82,9 +82,10 @@ def _copy(ctx: Context, place: Executor, there: tuple[str, str], made: tuple[str
     if place.is_local:
         perform(ctx, place, flatten_steps(what, *there, *made, size))
     elif form != made[1] or (form == "qcow2" and _is_more(place, path)):
-        need(place, os.path.dirname(spare), size, what)
-        perform(ctx, place, flatten_steps(what, *there, spare, made[1], size))
-        perform(ctx, place, [Carry(what, spare, made[0], home=True), Step(what, ("rm", "-f", "--", spare))])
+        with passing(place, spare):
+            need(place, os.path.dirname(spare), size, what)
+            perform(ctx, place, [*flatten_steps(what, *there, spare, made[1], size),
+                                 Carry(what, spare, made[0], home=True)])
     else:
         perform(ctx, place, [Carry(what, path, made[0], home=True)])
 

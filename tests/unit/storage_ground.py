@@ -89,6 +89,11 @@ class FakeRemote(Front):
         with super().fence(self._there(vm_dir), order, wait):
             yield
 
+    def bound(self, token: Token, left: Callable[[], float]) -> FakeRemote:
+        other = FakeRemote(Path(self._home), Path(self._root), self._before, token, left)
+        other._fences = self._fences
+        return other
+
     def _there(self, word: str) -> str:
         return word.replace(self._home, self._root)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from storage_bed import MB, Bed, copy_tree, first_byte, io
-from storage_ground import Killed, needs_qemu_img, qemu_img
+from storage_ground import FakeRemote, Killed, needs_qemu_img, qemu_img
 
-from drivers.base import Permanent, Temporary
+from drivers.base import Cancelled, Permanent, Tell, Temporary
+from drivers.token import Token
 
 pytestmark = needs_qemu_img
 KINDS = ("qcow2", "shared", "ssh")
@@ -277,6 +278,44 @@ def test_a_disk_is_saved_as_an_image(bed: Bed, form: str) -> None:
         assert "backing" not in qemu_img("info", "-f", found[0]["format"], made[byte])
     assert sorted(made) == [1, 2] and len(bed.ground.left()) == 4
     assert not list(bed.dir.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("kind", ["ssh"])
+@pytest.mark.parametrize("act", ["saveas", "detach"])
+def test_what_a_host_makes_in_passing_takes_no_room_afterwards(bed: Bed, monkeypatch: pytest.MonkeyPatch,
+                                                               act: str) -> None:
+    """One that a killed driver left is gone before room is asked for, one whose copy fails or is cancelled too."""
+    bed.snap(1, 0, 0, (0, -1))
+    left = bed.dir / "disk.1.tmp"
+    left.write_text("left")
+    df = bed.ground.outside / "df"
+    df.write_text(f'#!/bin/sh\necho Avail\n'
+                  f'case "$*" in *{bed.dir}) test ! -e {left};; esac && echo 1000000000 || echo 1')
+    df.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bed.ground.outside}:{os.environ['PATH']}")
+    cancelled: list[Path] = []
+
+    def cancel(remote: FakeRemote, source: str, target: str, tell: Tell) -> None:
+        cancelled.append(left)
+        assert left.exists()
+        bed.ground.token.cancel()
+        remote.run(["true"])
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeRemote, "get", cancel)
+        with pytest.raises(Cancelled):
+            passing(bed, act)
+    assert cancelled and not left.exists()
+    bed.ground.token = Token()
+    passing(bed, act)
+    assert not left.exists()
+
+
+def passing(bed: Bed, act: str) -> None:
+    """Disk 1, which stands on a snapshot, becomes one file on its way to the front-end."""
+    if act == "saveas":
+        bed.saveas(disk_id=1)
+    else:
+        bed.do("detach", disk_id=1, save=True)
 
 
 def test_the_copy_of_a_running_guests_disk_is_taken(bed: Bed) -> None:
