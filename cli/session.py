@@ -65,7 +65,7 @@ class Session:
         if not self.dry or reads(method):
             return self._call(method, *arguments, timeout=timeout)
         answer = self._call(TRY, method, *arguments, timeout=timeout)
-        self.fail_text(f"would be: {tried(method, arguments, answer)}")
+        self.would(tried(method, arguments, answer))
         return answer
 
     def _call(self, method: str, *arguments: object, timeout: float | None = None) -> object:
@@ -89,6 +89,10 @@ class Session:
     def say(self, text: str) -> None:
         """A line of the result."""
         sys.stdout.write(text + "\n")
+
+    def would(self, what: str) -> None:
+        """Tell WHAT a dry run left undone."""
+        self.fail_text(f"would be: {what}")
 
     def made(self, oid: int, what: str = "ID") -> None:
         """The id of something new; nothing in a dry run, whose ids are nobody's."""

@@ -43,8 +43,10 @@ def _set(kind: Kind) -> click.Command:
         if not endpoint:
             raise CliError(f"zone {oid} has no ENDPOINT")
         path = Path.home() / ".one/one_endpoint"
-        if not session.dry:
-            store(path, endpoint + "\n")
+        if session.dry:
+            session.would(f"{path}: {endpoint}")
+            return
+        store(path, endpoint + "\n")
         session.say(f"{path}: {endpoint}")
         if os.environ.get("ONE_XMLRPC"):
             session.fail("ONE_XMLRPC is set and comes before that file")

@@ -126,8 +126,10 @@ def set_(kind: Kind) -> click.Command:
         given, _, secret = token.rpartition(":")
         name = given or value(user_of(session, oid), "NAME")
         path = auth_file()
-        if not session.dry:
-            store(path, f"{name}:{secret}\n")
+        if session.dry:
+            session.would(f"{path}: token of {name}")
+            return
+        store(path, f"{name}:{secret}\n")
         session.say(f"{path}: token of {name}")
 
     token = click.Option(["--token"], metavar="TEXT", required=True, help="The token, or USER:TOKEN.")

@@ -14,6 +14,7 @@ from cli.errors import CliError
 from cli.ids import each
 from cli.kind import Kind
 from cli.session import Session
+from cli.spans import UNITS
 
 
 class Repeat(NamedTuple):
@@ -34,7 +35,6 @@ REPEATS = {
 NO_END, END_TIMES, END_DATE = 0, 1, 2
 """Numbers of END_TYPE."""
 _AFTER = re.compile(r"\+(\d+)([smhd]?)\Z")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _OPTIONS = ("schedule", *REPEATS, "end", "misfire")
 _FORMS = ("%Y %m/%d %H:%M", "%Y %m/%d %H:%M:%S", "%Y %m/%d")
 
@@ -74,7 +74,9 @@ def planned(
     text, when = template(action, asked, args, time.time()), phrase(asked["schedule"], time.time())
 
     def add(oid: int) -> None:
-        session.say(f"{kind.tag} {oid}: {action} scheduled {when}, id {session.number('one.vm.schedadd', oid, text)}")
+        sched_id = session.number("one.vm.schedadd", oid, text)
+        if not session.dry:
+            session.say(f"{kind.tag} {oid}: {action} scheduled {when}, id {sched_id}")
 
     return each(session, kind, ids, add, "")
 
@@ -114,7 +116,7 @@ def phrase(text: str, now: float) -> str:
 def seconds_after(text: str) -> int | None:
     """Seconds of `+600` or `+10m`; None for another form of time."""
     found = _AFTER.match(text.strip())
-    return int(found[1]) * _SECONDS[found[2]] if found else None
+    return int(found[1]) * UNITS[found[2]] if found else None
 
 
 def moment(text: str, now: float) -> int:

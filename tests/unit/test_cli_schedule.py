@@ -132,6 +132,13 @@ def test_after_its_start(one: Runner, cloud: Cloud) -> None:
     assert one("vm", "resume", "7", "--schedule", "+10m").out == "VM 7: resume scheduled 600 s after its start, id 0\n"
 
 
+def test_a_dry_run_schedules_nothing_and_does_not_say_so(one: Runner, cloud: Cloud) -> None:
+    cloud.answers["onecore.dryrun"] = 4
+    outcome = one("vm", "poweroff", "7", "--schedule", "now", "--dry-run", "-v")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "would be: one.vm.schedadd of 7\n")
+    assert cloud.made("one.vm.schedadd") == []
+
+
 @pytest.mark.parametrize("name", ["resched", "unresched"])
 def test_what_cannot_be_scheduled(one: Runner, cloud: Cloud, name: str) -> None:
     outcome = one("vm", name, "7", "--schedule", "now")
