@@ -6,6 +6,8 @@ FAILED = 255
 """Exit code of every error, as OpenNebula's commands have it."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+UNKNOWN_METHOD, INTERNAL = 0x1000, 0x2000
+"""API codes: a server that does not know the method, or that could not do what it should."""
 
 
 class CliError(Exception):

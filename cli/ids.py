@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cli.errors import FAILED, CliError
@@ -23,15 +23,23 @@ def pool_arguments(kind: Kind, filter_flag: int = -2) -> tuple[int, ...]:
     return (filter_flag, -1, -1, *kind.tail) if kind.filtered else ()
 
 
-def ids_of(session: Session, kind: Kind, text: str) -> list[int]:
-    """The ids that TEXT names, in its order, each once; raises CliError for a name that is not one object's."""
+Past = Callable[[str], int | None]
+"""The id of an object that had this name once."""
+
+
+def ids_of(session: Session, kind: Kind, text: str, past: Past | None = None) -> list[int]:
+    """The ids that TEXT names, in its order, each once; raises CliError for a name that is not one object's.
+
+    PAST is asked for the id of a name that no object has now.
+    """
     found: list[int] = []
     names: dict[str, list[int]] | None = None
     for part in filter(None, (p.strip() for p in text.split(","))):
         numbers = _numbers(part)
         if numbers is None:
             names = names if names is not None else _names(session, kind)
-            numbers = [_one(names, kind, part)]
+            gone = past(part) if past and part not in names else None
+            numbers = [_one(names, kind, part) if gone is None else gone]
         found += numbers
     if not found:
         raise CliError(f"{kind.tag}: no id or name given")
@@ -98,8 +106,13 @@ def _one(names: dict[str, list[int]], kind: Kind, name: str) -> int:
 
 def each(session: Session, kind: Kind, text: str, act: Callable[[int], object], done: str) -> int:
     """Do ACT for every id of TEXT; errors are told, the rest still done.  Returns the exit code."""
+    return each_of(session, kind, ids_of(session, kind, text), act, done)
+
+
+def each_of(session: Session, kind: Kind, oids: Iterable[int], act: Callable[[int], object], done: str) -> int:
+    """As each, for ids that are known."""
     code = 0
-    for oid in ids_of(session, kind, text):
+    for oid in oids:
         try:
             act(oid)
         except CliError as error:

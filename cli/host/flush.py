@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
 
 from cli.cells import number, value
 from cli.command import command, ids_argument
-from cli.errors import FAILED, CliError
-from cli.host import drain
+from cli.errors import FAILED, UNKNOWN_METHOD, CliError
+from cli.host import DISABLE, drain
 from cli.host.drain import Drain
 from cli.host.progress import View, view
-from cli.ids import each, ids_of, read_info
+from cli.ids import each_of, ids_of, read_info
 from cli.kind import Kind
 from cli.session import Session
 from cli.spans import seconds
@@ -21,9 +22,6 @@ from onecore.wire.states import HostState
 
 INTERVAL = 1.0
 """Seconds between looks at the progress."""
-UNKNOWN_METHOD = 0x1000
-DISABLE = 1
-"""The argument of one.host.status."""
 
 
 def flush(kind: Kind) -> click.Command:
@@ -57,13 +55,19 @@ def run(
     """
     if cancel and (wait or timeout):
         raise CliError("give --cancel or --wait, not both")
-    if cancel:
-        return each(session, kind, ids, lambda oid: session.call("onecore.host.flush", oid, False), "flush cancelled")
     ends = now() + seconds(timeout) if timeout else float("inf")
-    code = each(session, kind, ids, lambda oid: begin(session, kind, oid), "flushing")
+    hosts = ids_of(session, kind, ids)
+    if cancel:
+        return each_of(session, kind, hosts, partial(cancelled, session), "flush cancelled")
+    code = each_of(session, kind, hosts, partial(begin, session, kind), "flushing")
     if code or session.dry or not (wait or timeout):
         return code
-    return Wait(session, kind, ids_of(session, kind, ids)).until(lambda: ends - now(), sleep)
+    return Wait(session, kind, hosts).until(lambda: ends - now(), sleep)
+
+
+def cancelled(session: Session, oid: int) -> None:
+    """Have no further VM of host OID moved away."""
+    session.call("onecore.host.flush", oid, False)
 
 
 def begin(session: Session, kind: Kind, oid: int) -> None:
@@ -71,7 +75,7 @@ def begin(session: Session, kind: Kind, oid: int) -> None:
     try:
         session.call("onecore.host.flush", oid, True)
     except CliError as error:
-        if error.code != UNKNOWN_METHOD or error.offline:
+        if error.code != UNKNOWN_METHOD:
             raise
         session.call("one.host.status", oid, DISABLE)
         for vm in read_info(session, kind, oid).findall("VMS/ID"):

@@ -10,6 +10,7 @@ import click
 from cli.cells import number, value
 from cli.command import command, ids_argument
 from cli.errors import CliError
+from cli.host import DISABLE, ENABLE
 from cli.ids import each, id_of, read_info
 from cli.kind import Kind
 from cli.kinds import kind as kind_of
@@ -18,9 +19,6 @@ from onecore.wire.states import HostState
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
-
-ENABLE, DISABLE = 0, 1
-"""Arguments of one.host.status."""
 
 
 def sync(kind: Kind) -> click.Command:

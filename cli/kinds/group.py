@@ -11,7 +11,7 @@ from cli import quota, sections
 from cli.cells import counted, leaf, value
 from cli.command import command, ids_argument
 from cli.errors import CliError
-from cli.ids import each, ids_of
+from cli.ids import each_of, ids_of
 from cli.kind import Column, Factory, Kind, limiting, shared
 from cli.kinds import kind as kind_of
 from cli.session import Session
@@ -85,16 +85,11 @@ def _may_create(gid: int, resources: str) -> tuple[str, ...]:
 def _admin(verb: str, help: str) -> Factory:
     def make(kind: Kind) -> click.Command:
         def run(session: Session, kind: Kind, groups: str, users: str) -> int:
-            gids = ids_of(session, kind, groups)
+            gids, people = ids_of(session, kind, groups), kind_of("user")
+            uids = ids_of(session, people, users)
             done = "administrator added" if verb == "addadmin" else "administrator removed"
             return max(
-                each(
-                    session,
-                    kind_of("user"),
-                    users,
-                    partial(_call, session, kind.call(verb), gid),
-                    f"{done}, group {gid}",
-                )
+                each_of(session, people, uids, partial(_call, session, kind.call(verb), gid), f"{done}, group {gid}")
                 for gid in gids
             )
 

@@ -8,6 +8,7 @@ import click
 
 from cli.cells import kilobytes, leaf, number, share
 from cli.command import command, ids_argument
+from cli.host import DISABLE, ENABLE, OFFLINE
 from cli.ids import each, id_of
 from cli.kind import Column, Factory, Kind, View, later, shared
 from cli.kinds import kind as kind_of
@@ -16,9 +17,6 @@ from onecore.wire.states import HOST_SHORT, HostState
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
-
-ENABLE, DISABLE, OFFLINE = 0, 1, 2
-"""Arguments of one.host.status."""
 
 
 def _state(body: Body, view: View) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cli.cells import size
-from cli.errors import FAILED, CliError
+from cli.errors import FAILED, UNKNOWN_METHOD, CliError
 from cli.kind import View
 from cli.session import Caller, Session
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
 
 Operation = dict[str, Any]
-UNKNOWN_METHOD = 0x1000
 LONGEST = 30
 """Seconds that one question waits at most."""
 

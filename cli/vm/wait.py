@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.cells import value
 from cli.command import command, ids_argument
-from cli.errors import FAILED, CliError
+from cli.errors import FAILED, INTERNAL, UNKNOWN_METHOD, CliError
 from cli.ids import ids_of
 from cli.kind import Kind
 from cli.session import Session
 from cli.spans import seconds
 from cli.task import ops
 from cli.vm.body import state_pair
+from cli.vm.ended import ended
 from onecore.wire import states
 
 if TYPE_CHECKING:
@@ -57,13 +59,15 @@ def run(
     """Wait until VMs reach one of the states, or until the operation under way of each has ended.
 
     Fails at once when a VM reaches a failure state or is gone, unless that was asked for, or when its operation
-    failed; and when the time is over.
+    failed; and when the time is over.  A VM that ended within the last hour still goes by its name, for DONE.
     """
     ends = clock() + seconds(timeout)
     if wanted is None:
-        return operations(session, ids_of(session, kind, ids), timeout, lambda: ends - clock())
+        oids = ids_of(session, kind, ids, partial(ended, session))
+        return operations(session, oids, timeout, lambda: ends - clock())
     asked, code = words(wanted), 0
-    waiting = dict.fromkeys(ids_of(session, kind, ids), "")
+    past = partial(ended, session) if matches((states.VmState.DONE, 0), asked) else None
+    waiting = dict.fromkeys(ids_of(session, kind, ids, past), "")
     for oid, pair in _changes(session, waiting, lambda: ends - clock(), sleep):
         waiting[oid] = states.vm_name(*pair)
         if matches(pair, asked):
@@ -164,7 +168,7 @@ def _present(session: Session) -> int | None:
     try:
         return int(_events(session, -1, 0)["last"])
     except CliError as error:
-        if error.offline or error.code not in (0x1000, 0x2000):
+        if error.code not in (UNKNOWN_METHOD, INTERNAL):
             raise
         return None
 

@@ -41,8 +41,24 @@ def vm(cloud: Cloud) -> str:
 def settled(one: One, vm: str, state: str) -> None:
     """What is under way has ended well, and the VM is STATE."""
     one("vm", "wait", vm, "--timeout", "20")
+    becomes(one, vm, state)
+
+
+def becomes(one: One, vm: str, state: str) -> None:
+    """The VM is STATE soon, whether what was last failed or not."""
     until(5.0, f"{vm} to be {state}", lambda: f"LCM_STATE           : {state}\n" in one("vm", "show", vm)
           or f"\nSTATE               : {state}\n" in one("vm", "show", vm))
+
+
+def test_a_vm_that_is_gone_is_waited_for_by_id_and_name(cloud: Cloud, one: One, vm: str) -> None:
+    """By name it is told which one that was."""
+    oid = one("vm", "list", "-f", f"NAME={vm}", "-l", "ID", "--csv", "--no-header").strip()
+    one("vm", "terminate", vm, "--hard")
+    assert one("vm", "wait", oid, "--for", "done", "--timeout", "20") == ""
+    assert one("vm", "wait", oid, "--for", "done", "--timeout", "1") == ""
+    told = f"no VM is named {vm} now; the last one was VM {oid}, DONE at "
+    assert one("vm", "wait", vm, "--for", "done", "--timeout", "1").startswith(told)
+    assert f"VM named {vm[:-1]} not found" in one("vm", "wait", vm[:-1], "--for", "done", code=255)
 
 
 def test_migrate_and_its_operation(cloud: Cloud, one: One, vm: str) -> None:
@@ -69,7 +85,8 @@ def test_operations_are_shown_and_cancelled(cloud: Cloud, one: One, vm: str) -> 
         assert f"operation {op.strip()}, suspend of vm" in one("task", "wait", op.strip(), "--timeout", "20", code=255)
     finally:
         cloud.dummy()
-    settled(one, vm, "RUNNING")
+    becomes(one, vm, "RUNNING")
+    assert "what was last failed" in one("vm", "wait", vm, "--timeout", "20", code=255)
     ended = json.loads(one("task", "show", op.strip(), "-j"))["OPERATION"]
     assert (ended["STATE"], ended["OK"]) == ("ended", "NO")
     assert "there is no operation 999999999" in one("task", "show", "999999999", code=255)

@@ -289,6 +289,14 @@ def test_flush_asks_and_does_not_wait(one: Runner, draining: Cloud) -> None:
     assert draining.made("onecore.host.flush") == [(3, True)] and not draining.made("onecore.host.drain")
 
 
+@pytest.mark.usefixtures("_at_once")
+def test_a_host_to_flush_is_looked_up_once(one: Runner, draining: Cloud) -> None:
+    draining.answers["one.hostpool.info"] = "<HOST_POOL><HOST><ID>3</ID><NAME>node3</NAME></HOST></HOST_POOL>"
+    assert one("host", "flush", "node3", "--wait").code == 0
+    assert draining.made("onecore.host.flush") == [(3, True)]
+    assert len(draining.made("one.hostpool.info")) == 1
+
+
 def test_flush_cancel(one: Runner, draining: Cloud) -> None:
     assert one("host", "flush", "3", "--cancel").code == 0
     assert draining.made("onecore.host.flush") == [(3, False)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cli_fake import NOW
 
 from cli.errors import CliError
 from cli.kinds import kind
@@ -129,6 +131,41 @@ def test_an_unknown_name_of_a_state_is_read_from_the_vm(log: Log, cloud: Cloud) 
     assert run(log, "1", "running") == 0
 
 
+@pytest.fixture
+def past(log: Log, cloud: Cloud) -> Cloud:
+    """VM 3 web waits.  Of the VMs db 5 and 6 ended lately, 8 has a longer name, and 4 old ended yesterday."""
+    living = f"<VM_POOL>{cloud.vm(3, 'web', 1, 0)}</VM_POOL>"
+    ends = {4: ("old", 90_000), 5: ("db", 900), 6: ("db", 60), 8: ("db-2", 30)}
+    bodies = (
+        cloud.vm(oid, name, 6, 0).replace("<ETIME>0<", f"<ETIME>{NOW - ago:.0f}<") for oid, (name, ago) in ends.items()
+    )
+    done = f"<VM_POOL>{''.join(bodies)}</VM_POOL>"
+    cloud.answers["one.vmpool.info"] = lambda *arguments: done if 6 in arguments else living
+    cloud.answers["one.vm.info"] = lambda oid: cloud.vm(oid, "x", *((1, 0) if oid == 3 else (6, 0)))
+    cloud.answers["onecore.op.list"] = "[]"
+    return cloud
+
+
+def test_a_vm_that_has_ended_already(log: Log, past: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    time.tzset()
+    log.batches = [[event(3, "DONE")]]
+    assert run(log, "web,db,5", "done") == 0
+    told = capsys.readouterr()
+    assert sorted(told.out.splitlines()) == ["VM 3: DONE", "VM 5: DONE", "VM 6: DONE"]
+    assert told.err == "no VM is named db now; the last one was VM 6, DONE at 09/21 14:12:20\n"
+    assert past.made("one.vmpool.info")[-1] == (-2, -1, -1, 6, "VM.NAME=db")
+
+
+def test_without_a_state_one_that_has_ended_is_at_rest(log: Log, past: Cloud) -> None:
+    assert wait.run(Session(), kind("vm"), "db", None, "60", lambda: log.time, log.sleep) == 0
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("db", "running"), ("old", "done"), ("never", "done")])
+def test_a_name_is_not_kept_for_ever(log: Log, past: Cloud, name: str, wanted: str) -> None:
+    with pytest.raises(CliError, match=f"VM named {name} not found"):
+        run(log, name, wanted)
+
+
 def test_a_vm_that_is_not_there(log: Log, cloud: Cloud) -> None:
     cloud.answers["one.vm.info"] = ClientError("[one.vm.info] Error getting virtual machine [1].", 0x400)
     with pytest.raises(CliError, match="Error getting"):
@@ -161,7 +198,7 @@ def test_words(word: str, pair: tuple[int, int]) -> None:
     assert not wait.matches((1, 0), wait.words(word))
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("5m", 300), ("1.5h", 5400), ("10s", 10)])
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("5m", 300), ("1.5h", 5400), ("10s", 10), ("2d", 172_800)])
 def test_times(text: str, seconds: float) -> None:
     assert wait.seconds(text) == seconds
 
