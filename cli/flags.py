@@ -158,7 +158,7 @@ def _video(flags: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _context(flags: Mapping[str, Any]) -> dict[str, str]:
-    context = dict(_line(line) for text in flags.get("context", ()) for line in _lines(text))
+    context = dict(line(part) for text in flags.get("context", ()) for part in lines(text))
     if "ssh" in flags:
         context["SSH_PUBLIC_KEY"] = "$USER[SSH_PUBLIC_KEY]" if flags["ssh"] == FROM_USER else read(flags["ssh"]).strip()
     if "net_context" in flags:
@@ -176,15 +176,16 @@ def _context(flags: Mapping[str, Any]) -> dict[str, str]:
     return context
 
 
-def _lines(text: str) -> list[str]:
+def lines(text: str) -> list[str]:
     """TEXT cut at the commas that begin a new NAME=, so that a value may hold commas."""
     return re.split(r",(?=\s*\w+\s*=)", text)
 
 
-def _line(line: str) -> tuple[str, str]:
-    key, equals, value = line.partition("=")
+def line(text: str) -> tuple[str, str]:
+    """Name, in upper case, and value of `NAME=value`, whose value may stand in double quotes; raises CliError."""
+    key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise CliError(f"{line!r} is not NAME=value")
+        raise CliError(f"{text!r} is not NAME=value")
     value = value.strip()
     quoted = len(value) > 1 and value[0] == value[-1] == '"'
     return key.strip().upper(), value[1:-1] if quoted else value

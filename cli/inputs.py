@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import click
 
+from cli import flags
 from cli.errors import CliError
 
-_NEXT = re.compile(r",(?=\s*\w+\s*=)")
 _WHOLE, _FLOAT = re.compile(r"[+-]?\d+\Z"), re.compile(r"[+-]?\d+(\.\d+)?\Z")
 _RANGE = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*\.\.\s*([+-]?\d+(?:\.\d+)?)\s*\Z")
 _TRIES = 3
@@ -60,7 +60,7 @@ def answers(inputs: Mapping[str, str], given: str | None, ask: Ask | None = None
     Raises CliError for mandatory ones without a value, for given ones that the template does not know or that are not
     of their type.
     """
-    known = dict(_pair(part) for part in _NEXT.split(given or "") if part.strip())
+    known = dict(flags.line(line) for line in flags.lines(given or "") if line.strip())
     unknown = sorted(set(known) - set(inputs))
     if unknown:
         raise CliError(f"the template has no user input {', '.join(unknown)}")
@@ -76,13 +76,6 @@ def answers(inputs: Mapping[str, str], given: str | None, ask: Ask | None = None
 def _ordered(inputs: Mapping[str, str], order: str) -> list[str]:
     first = [name for name in (part.strip().upper() for part in order.split(",")) if name in inputs]
     return list(dict.fromkeys([*first, *inputs]))
-
-
-def _pair(part: str) -> tuple[str, str]:
-    name, equals, text = part.partition("=")
-    if not equals:
-        raise CliError(f"{part!r} is not NAME=value")
-    return name.strip().upper(), text.strip().strip('"')
 
 
 def _demand(open_: list[Input]) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 
 
-def _home_option() -> click.Option:
+def home_option() -> click.Option:
+    """--home: the home that a command is about."""
     return click.Option(
         ["--home"],
         type=click.Path(file_okay=False, path_type=Path),
@@ -26,17 +27,20 @@ def _home_option() -> click.Option:
     )
 
 
-def _config_option() -> click.Option:
+def config_option() -> click.Option:
+    """--config: where oned's configuration is."""
     return click.Option(["--config"], metavar="FILE", help="Configuration of oned, else DIR/oned.conf.")
 
 
-def _home(given: Path | None) -> Home:
+def home_of(given: Path | None) -> Home:
+    """The home that --home names, else that of the user."""
     from cli.local.home import Home, default
 
     return Home(given.resolve()) if given else default()
 
 
-def _command(name: str, callback: Callable[..., Any], *parameters: click.Parameter) -> click.Command:
+def command(name: str, callback: Callable[..., Any], *parameters: click.Parameter) -> click.Command:
+    """The command NAME: CALLBACK with PARAMETERS; its text is CALLBACK's docstring."""
     return click.Command(name, params=list(parameters), callback=callback, help=callback.__doc__, context_settings=HELP)
 
 
@@ -47,28 +51,28 @@ def _up(home: Path | None, port: int | None, dummy: int, foreground: bool) -> in
     """
     from cli.local.up import up
 
-    return up(_home(home), port, dummy, foreground)
+    return up(home_of(home), port, dummy, foreground)
 
 
 def _down(home: Path | None, now: bool) -> int:
     """Stop onesched and oned; guests run on."""
     from cli.local.down import down
 
-    return down(_home(home), now)
+    return down(home_of(home), now)
 
 
 def _status(home: Path | None, json: bool) -> int:
     """Tell what runs and how much it keeps; exit code 0 when all runs, else 255."""
     from cli.local.report import status
 
-    return status(_home(home), json)
+    return status(home_of(home), json)
 
 
 def _doctor(home: Path | None, dummy: bool) -> int:
     """Tell what this machine still needs and how to get it; exit code 255 when something required is missing."""
     from cli.local.doctor import doctor
 
-    return doctor(_home(home), dummy)
+    return doctor(home_of(home), dummy)
 
 
 def _backup(home: Path | None, file: str, config: str | None, force: bool, series: bool) -> int:
@@ -91,14 +95,14 @@ def _upkeep(verb: str, home: Path | None, file: str, config: str | None, *flags:
     from cli.local.upkeep import upkeep
 
     options = [*(["--config", config] if config else []), *(flag for given, flag in flags if given)]
-    return upkeep(verb, _home(home), [*options, "--", file])
+    return upkeep(verb, home_of(home), [*options, "--", file])
 
 
 def _reconcile(home: Path | None, json: bool, **given: bool) -> int:
     """Compare a restored cloud with what its hosts run; with --accept, let it act again."""
     from cli.local.reconcile import reconcile
 
-    return reconcile(_home(home) if home else None, json, **given)
+    return reconcile(home_of(home) if home else None, json, **given)
 
 
 def _completion(shell: str) -> None:
@@ -120,10 +124,10 @@ def program_of_onecore() -> Program:
     return Program(
         "onecore",
         {
-            "up": lambda: _command(
+            "up": lambda: command(
                 "up",
                 _up,
-                _home_option(),
+                home_option(),
                 click.Option(["--port"], type=click.IntRange(1, 65535), help="Port of oned, else as configured."),
                 click.Option(
                     ["--dummy"],
@@ -134,48 +138,48 @@ def program_of_onecore() -> Program:
                 ),
                 click.Option(["--foreground"], is_flag=True, help="Stay, and stop both when interrupted."),
             ),
-            "down": lambda: _command(
+            "down": lambda: command(
                 "down",
                 _down,
-                _home_option(),
+                home_option(),
                 click.Option(["--now"], is_flag=True, help="Kill what does not stop within 5 s."),
             ),
-            "status": lambda: _command(
-                "status", _status, _home_option(), click.Option(["-j", "--json"], is_flag=True, help="As JSON.")
+            "status": lambda: command(
+                "status", _status, home_option(), click.Option(["-j", "--json"], is_flag=True, help="As JSON.")
             ),
-            "doctor": lambda: _command(
+            "doctor": lambda: command(
                 "doctor",
                 _doctor,
-                _home_option(),
+                home_option(),
                 click.Option(["--dummy"], is_flag=True, help="Only what the dummy drivers need."),
             ),
-            "backup": lambda: _command(
+            "backup": lambda: command(
                 "backup",
                 _backup,
                 click.Argument(["file"]),
-                _home_option(),
-                _config_option(),
+                home_option(),
+                config_option(),
                 click.Option(["--force"], is_flag=True, help="Replace a file that is there."),
                 click.Option(["--series"], is_flag=True, help="The monitoring series too."),
             ),
-            "restore": lambda: _command(
+            "restore": lambda: command(
                 "restore",
                 _restore,
                 click.Argument(["file"]),
-                _home_option(),
-                _config_option(),
+                home_option(),
+                config_option(),
                 click.Option(["--force"], is_flag=True, help="Even if there is a database; it is kept aside."),
             ),
-            "reconcile": lambda: _command(
+            "reconcile": lambda: command(
                 "reconcile",
                 _reconcile,
-                _home_option(),
+                home_option(),
                 click.Option(["-j", "--json"], is_flag=True, help="As JSON."),
                 click.Option(["--accept"], is_flag=True, help="Let the cloud end guests and remove files again."),
                 click.Option(["--take-over"], is_flag=True, help="VMs found on other hosts are there from now on."),
                 click.Option(["--force"], is_flag=True, help="Whatever was not compared, or runs elsewhere."),
             ),
-            "completion": lambda: _command(
+            "completion": lambda: command(
                 "completion", _completion, click.Argument(["shell"], type=click.Choice(SHELLS))
             ),
         },

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from cli.command import HELP
-from cli.local.home import Home, default
+from cli.onecore import command, config_option, home_of, home_option, program_of_onecore
 from cli.program import Program, run
 
 
@@ -19,23 +18,19 @@ def _check(home: Path | None, config: str | None) -> int:
     """
     from cli.local.upkeep import upkeep
 
-    return upkeep("check", Home(home.resolve()) if home else default(), ["--config", config] if config else [])
+    return upkeep("check", home_of(home), ["--config", config] if config else [])
 
 
-def _made(name: str) -> click.Command:
-    from cli.onecore import _config_option, _home_option, program_of_onecore
-
-    if name in ("backup", "restore"):
-        return program_of_onecore().factories[name]()
-    return click.Command(
-        name, params=[_home_option(), _config_option()], callback=_check, help=_check.__doc__, context_settings=HELP
-    )
+def _checking(name: str) -> Callable[[], click.Command]:
+    return lambda: command(name, _check, home_option(), config_option())
 
 
 def program_of_onedb() -> Program:
     """The program `onedb`; `fsck` is OpenNebula's word for `check`, which repairs nothing."""
-    names = ("backup", "restore", "check", "fsck")
-    factories = {name: (lambda name=name: _made(name)) for name in names}
+    factories = {
+        **{name: program_of_onecore().factories[name] for name in ("backup", "restore")},
+        **{name: _checking(name) for name in ("check", "fsck")},
+    }
     return Program("onedb", factories, "Back up, restore and check the database of a home on this machine.")
 
 

@@ -35,21 +35,21 @@ def cell(name: str, factor: float = 0.0) -> Cell:
 
     def show(body: Body, view: View) -> str:
         usage = _usage(body)
-        return "-" if usage is None else _pair(usage, name, factor)
+        return "-" if usage is None else _pair(usage, name, factor, view)
 
     return show
 
 
-def _pair(usage: Body, name: str, factor: float) -> str:
+def _pair(usage: Body, name: str, factor: float, view: View) -> str:
     """'used / limit'; '-' without a limit of its own."""
     limit = value(usage, name, _DEFAULT)
-    most = "-" if limit in (_DEFAULT, _UNLIMITED) else _amount(usage, name, factor)
-    return f"{_amount(usage, f'{name}_USED', factor)} / {most}"
+    most = "-" if limit in (_DEFAULT, _UNLIMITED) else _amount(usage, name, factor, view)
+    return f"{_amount(usage, f'{name}_USED', factor, view)} / {most}"
 
 
-def _amount(usage: Body, path: str, factor: float) -> str:
+def _amount(usage: Body, path: str, factor: float, view: View) -> str:
     amount = number(usage, path)
-    return size(amount * factor, View()) if factor else f"{amount:g}"
+    return size(amount * factor, view) if factor else f"{amount:g}"
 
 
 MB = 1024.0
@@ -75,7 +75,7 @@ def tables(body: Body) -> list[str]:
 
 def _table(body: Body, heading: str, section: str, ident: str, metrics: dict[str, float]) -> list[str]:
     rows = [
-        [value(found, ident, "*"), *(_pair(found, name, factor) for name, factor in metrics.items())]
+        [value(found, ident, "*"), *(_pair(found, name, factor, View()) for name, factor in metrics.items())]
         for found in body.findall(f"{section}_QUOTA/{section}")
     ]
     head = "CLUSTERS" if ident == "CLUSTER_IDS" else "ID"

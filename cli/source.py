@@ -34,6 +34,13 @@ def read(path: str) -> str:
         raise CliError(f"{path}: not text in UTF-8 (byte {error.start})") from None
 
 
+def either(path: str | None, file: str | None) -> str | None:
+    """The argument FILE or what --file says; raises CliError for both."""
+    if path is not None and file is not None:
+        raise CliError("give FILE or --file, not both")
+    return path if file is None else file
+
+
 def piped() -> bool:
     """Whether standard input is a file or a pipe, not a terminal or /dev/null."""
     try:

@@ -7,15 +7,17 @@ import time
 
 from cli.errors import CliError
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smh]?)\Z")
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of each unit of time."""
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 
 
 def seconds(text: str) -> float:
-    """Seconds of `90`, `5m` or `1h`; raises CliError."""
+    """Seconds of `90`, `5m`, `1h` or `2d`; raises CliError."""
     found = _SPAN.match(text.strip())
     if not found:
-        raise CliError(f"{text!r} is not a time, as in 90, 5m or 1h")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+        raise CliError(f"{text!r} is not a time, as in 90 (seconds), 5m, 1h or 2d")
+    return float(found[1]) * UNITS[found[2]]
 
 
 MOMENTS = '2h or 7d ago, 2026-03-31, "2026-03-31 17:05", or Unix seconds'
@@ -31,7 +33,7 @@ def moment(text: str) -> int:
         return int(text)
     ago = _AGO.match(text)
     if ago:
-        return int(time.time()) - int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+        return int(time.time()) - int(ago[1]) * UNITS[ago[2]]
     for form in _DATES:
         try:
             return int(time.mktime(time.strptime(text, form)))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
 from cli import list_options, listing, sections, spans
-from cli.cells import clock, leaf, number, value
+from cli.cells import leaf, moment, value
 from cli.command import command
 from cli.errors import CliError
 from cli.ids import id_of
@@ -81,10 +80,6 @@ def _user(body: Body, view: View) -> str:
     return value(body, "USER" if view.numeric else "NAME") or value(body, "USER", "-")
 
 
-def _moment(body: Body, view: View) -> str:
-    return clock(number(body, "TIME"))
-
-
 def _list(kind: Kind) -> click.Command:
     return command(
         kind,
@@ -132,7 +127,7 @@ def _query(session: Session, who: str | None, allowed: bool, refused: bool, **gi
     }
     for key, text in asked.items():
         if text is not None and "&" in str(text):
-            raise CliError(f"--{key} {quote(str(text), safe=' ')}: there is no & in what is looked for")
+            raise CliError(f"--{'request' if key == 'rid' else key} {text!r}: a value without & was expected")
     return "&".join(f"{key}={text}" for key, text in asked.items() if text is not None)
 
 
@@ -153,7 +148,7 @@ KIND = Kind(
     show=_show,
     columns=(
         Column("ID", "Number of the row", 6, leaf("ID")),
-        Column("TIME", "When", 14, _moment, left=True),
+        Column("TIME", "When", 14, moment("TIME"), left=True),
         Column("USER", "Who", 10, _user, left=True),
         Column("METHOD", "The call", 22, leaf("METHOD"), left=True),
         Column("OBJECT", "What it was about", 10, _object, left=True),

@@ -1,4 +1,4 @@
-"""`onecore backup` and `onecore restore`: what oned's own program does, with the same options."""
+"""`onecore backup`, `onecore restore` and `onedb check`: what oned's own program does, with the same options."""
 
 from __future__ import annotations
 

@@ -68,9 +68,10 @@ def vnc(kind: Kind) -> click.Command:
             session.fail(f"it listens on {host} alone; first: ssh -N -L {port}:127.0.0.1:{port} {host}")
         host = "127.0.0.1" if local else host
         if found is None:
-            session.say(f"{host}:{port}")
+            session.say(f"{bracketed(host)}:{port}")
             return
-        become([*shlex.split(found), f"vnc://{host}:{port}" if "remote-viewer" in found else f"{host}::{port}"])
+        screen = f"vnc://{bracketed(host)}:{port}" if "remote-viewer" in found else f"{bracketed(host)}::{port}"
+        become([*shlex.split(found), screen])
 
     return command(
         kind,
@@ -136,6 +137,11 @@ def running(session: Session, kind: Kind, oid: str) -> Body:
 def host_of(body: Body) -> str:
     """The name of the host that the VM is on."""
     return value(body, "HISTORY_RECORDS/HISTORY[last()]/HOSTNAME", "-")
+
+
+def bracketed(host: str) -> str:
+    """HOST as it stands before `:port`: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def here(session: Session, host: str) -> bool:

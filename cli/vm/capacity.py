@@ -93,6 +93,7 @@ def updateconf(kind: Kind) -> click.Command:
         That is OS, FEATURES, INPUT, GRAPHICS, VIDEO, RAW, CPU_MODEL, TPM, TOPOLOGY, SERIAL and CONTEXT.  A running
         guest sees its CONTEXT change at once, the rest when it starts anew.
         """
+        template = source.either(path, file)
         found = id_of(session, kind, oid)
 
         def before() -> str:
@@ -101,7 +102,7 @@ def updateconf(kind: Kind) -> click.Command:
         def send(text: str) -> None:
             session.call("one.vm.updateconf", found, text, int(append))
 
-        changed = source.submit(file or path, before, f"{kind.program}-{found}-conf", send)
+        changed = source.submit(template, before, f"{kind.program}-{found}-conf", send)
         session.told(f"{kind.tag} {found}: configuration " + ("updated" if changed else "not changed"))
 
     return command(

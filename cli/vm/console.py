@@ -19,7 +19,7 @@ from cli.command import command, object_argument
 from cli.errors import CliError
 from cli.kind import Kind
 from cli.session import Session
-from cli.vm.access import LOOPBACK, become, here, host_of, running, ssh_options
+from cli.vm.access import LOOPBACK, become, bracketed, here, host_of, running, ssh_options
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -85,14 +85,14 @@ def link(body: Body, ssh: list[str]) -> Iterator[socket.socket]:
         try:
             made = socket.create_connection((host, int(port)), SECONDS)
         except OSError as error:
-            raise CliError(f"{host}:{port}: {error.strerror or error}") from None
+            raise CliError(f"{bracketed(host)}:{port}: {error.strerror or error}") from None
         made.settimeout(None)
         with made:
             yield made
         return
     ours, theirs = socket.socketpair()
     with subprocess.Popen(
-        [*ssh, "-W", f"{listen}:{port}", host], stdin=theirs.fileno(), stdout=theirs.fileno()
+        [*ssh, "-W", f"{bracketed(listen)}:{port}", host], stdin=theirs.fileno(), stdout=theirs.fileno()
     ) as child:
         theirs.close()
         with ours:

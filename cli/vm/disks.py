@@ -84,26 +84,6 @@ def _vector(session: Session, asked: dict[str, str]) -> str:
     return to_text(Tree([("DISK", disk)]))
 
 
-def detach(kind: Kind) -> click.Command:
-    """The command `disk-detach`."""
-
-    def run(session: Session, kind: Kind, oid: str, disk: str) -> None:
-        """Detach a disk, named by id or target, from a VM that runs or is off."""
-        found = id_of(session, kind, oid)
-        number = part_id(session, kind, found, "disk", disk)
-        session.call("one.vm.detach", found, number)
-        session.told(f"{kind.tag} {found}: detaching disk {number}")
-
-    return command(
-        kind,
-        "disk-detach",
-        run,
-        object_argument(kind, "oid"),
-        part_argument(kind, "disk", "disk"),
-        examples=["disk-detach web vdb"],
-    )
-
-
 def resize(kind: Kind) -> click.Command:
     """The command `disk-resize`."""
 

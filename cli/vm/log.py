@@ -9,6 +9,9 @@ from cli.ids import id_of
 from cli.kind import Kind
 from cli.session import Session
 
+MOST = 10_000
+"""Lines of a log that the server tells at most."""
+
 
 def log(kind: Kind) -> click.Command:
     """The command `log`."""
@@ -22,6 +25,6 @@ def log(kind: Kind) -> click.Command:
         "log",
         run,
         object_argument(kind, "oid"),
-        click.Option(["-n", "--lines"], type=click.IntRange(min=1), default=200, help="So many last lines."),
+        click.Option(["-n", "--lines"], type=click.IntRange(1, MOST), default=200, help="So many last lines."),
         examples=["log web", "log web -n 20"],
     )

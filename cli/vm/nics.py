@@ -65,31 +65,12 @@ def nic_template(session: Session, file: str | None, given: dict[str, str | None
     return to_text(Tree([("NIC_ALIAS" if "alias" in asked else "NIC", nic)]))
 
 
-def detach(kind: Kind) -> click.Command:
-    """The command `nic-detach`."""
-
-    def run(session: Session, kind: Kind, oid: str, nic: str) -> None:
-        """Detach a NIC or a further address, named by id or name, from a VM that runs or is off."""
-        found = id_of(session, kind, oid)
-        number = part_id(session, kind, found, "NIC", nic)
-        session.call("one.vm.detachnic", found, number)
-        session.told(f"{kind.tag} {found}: detaching NIC {number}")
-
-    return command(
-        kind,
-        "nic-detach",
-        run,
-        object_argument(kind, "oid"),
-        part_argument(kind, "nic", "NIC"),
-        examples=["nic-detach web 1", "nic-detach web NIC1"],
-    )
-
-
 def update(kind: Kind) -> click.Command:
     """The command `nic-update`."""
 
     def run(session: Session, kind: Kind, oid: str, nic: str, path: str | None, file: str | None, append: bool) -> None:
         """Change what may change of a NIC, as its bandwidth, from a template PATH, standard input or in $EDITOR."""
+        template = source.either(path, file)
         found = id_of(session, kind, oid)
         number = part_id(session, kind, found, "NIC", nic)
 
@@ -99,7 +80,7 @@ def update(kind: Kind) -> click.Command:
         def send(text: str) -> None:
             session.call("one.vm.updatenic", found, number, source.vector(text, "NIC"), int(append))
 
-        changed = source.submit(file or path, before, f"{kind.program}-{found}-nic{number}", send)
+        changed = source.submit(template, before, f"{kind.program}-{found}-nic{number}", send)
         session.told(f"{kind.tag} {found}: NIC {number} " + ("updated" if changed else "not changed"))
 
     return command(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from cli.cells import value
+from cli.command import command, object_argument
 from cli.errors import CliError
-from cli.ids import read_info
+from cli.ids import id_of, read_info
 from cli.kind import Kind
 from cli.session import Session
 
@@ -42,6 +43,33 @@ def part_argument(kind: Kind, name: str, what: str) -> click.Argument:
         return parts(kind, context.params, incomplete, lambda body: _known(body, what, context.params.get("disk")))
 
     return click.Argument([name], metavar=name.upper(), shell_complete=complete)
+
+
+DETACH = {
+    "disk": ("one.vm.detach", "Detach a disk, named by id or target, from a VM that runs or is off.", ("vdb",)),
+    "NIC": (
+        "one.vm.detachnic",
+        "Detach a NIC or a further address, named by id or name, from a VM that runs or is off.",
+        ("1", "NIC1"),
+    ),
+}
+"""How each part is detached: the method, the command's text, and parts to show it with."""
+
+
+def detach(what: str, kind: Kind) -> click.Command:
+    """The command that detaches the part WHAT, a key of DETACH."""
+    method, text, shown = DETACH[what]
+    part = what.lower()
+
+    def run(session: Session, kind: Kind, oid: str, **named: str) -> None:
+        found = id_of(session, kind, oid)
+        number = part_id(session, kind, found, what, named[part])
+        session.call(method, found, number)
+        session.told(f"{kind.tag} {found}: detaching {what} {number}")
+
+    arguments = object_argument(kind, "oid"), part_argument(kind, part, what)
+    examples = [f"{part}-detach web {one}" for one in shown]
+    return command(kind, f"{part}-detach", run, *arguments, help=text, examples=examples)
 
 
 def _known(body: Body, what: str, disk: str | None) -> list[tuple[str, str]]:

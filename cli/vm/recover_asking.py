@@ -11,11 +11,12 @@ from cli.session import Session
 from cli.task import ops
 from cli.task.follow import follow
 from cli.vm.body import state_pair
+from cli.vm.log import MOST
 from cli.vm.recover import call
 from onecore.wire import states
 
 LINES = 12
-"""Lines of the VM's log that are shown."""
+"""Lines of the VM's log that are shown at first."""
 CHOICES = {
     "r": ("retry", "try the failed step again"),
     "s": ("success", "go on as if it had succeeded"),
@@ -36,7 +37,7 @@ def ask(session: Session, kind: Kind, oid: int, force: bool) -> int:
         if choice == "quit":
             return 0
         if choice == "log":
-            lines *= 4
+            lines = min(4 * lines, MOST)
             continue
         try:
             call(session, oid, choice, force)

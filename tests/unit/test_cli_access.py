@@ -88,6 +88,10 @@ def test_what_leads_nowhere(
 def test_vnc(one: Runner, cloud: Cloud, became: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=VNC.format("0.0.0.0"))
     assert one("vm", "vnc", "7").out == "node7:5907\n"
+    there = cloud.answers["one.vm.info"]
+    cloud.answers["one.vm.info"] = there.replace("node7", "fd00::7")
+    assert one("vm", "vnc", "7").out == "[fd00::7]:5907\n"
+    cloud.answers["one.vm.info"] = there
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr("shutil.which", lambda name: name if name == "vncviewer" else None)
     assert one("vm", "vnc", "7").out == ""

@@ -176,6 +176,9 @@ def test_a_port_that_its_host_alone_reaches(cloud: Cloud, tmp_path: Path) -> Non
     with console.link(body(cloud, "127.0.0.1", 4012), [str(tmp_path / "ssh"), "-v"]) as link:
         assert carried(link, b"abc\n") == b"got abc\n"
     assert (tmp_path / "asked").read_text() == "-v -W 127.0.0.1:4012 node7\n"
+    with console.link(body(cloud, "::1", 4012), [str(tmp_path / "ssh")]) as link:
+        assert carried(link, b"abc\n") == b"got abc\n"
+    assert (tmp_path / "asked").read_text() == "-W [::1]:4012 node7\n"
 
 
 def test_ssh_that_fails_is_told(cloud: Cloud) -> None:

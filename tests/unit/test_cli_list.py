@@ -153,6 +153,15 @@ def test_quotas_beside_users_are_not_users(one: Runner, cloud: Cloud) -> None:
     assert one("user", "list", "-o", "name").out == "ann\n"
 
 
+def test_kilobytes_of_quotas(one: Runner, cloud: Cloud) -> None:
+    cloud.answers["one.userpool.info"] = (
+        "<USER_POOL><USER><ID>2</ID><VM_QUOTA><VM><MEMORY>2048</MEMORY><MEMORY_USED>512</MEMORY_USED></VM></VM_QUOTA>"
+        "</USER></USER_POOL>"
+    )
+    assert one("user", "list", "--csv", "-l", "MEMORY", "--no-header").out == "512M / 2G\n"
+    assert one("user", "list", "--csv", "-l", "MEMORY", "--no-header", "-k").out == "524288 / 2097152\n"
+
+
 def test_top_lists_until_it_is_interrupted(one: Runner, monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
     naps: list[float] = []
 

@@ -239,6 +239,14 @@ def test_nic_update(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, 
     assert [parse(text).vectors("NIC")[0]["INBOUND_AVG_BW"] for _, _, text, _ in sent] == ["20", "30", "30"]
 
 
+@pytest.mark.parametrize("words", [("nic-update", "7", "0"), ("updateconf", "7")])
+def test_two_files_are_one_too_many(one: Runner, cloud: Cloud, words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("INBOUND_AVG_BW=30\n")
+    outcome = one("vm", *words, str(tmp_path / "t"), "--file", str(tmp_path / "t"))
+    assert (outcome.code, outcome.err) == (255, "give FILE or --file, not both\n")
+    assert cloud.calls == []
+
+
 def test_updateconf(one: Runner, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     editor(monkeypatch, tmp_path, 'sed -i s/disk0/nic0/ "$1"')
     assert one("vm", "updateconf", "web", "-v").out == "VM 7: configuration updated\n"

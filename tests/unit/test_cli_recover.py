@@ -63,6 +63,13 @@ def test_asking(one: Runner, cloud: Cloud, answers: list[str]) -> None:
     assert cloud.made("one.vm.recover") == [(7, RECOVER["retry"])]
 
 
+def test_no_more_of_the_log_than_there_may_be(one: Runner, cloud: Cloud, answers: list[str]) -> None:
+    answers += ["l"] * 6 + ["q"]
+    assert one("vm", "recover", "7", "--interactive").code == 0
+    assert [lines for _, lines in cloud.made("onecore.vm.log")] == [12, 48, 192, 768, 3072, 10_000, 10_000]
+    assert one("vm", "log", "7", "-n", "10001").code == 255
+
+
 def test_asking_follows_what_it_began(one: Runner, cloud: Cloud, answers: list[str]) -> None:
     op = {
         "id": 5,

@@ -132,6 +132,16 @@ def test_administrators_of_several_groups(one: Runner, cloud: Cloud) -> None:
     assert cloud.made("one.group.addadmin") == [(101, 3), (101, 4), (102, 3), (102, 4)]
 
 
+def test_names_of_administrators_are_looked_up_once(one: Runner, cloud: Cloud) -> None:
+    cloud.answers |= {
+        "one.group.addadmin": lambda gid, uid: gid,
+        "one.userpool.info": "<USER_POOL><USER><ID>5</ID><NAME>ann</NAME></USER></USER_POOL>",
+    }
+    assert one("group", "addadmin", "101,102", "ann").code == 0
+    assert cloud.made("one.group.addadmin") == [(101, 5), (102, 5)]
+    assert len(cloud.made("one.userpool.info")) == 1
+
+
 # -- users
 
 ANN = (
@@ -382,7 +392,9 @@ def test_audit_asks_for_what_is_wanted(one: Runner, cloud: Cloud) -> None:
         "what": "refused",
     }
     assert (before, limit) == (99, 7)
-    assert one("audit", "list", "--allowed", "--refused").code == one("audit", "list", "--kind", "a&b").code == 255
+    assert one("audit", "list", "--allowed", "--refused").code == 255
+    assert one("audit", "list", "--kind", "a&b").err == "--kind 'a&b': a value without & was expected\n"
+    assert one("audit", "list", "--request", "a&b").err == "--request 'a&b': a value without & was expected\n"
 
 
 def test_audit_goes_through_pages(one: Runner, cloud: Cloud) -> None:
@@ -433,6 +445,21 @@ def test_what_cannot_be_tried(one: Runner, cloud: Cloud, tmp_path: Path, monkeyp
     monkeypatch.setenv("ONE_AUTH", str(tmp_path / "auth"))
     assert one("user", "login", "--user", "ann", "--password", "x", "--dry-run").out == ""
     assert not (tmp_path / "auth").exists()
+
+
+def test_a_dry_run_writes_no_file_and_does_not_say_so(
+    one: Runner, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ONE_XMLRPC", "http://here:2633/RPC2")
+    cloud.answers["one.zone.info"] = "<ZONE><TEMPLATE><ENDPOINT>http://a:2633/RPC2</ENDPOINT></TEMPLATE></ZONE>"
+    outcome = one("user", "token-set", "--token", "ann:new", "--dry-run")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err == f"would be: {tmp_path}/.one/one_auth: token of ann\n"
+    outcome = one("zone", "set", "0", "--dry-run")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err == f"would be: {tmp_path}/.one/one_endpoint: http://a:2633/RPC2\n"
+    assert not (tmp_path / ".one").exists()
 
 
 # -- quotas and reservations
