@@ -1,4 +1,4 @@
-"""oneacl, onegroup, oneuser, onehook, onezone and oneaudit, as far as they are not plain calls; and --dry-run."""
+"""oneacl, onegroup, oneuser, onehook, onezone and oneaudit, as far as they are not plain calls."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import onecore.app  # noqa: F401  so that all methods are declared
 from cli.errors import CliError
 from cli.kinds import acl as cli_acl
-from cli.session import reads
 from cli.spans import moment
-from onecore.api import TABLE
 from onecore.wire import acl
 from onecore.wire.client import ClientError
 
@@ -408,58 +405,6 @@ def test_audit_goes_through_pages(one: Runner, cloud: Cloud) -> None:
     assert cloud.made("onecore.audit") == [("", 0, 1000), ("", 2001, 1000), ("", 1001, 500)]
     assert "REQUEST             : 5-1f\n" in one("audit", "show", "77").out
     assert one("audit", "show", "5000").code == 255
-
-
-# -- dry runs
-
-
-def test_which_methods_only_read() -> None:
-    """What the client takes for a read is one."""
-    assert {name for name in TABLE if reads(name)} == {name for name, found in TABLE.items() if found.reads}
-
-
-def test_a_dry_run_tries_changes_and_reads_as_ever(one: Runner, cloud: Cloud) -> None:
-    cloud.answers["one.grouppool.info"] = "<GROUP_POOL><GROUP><ID>100</ID><NAME>staff</NAME></GROUP></GROUP_POOL>"
-    cloud.answers["onecore.dryrun"] = lambda method, *arguments: 117 if method.endswith("allocate") else arguments[0]
-    outcome = one("group", "delete", "staff", "--dry-run", "-v")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "would be: one.group.delete of 100\n")
-    outcome = one("user", "create", "ann", "secret", "--dry-run")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "would be: one.user.allocate, id 117\n")
-    outcome = one("group", "create", "more", "--dry-run")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "would be: one.group.allocate, id 117\n")
-    assert cloud.made("onecore.dryrun")[0] == ("one.group.delete", 100)
-    assert {call[0] for call in cloud.calls} == {"one.grouppool.info", "onecore.dryrun"}
-
-
-def test_a_dry_run_tells_what_would_be_refused(one: Runner, cloud: Cloud) -> None:
-    cloud.answers["onecore.dryrun"] = ClientError("[one.group.delete] it still has users", 0x800)
-    outcome = one("group", "delete", "100", "--dry-run")
-    assert (outcome.code, outcome.err) == (255, "[one.group.delete] it still has users\n")
-
-
-def test_what_cannot_be_tried(one: Runner, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "nothing to --wait for" in one("vm", "exec", "7", "x", "--wait", "--dry-run").err
-    cloud.answers["one.vm.info"] = cloud.vm(7, "web", 8, 0, extra="<TEMPLATE_ID>3</TEMPLATE_ID>")
-    assert "which --dry-run cannot try" in one("vm", "save", "7", "copy", "--dry-run").err
-    cloud.answers["onecore.dryrun"] = "t0ken"
-    monkeypatch.setenv("ONE_AUTH", str(tmp_path / "auth"))
-    assert one("user", "login", "--user", "ann", "--password", "x", "--dry-run").out == ""
-    assert not (tmp_path / "auth").exists()
-
-
-def test_a_dry_run_writes_no_file_and_does_not_say_so(
-    one: Runner, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("ONE_XMLRPC", "http://here:2633/RPC2")
-    cloud.answers["one.zone.info"] = "<ZONE><TEMPLATE><ENDPOINT>http://a:2633/RPC2</ENDPOINT></TEMPLATE></ZONE>"
-    outcome = one("user", "token-set", "--token", "ann:new", "--dry-run")
-    assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err == f"would be: {tmp_path}/.one/one_auth: token of ann\n"
-    outcome = one("zone", "set", "0", "--dry-run")
-    assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err == f"would be: {tmp_path}/.one/one_endpoint: http://a:2633/RPC2\n"
-    assert not (tmp_path / ".one").exists()
 
 
 # -- quotas and reservations
