@@ -19,3 +19,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             here = item.path.name.startswith(HERE)
             item.add_marker(pytest.mark.xdist_group("here" if here else item.path.stem))
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ends a run whose groups would not hold (a pytest that this xdist does not know): its beds would collide."""
+    grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
+    if session.config.getoption("loadgroup", False) and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError("--dist loadgroup does not group: pytest and pytest-xdist do not fit each other")
