@@ -43,6 +43,7 @@ from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.ports import Ports
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import LIVE
+from onecore.kinds.vmgroup import membership
 from onecore.kinds.vnet.record import Lease, Range
 from onecore.kinds.vnet.taken import Free
 from onecore.lifecycle.calendar import Calendar, trigger
@@ -149,6 +150,8 @@ def _index(core: Core) -> None:
     core.store.index(VmText, ports)
     by_secgroup = Members[VmText](lambda text: () if text.done else members_of(text.template))
     core.store.index(VmText, by_secgroup)
+    by_vmgroup = Members[VmText](lambda text: () if text.done else membership(text.template))
+    core.store.index(VmText, by_vmgroup)
     core.store.index(Lease, free)
     core.store.index(Range, ranges)
     core.store.index(Range, free.reserved)
@@ -161,7 +164,7 @@ def _index(core: Core) -> None:
     core.store.index(AclRule, rules)
     gaps = Gaps()
     core.store.index(Gap, gaps)
-    core.kinds["secgroup.members"] = by_secgroup
+    core.kinds.update({"secgroup.members": by_secgroup, "vmgroup.members": by_vmgroup})
     core.kinds["hook.calls"] = set()
     used = Sums(names(core.config.tenants.quota_vm_attributes))
     Usage(used).follow(core.store)

@@ -18,6 +18,7 @@ from onecore.kinds import (
     user,
     user_groups,
     vdc,
+    vmgroup,
     vnet,
     zone,
 )
@@ -25,6 +26,7 @@ from onecore.kinds.image import change as image_change
 from onecore.kinds.kind import KINDS
 from onecore.kinds.quota import methods as quota
 from onecore.kinds.vm import (
+    affinity,
     attach,
     disk_resize,
     disk_snapshots,
@@ -47,6 +49,7 @@ from onecore.kinds.vnet import reserve as vnet_reserve
 __all__ = [
     "KINDS",
     "acl",
+    "affinity",
     "attach",
     "cluster",
     "datastore",
@@ -81,6 +84,7 @@ __all__ = [
     "user_groups",
     "vdc",
     "vm",
+    "vmgroup",
     "vnet",
     "vnet_recover",
     "vnet_reserve",

@@ -65,8 +65,8 @@ class Kind:
     @property
     def label(self) -> str:
         """The kind's word in error texts."""
-        return {"vm": "virtual machine", "vnet": "virtual network", "template": "virtual machine template"}.get(
-            self.name, self.name)
+        return {"vm": "virtual machine", "vnet": "virtual network", "template": "virtual machine template",
+                "vmgroup": "VM group"}.get(self.name, self.name)
 
 
 class Gone:

@@ -63,6 +63,8 @@ def _tenants(connection: sa.Connection) -> None:
             "UPDATE vdc_pool SET \"groups\" = '1', clusters = '0:-10' WHERE oid = 0",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",
+            "CREATE TABLE vmgroup_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
+            f"perms BIGINT, lock TEXT, roles TEXT, next_role BIGINT, template {_blob(connection)})",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN client TEXT NOT NULL DEFAULT ''"):
         connection.exec_driver_sql(statement)

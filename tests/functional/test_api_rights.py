@@ -108,6 +108,7 @@ def estate(cloud: Cloud) -> dict[str, int]:
             "hook": client.number("one.hook.allocate",
                                   f"NAME={unique('hook')}\nTYPE=api\nCALL=one.zone.info\nCOMMAND=/bin/true\n"),
             "secgroup": client.number("one.secgroup.allocate", f"NAME={unique('sg')}\n"),
+            "vmgroup": client.number("one.vmgroup.allocate", f"NAME={unique('vmg')}\nROLE=[NAME=a]\n"),
             "document": client.number("one.document.allocate", f"NAME={unique('doc')}\n", 100)}
 
 

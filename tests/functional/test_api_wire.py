@@ -14,7 +14,7 @@ from onecore.wire import xmlrpc
 from onecore.wire.template import parse, to_xml
 
 BITS = ("OWNER_U", "OWNER_M", "OWNER_A", "GROUP_U", "GROUP_M", "GROUP_A", "OTHER_U", "OTHER_M", "OTHER_A")
-OWNED = ("vm", "image", "vn", "template", "datastore", "secgroup", "document")
+OWNED = ("vm", "image", "vn", "template", "datastore", "secgroup", "vmgroup", "document")
 CHANGED = (*OWNED, "host", "cluster", "user", "group")
 """The kinds whose template anything may be in."""
 
@@ -27,6 +27,7 @@ def estate(shared_cloud: Cloud) -> dict[str, int]:
             "template": cloud.make_template(), "host": cloud.add_hosts(1)[0], "user": cloud.make_user()[0],
             "datastore": number("one.datastore.allocate", f"NAME={unique('ds')}\nTM_MAD=dummy\nDS_MAD=dummy", -1),
             "secgroup": number("one.secgroup.allocate", f"NAME={unique('sg')}"),
+            "vmgroup": number("one.vmgroup.allocate", f"NAME={unique('vmg')}\nROLE=[NAME=a]"),
             "document": number("one.document.allocate", f"NAME={unique('doc')}", 100),
             "cluster": number("one.cluster.allocate", unique("cluster")),
             "group": number("one.group.allocate", unique("group"))}

@@ -53,6 +53,7 @@ def objects(cloud: Cloud) -> dict[str, int]:
         "user": make("one.user.allocate", unique("user"), "secret", "", [0]),
         "document": make("one.document.allocate", template({"NAME": unique("document")}), 100),
         "secgroup": make("one.secgroup.allocate", template({"NAME": unique("secgroup")})),
+        "vmgroup": make("one.vmgroup.allocate", f"NAME={unique('vmgroup')}\nROLE=[NAME=a]"),
         "hook": make("one.hook.allocate", template({"NAME": unique("hook"), "TYPE": "api", "CALL": "one.vm.info",
                                                     "COMMAND": "/bin/true"}))}
 
@@ -111,6 +112,7 @@ def test_a_member_of_the_administrators_may_all(cloud: Cloud) -> None:
     member, found = person(cloud, group, 0), objects(cloud)
     found |= {"secgroup": make("one.secgroup.allocate", f"NAME={unique('sg')}"), "zone": MISSING,
               "document": make("one.document.allocate", f"NAME={unique('doc')}", 100),
+              "vmgroup": make("one.vmgroup.allocate", f"NAME={unique('vmg')}\nROLE=[NAME=a]"),
               "vdc": make("one.vdc.allocate", f"NAME={unique('vdc')}"),
               "hook": make("one.hook.allocate", hook)}
     for name in sorted(ON, key=lambda n: n.endswith(".delete")):

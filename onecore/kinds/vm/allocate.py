@@ -7,7 +7,7 @@ from onecore.api import Request
 from onecore.auth.authorize import authorize
 from onecore.kinds import restricted, verbs
 from onecore.kinds.kind import KINDS, check_name, inner_xml, new_perms, rules
-from onecore.kinds.vm import context, disks, nics, ports, scheduling, shape
+from onecore.kinds.vm import affinity, context, disks, nics, ports, scheduling, shape
 from onecore.kinds.vm.record import Vm, VmText, text
 from onecore.kinds.vm.requirements import require
 from onecore.kinds.vm.shape import TEMPLATE_NAMES, fragment
@@ -37,6 +37,7 @@ def allocate(req: Request, tree: Tree, hold: bool = False, written: Tree | None 
     found = disks.resolve(req, tree)
     given = nics.resolve(req, tree, oid)
     now = core.now()
+    affinity.resolve(req, tree)
     scheduling.take(req, tree, oid, now)
     ports.give(core.config.defaults, tree, oid)
     context.build(req, tree, oid, name, found.next_id)

@@ -13,6 +13,7 @@ from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import rules, tree_of
+from onecore.kinds.vm import affinity
 from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_owed, check_room, check_seen
@@ -53,6 +54,7 @@ def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: 
     _check_sense(req, vm, move)
     if enforce and move.host.oid != vm.hid:
         check_room(req.core, vm, move.host, move.datastore)
+        affinity.check(req.core, vm, move.host)
     check_owed(req, vm, move.host, False)
     check_seen(req, vm, False)
     if move.live or (event == "migrate" and state_of(vm) in (S.RUNNING, S.SUSPENDED)):
@@ -119,7 +121,9 @@ def _told(answer: Result) -> list[str]:
 @method("one.vm.migrate", right="ADMIN", on="vm", prepare=_problems)
 def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: bool = False, ds_id: int = -1,
             migration_type: int = 0) -> int:
-    """Move the VM to a host and a system datastore (-1: the one it is in); ENFORCE: only if there is room.
+    """Move the VM to a host and a system datastore (-1: the one it is in).
+
+    ENFORCE: only if there is room and its VM group agrees.
 
     LIVE moves a running guest as it runs; else MIGRATION_TYPE says how it is stopped: 0 save, 1 poweroff,
     2 poweroff-hard.

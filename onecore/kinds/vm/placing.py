@@ -12,6 +12,7 @@ from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import changing, inner_xml, parse_template, rules, tree_of
+from onecore.kinds.vm import affinity
 from onecore.kinds.vm.fire import fire
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.lifecycle.core import Core
@@ -22,7 +23,9 @@ from onecore.wire.states import DatastoreType, HostState
 @method("one.vm.deploy", right="ADMIN", on="vm")
 def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "",
            force: bool = False) -> int:
-    """Start the VM on a host; with ENFORCE only if there is room.  DS_ID -1: the VM's, or one of the host's cluster.
+    """Start the VM on a host; with ENFORCE only if there is room and its VM group agrees.
+
+    DS_ID -1: the VM's, or one of the host's cluster.
 
     FORCE (administrators): even if another host, which owes the VM's end, may still run it.
     """
@@ -34,6 +37,7 @@ def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int
     datastore = _system_datastore(req, vm, host, ds_id)
     if enforce:
         check_room(req.core, vm, host, datastore)
+        affinity.check(req.core, vm, host)
     check_owed(req, vm, host, force)
     check_seen(req, vm, force)
     info: dict[str, Any] = {"host": host, "datastore": datastore}

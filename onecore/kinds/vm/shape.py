@@ -25,7 +25,7 @@ VECTORS = {"CONTEXT", "DISK", "FEATURES", "HYPERV_OPTIONS", "GRAPHICS", "VIDEO",
 OURS = {"QEMU_GA_EXEC", "SNAPSHOT"}
 """What the core alone writes."""
 PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS - OURS
-NOT_YET = ("PCI", "VMGROUP")
+NOT_YET = ("PCI",)
 """What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
 REPEATED = {"DISK", "NIC", "NIC_ALIAS", "PCI", "SNAPSHOT"}
 SINGLE = (set(TEMPLATE_NAMES) | {"NAME"}) - REPEATED
