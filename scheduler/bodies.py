@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from onecore.wire import affinity
+from onecore.wire.affinity import Group, Role
 from onecore.wire.states import DatastoreType, HostState, Lcm, VmState
 from onecore.wire.xmlbody import Body
 from scheduler.columns import Leaves, leaves, number
@@ -115,6 +117,9 @@ class Vm:
     """A deploy or migration of ours is under way: it counts where it goes, whatever oned says of its state."""
     to: int = -1
     """Where we move it: it counts there and on `host`."""
+    group: int = -1
+    """Its VM group, in which it has `role`; -1: it is in none."""
+    role: str = ""
 
     @property
     def moves(self) -> bool:
@@ -204,6 +209,17 @@ def cluster(body: Body) -> Cluster:
     return Cluster(_whole(body, "ID"), body.findtext("NAME") or "", body.findtext("TEMPLATE/PRIORITY") or "")
 
 
+def group(body: Body) -> tuple[Group, list[int]]:
+    """A VM_GROUP body: what it rules, and the VMs in it."""
+    roles = [Role(_whole(one, "ID"), one.findtext("NAME") or "", one.findtext("POLICY") or affinity.NONE,
+                  affinity.hosts(one.findtext("HOST_AFFINED") or ""),
+                  affinity.hosts(one.findtext("HOST_ANTI_AFFINED") or "")) for one in body.findall("ROLES/ROLE")]
+    together, apart = (tuple(affinity.rule(one.text or "") for one in body.findall(f"TEMPLATE/{word}") if one.text)
+                       for word in (affinity.AFFINED, affinity.ANTI_AFFINED))
+    vms = [int(vm) for one in body.findall("ROLES/ROLE") for vm in (one.findtext("VMS") or "").split(",") if vm]
+    return Group(_whole(body, "ID"), body.findtext("NAME") or "", tuple(roles), together, apart), vms
+
+
 def vm(body: Body) -> Vm:
     """A VM body, short or extended; what is only read for placing is left out of a VM that does not wait for it."""
     records = body.findall("HISTORY_RECORDS/HISTORY")
@@ -218,7 +234,8 @@ def vm(body: Body) -> Vm:
     return Vm(
         _whole(body, "ID"), state, lcm, at, store, _demand(body, waits, store if keeps else -1),
         number(body.findtext("USER_TEMPLATE/USER_PRIORITY") or "", 0.0),
-        (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", resched)
+        (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", resched,
+        group=_whole(body, "TEMPLATE/VMGROUP/VMGROUP_ID", -1), role=body.findtext("TEMPLATE/VMGROUP/ROLE") or "")
 
 
 def _demand(body: Body, waits: bool, store: int) -> Demand:

@@ -49,6 +49,8 @@ class Changes:
     hosts: set[int] = field(default_factory=set)
     datastores: bool = False
     clusters: bool = False
+    groups: bool = False
+    """VM groups."""
 
 
 def decode(text: str) -> Batch:
@@ -77,6 +79,8 @@ def digest(events: Iterable[Event], vms: Mapping[int, Vm]) -> Changes:
             changes.datastores = True
         elif event.kind == "cluster":
             changes.clusters = True
+        elif event.kind == "vmgroup":
+            changes.groups = True
     changes.vms -= changes.gone_vms
     changes.states = {vm: state for vm, state in changes.states.items()
                       if vm not in changes.vms and vm not in changes.gone_vms}

@@ -8,6 +8,7 @@ import numpy as np
 from onecore.wire.states import HostState
 from scheduler.bodies import Demand
 from scheduler.columns import Bools, Floats, Ints, Table, figure
+from scheduler.company import Part
 from scheduler.evaluate import holds
 from scheduler.filters import LIVE, Stages, Terms, compatible, stages
 from scheduler.plan import Reason, Refusal
@@ -51,12 +52,13 @@ def lost(host: str) -> str:
     return f"{MOVING}nobody can say whether it runs, and host {host} does not answer"
 
 
-def refusal(view: View, vm: int, demand: Demand, terms: Terms, stores: Bools, source: int = -1) -> Refusal:
-    """The refusal of a VM that no host in VIEW can take, other than SOURCE, which it is on."""
+def refusal(view: View, vm: int, demand: Demand, terms: Terms, stores: Bools, source: int = -1,
+            ruled: tuple[Part, ...] = ()) -> Refusal:
+    """The refusal of a VM that no host in VIEW can take, other than SOURCE, which it is on; RULED: by its VM group."""
     total, opening = len(view.fixed.hosts), _opening(source)
     if not total:
         return Refusal(vm, {Reason.STATE: 0}, opening + "there are no hosts")
-    told = list(_reasons(view, demand, terms, stores, source))
+    told = list(_reasons(view, demand, terms, stores, source, ruled))
     counts: dict[Reason, int] = {}
     for reason, count, _ in told:
         counts[reason] = counts.get(reason, 0) + count
@@ -80,7 +82,7 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST - 1] + "…"
 
 
-def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools, source: int) -> Told:
+def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools, source: int, ruled: tuple[Part, ...]) -> Told:
     found: Stages = stages(view, demand, terms, stores, source=source)
     if not found.elsewhere.all():
         yield Reason.HERE, 1, "1 is the one it is on"
@@ -94,12 +96,25 @@ def _reasons(view: View, demand: Demand, terms: Terms, stores: Bools, source: in
     out, left = left & ~found.requirements, left & found.requirements
     if out.any():
         yield Reason.REQUIREMENTS, int(out.sum()), _unmet(view, terms.requirements, out)
+    for part in ruled:
+        if not part.last:
+            yield from _by_group(part, left)
+            left = left & ~part.out
     yield from _capacity(view, demand, found, left)
     left = left & found.cpu & found.memory
     yield from _storage(view, demand, terms, stores, left & ~found.storage)
     busy = int((left & found.storage & ~found.moves).sum())
     if busy:
         yield Reason.MOVES, busy, f"{busy} take{'s' * (busy == 1)} part in {view.most_moves} migrations already"
+    for part in ruled:
+        if part.last:
+            yield from _by_group(part, left & found.storage & found.moves)
+
+
+def _by_group(part: Part, left: Bools) -> Told:
+    count = int((left & part.out).sum())
+    if count:
+        yield Reason.GROUP, count, f"{count} {part.one if count == 1 else part.many}"
 
 
 def _by_state(states: Ints) -> Told:

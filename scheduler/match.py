@@ -6,11 +6,13 @@ of which only the hosts that changed since are worked out again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from scheduler.bodies import Demand
-from scheduler.columns import ALL, Bools, Floats, Ints, Rows
+from scheduler.bodies import Demand, Vm
+from scheduler.columns import ALL, Bools, Floats, Ints, Rows, figure
+from scheduler.company import Part, parts
 from scheduler.evaluate import ranks
 from scheduler.explain import bad_expression, refusal
 from scheduler.filters import BadExpression, Terms, has_room, stages, terms, usable_stores
@@ -43,6 +45,7 @@ class Board:
         view.idle_cpu[row] -= demand.cpu
         view.idle_memory[row] -= demand.memory
         view.vms[row] = view.vms[row] | {vm.id}
+        view.company.take(vm, view.fixed.hosts[row].id)
         self.touched.append(row)
         if vm.source >= 0:
             self._count_move(row, vm.source)
@@ -86,13 +89,20 @@ class Bids:
         self._seen, self._shared = len(board.touched), board.shared_space
         self._work_out(ALL)
 
-    def best(self) -> int | None:
-        """The row of the best host; None when none can take the VM."""
+    def best(self, but: Bools | None = None) -> int | None:
+        """The row of the best host, not one of those in BUT; None when none can take the VM."""
         self._catch_up()
         if not len(self.worth):
             return None
-        row = int(self.worth.argmax())
-        return None if self.worth[row] == NEVER else row
+        worth = self.worth if but is None else np.where(but, NEVER, self.worth)
+        row = int(worth.argmax())
+        return None if worth[row] == NEVER else row
+
+    def fits(self) -> Bools:
+        """Which hosts can take the VM."""
+        self._catch_up()
+        found: Bools = self.worth != NEVER
+        return found
 
     def store(self, row: int) -> int:
         """The column of the best datastore for the host in ROW, which has one."""
@@ -124,7 +134,7 @@ def match(view: View, waiting: Iterable[Waiting], policy: Policy) -> Plan:
     """Decide for all that are WAITING.  VIEW is used up."""
     board, known = Board(view), dict[Key, Bids | str]()
     placements, refusals = list[Placement](), list[Refusal]()
-    for vm in sorted(waiting, key=lambda vm: (-vm.priority, vm.id)):
+    for vm in view.company.in_order(waiting):
         found = _decide(board, known, vm, policy)
         if isinstance(found, Placement):
             placements.append(found)
@@ -136,26 +146,59 @@ def match(view: View, waiting: Iterable[Waiting], policy: Policy) -> Plan:
 def _decide(board: Board, known: dict[Key, Bids | str], vm: Waiting, policy: Policy) -> Placement | Refusal:
     if vm.source >= 0 and board.is_busy(vm.source):
         return Refusal(vm.id, {Reason.MOVES: 1}, TURN)
-    key = vm.demand, vm.avoid, vm.source
-    bids = known.get(key)
-    if bids is None:
-        try:
-            bids = Bids(board, vm.demand, vm.avoid, policy, vm.source)
-        except BadExpression as error:
-            bids = str(error)
-        known[key] = bids
+    bids = _bids(board, known, (vm.demand, vm.avoid, vm.source), policy)
     if isinstance(bids, str):
         return bad_expression(vm.id, bids, vm.source)
     if bids.exhausted:
         return Refusal(vm.id, bids.exhausted.counts, bids.exhausted.text)
-    return _place(board, bids, vm)
+    return _place(board, bids, vm, _ruled(board, known, bids, vm, policy) if vm.group >= 0 else ())
 
 
-def _place(board: Board, bids: Bids, vm: Waiting) -> Placement | Refusal:
-    row = bids.best()
+def _bids(board: Board, known: dict[Key, Bids | str], key: Key, policy: Policy) -> Bids | str:
+    """What hosts are worth to all VMs of KEY; the text of what cannot be read of them."""
+    if key not in known:
+        demand, avoid, source = key
+        try:
+            known[key] = Bids(board, demand, avoid, policy, source)
+        except BadExpression as error:
+            known[key] = str(error)
+    return known[key]
+
+
+def _ruled(board: Board, known: dict[Key, Bids | str], bids: Bids, vm: Waiting, policy: Policy) -> tuple[Part, ...]:
+    """The hosts that the VM's group forbids, by reason."""
+    view = board.view
+    found = view.company.ruling(vm)
+    if found is None:
+        return ()
+    told = list(parts(view.fixed.host_ids, view.fixed.name_of, found))
+    mates = view.company.mates(vm) if not found.near else []
+    if mates:
+        others = [_bids(board, known, (mate.demand, frozenset(), mate.host if mate.moves else -1), policy)
+                  for mate in mates]
+        told.append(_together(view, bids, vm, mates, [one for one in others if not isinstance(one, str)], found.label))
+    return tuple(told)
+
+
+def _together(view: View, bids: Bids, vm: Waiting, mates: list[Vm], others: list[Bids], label: str) -> Part:
+    """The hosts that cannot take the VM and all its MATES, which must be on one host and are on none yet."""
+    all_of_them = [vm.demand, *(mate.demand for mate in mates)]
+    total = replace(vm.demand, **{name: sum(getattr(one, name) for one in all_of_them)
+                                  for name in ("cpu", "memory", "disk", "saved")})
+    fits = stages(view, total, bids.terms, bids.stores, source=vm.source).passed
+    for one in others:
+        fits = fits & one.fits()
+    rest = (f"not do for it and the {len(mates)} VMs that wait and must be with it ({label}; together they need "
+            f"{figure(total.cpu / 100)} CPU and {total.memory // 1024} MB)")
+    return Part(~fits, f"does {rest}", f"do {rest}", last=True)
+
+
+def _place(board: Board, bids: Bids, vm: Waiting, ruled: tuple[Part, ...]) -> Placement | Refusal:
+    row = bids.best(np.any([part.out for part in ruled], axis=0) if ruled else None)
     if row is None:
-        bids.exhausted = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores, vm.source)
-        return bids.exhausted
+        told = refusal(board.view, vm.id, bids.demand, bids.terms, bids.stores, vm.source, ruled)
+        bids.exhausted = None if ruled else told
+        return told
     column = bids.store(row)
     host, store = board.view.fixed.hosts[row], board.view.fixed.stores[column]
     placement = Placement(vm.id, host.id, store.id, int(bids.ranks[row]), host.name, vm.source)

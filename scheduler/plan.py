@@ -20,13 +20,14 @@ class Reason(Enum):
     DATASTORE = "datastore"
     HERE = "it is on this one"
     MOVES = "migrations under way"
+    GROUP = "vm group"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A VM that waits for a host; AVOID are hosts that refused it, taken only when no other fits.
 
-    SOURCE is the host that it moves from, -1: it is on none.
+    SOURCE is the host that it moves from, -1: it is on none.  It has ROLE in a VM group, -1: it is in none.
     """
 
     id: int
@@ -34,6 +35,8 @@ class Waiting:
     priority: float = 0.0
     avoid: frozenset[int] = frozenset()
     source: int = -1
+    group: int = -1
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

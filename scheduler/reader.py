@@ -15,15 +15,16 @@ FEW_HOSTS = 8
 
 
 def read_everything(client: Client, snapshot: Snapshot, batch: int) -> None:
-    """Hosts, datastores, clusters and all VMs; in full only those that wait for a host."""
+    """Hosts, datastores, clusters, VM groups and all VMs; in full only those that wait for a host or are in a group."""
     read_hosts(client, snapshot)
     read_datastores(client, snapshot)
     read_clusters(client, snapshot)
+    grouped = read_groups(client, snapshot)
     pool = xmlbody.read(client.text("one.vmpool.info", -2, -1, -1, -1))
     for body in pool.findall("VM"):
         snapshot.put_vm(bodies.vm(body))
-    waiting = [vm.id for vm in snapshot.vms.values() if vm.waits]
-    read_vms(client, snapshot, waiting, batch)
+    waiting = {vm.id for vm in snapshot.vms.values() if vm.waits}
+    read_vms(client, snapshot, waiting | (grouped & snapshot.vms.keys()), batch)
 
 
 def read_vms(client: Client, snapshot: Snapshot, vms: Collection[int], batch: int) -> None:
@@ -37,6 +38,8 @@ def read_vms(client: Client, snapshot: Snapshot, vms: Collection[int], batch: in
                 snapshot.put_vm(found[vm])
             else:
                 snapshot.drop_vm(vm)
+        if any(vm.group >= 0 and vm.group not in snapshot.groups for vm in found.values()):
+            read_groups(client, snapshot)  # made since they were read
 
 
 def read_hosts(client: Client, snapshot: Snapshot, hosts: Collection[int] | None = None) -> None:
@@ -64,3 +67,11 @@ def read_clusters(client: Client, snapshot: Snapshot) -> None:
     """All clusters."""
     pool = xmlbody.read(client.text("one.clusterpool.info"))
     snapshot.put_clusters(map(bodies.cluster, pool.findall("CLUSTER")))
+
+
+def read_groups(client: Client, snapshot: Snapshot) -> set[int]:
+    """All VM groups; the VMs in them."""
+    pool = xmlbody.read(client.text("one.vmgrouppool.info", -2, -1, -1))
+    found = list(map(bodies.group, pool.findall("VM_GROUP")))
+    snapshot.put_groups(group for group, _ in found)
+    return {vm for _, vms in found for vm in vms}

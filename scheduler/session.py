@@ -165,6 +165,8 @@ class Session:
             self._look(vm, None, now)
         if changes.clusters:
             reader.read_clusters(self._client, self.snapshot)
+        if changes.groups:
+            reader.read_groups(self._client, self.snapshot)
         if changes.hosts or changes.clusters:
             reader.read_hosts(self._client, self.snapshot, None if changes.clusters else changes.hosts)
             self._call_back(changes.hosts)
@@ -179,7 +181,7 @@ class Session:
     def _look(self, vm: int, before: Vm | None, moment: float) -> None:
         """The VM may wait for a host now, or not any more, or for another one than BEFORE."""
         now = self.snapshot.vms.get(vm)
-        same = before is not None and now is not None and (before.demand, before.priority) == (now.demand, now.priority)
+        same = before is not None and now is not None and _asks(before) == _asks(now)
         if now and now.placing and not same and self._cancel(vm):
             self.snapshot.unplace(vm)
             self.queue.changed(vm)
@@ -268,20 +270,28 @@ class Session:
             LOG.info("VM %d: %s", refusal.vm, refusal.text)
 
     def _wake(self, now: float) -> None:
-        """Look again at VMs for which something changed: anything about hosts, or room where they could fit."""
+        """Look again at VMs for which something changed: hosts, their group, or room where they could fit."""
         grown, changed = self.snapshot.settle()
         vms, moved, self.snapshot.moved = self.snapshot.vms, self.snapshot.moved, False
+        regrouped, self.snapshot.regrouped = self.snapshot.regrouped, set()
         if changed:
             self.queue.wake(now, lambda vm: True)
         elif moved:
             self.queue.wake(now, lambda vm: vms[vm].moves)
+        if regrouped and not changed:
+            self.queue.wake(now, lambda vm: vms[vm].group in regrouped)
         if grown and not changed:
             cpu, memory = self.snapshot.most_free(grown)
             self.queue.wake(now, lambda vm: vms[vm].demand.cpu <= cpu and vms[vm].demand.memory <= memory)
 
 
+def _asks(vm: Vm) -> tuple[object, ...]:
+    """What decides where a VM may go."""
+    return vm.demand, vm.priority, vm.group, vm.role
+
+
 def _waiting(vm: Vm, avoid: frozenset[int]) -> Waiting:
-    return Waiting(vm.id, vm.demand, vm.priority, avoid, vm.host if vm.moves else -1)
+    return Waiting(vm.id, vm.demand, vm.priority, avoid, vm.host if vm.moves else -1, vm.group, vm.role)
 
 
 def _how(task: Placement) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from onecore.wire.affinity import Group
 from onecore.wire.states import Lcm, VmState
 from scheduler.bodies import Cluster, Datastore, Demand, Host, Use, Vm
+from scheduler.company import Company
 from scheduler.view import Fixed, View, view_of
 
 MANY_DEMANDS = 16384
@@ -17,13 +19,17 @@ MANY_DEMANDS = 16384
 
 class Snapshot:
     """The model.  `grown` are the hosts with more room, `changed` tells that hosts or datastores are not as they were,
-    since `settle` was last called; `moved` that a migration ended, until who reads it takes it back."""
+    since `settle` was last called; `moved` that a migration ended, and `regrouped` in which VM groups a VM is not
+    as it was, until who reads it takes it back.  `members` are the VMs of a group."""
 
     def __init__(self) -> None:
         self.hosts: dict[int, Host] = {}
         self.datastores: dict[int, Datastore] = {}
         self.clusters: dict[int, Cluster] = {}
         self.vms: dict[int, Vm] = {}
+        self.groups: dict[int, Group] = {}
+        self.members: dict[int, set[int]] = {}
+        self.regrouped: set[int] = set()
         self.use: dict[int, Use] = {}
         self.grown: set[int] = set()
         self.changed = True
@@ -66,6 +72,12 @@ class Snapshot:
         self.changed |= found != self.clusters
         self.clusters, self._fixed = found, None
 
+    def put_groups(self, groups: Iterable[Group]) -> None:
+        """All VM groups there are; which VMs are in them is known from the VMs."""
+        found = {group.id: group for group in groups}
+        self.changed |= found != self.groups
+        self.groups = found
+
     def put_vm(self, vm: Vm) -> None:
         """A VM as it is now; a deploy or migration of ours that is under way is not forgotten."""
         known = self.vms.get(vm.id)
@@ -80,6 +92,7 @@ class Snapshot:
         if known:
             self._release(known)
             self._count_moves(known.under_way, (), vm)
+            self._leave(known)
 
     def set_state(self, vm: int, state: int, lcm: int) -> None:
         """A VM changed its state and nothing else."""
@@ -124,11 +137,12 @@ class Snapshot:
         """The columns to decide on, with at most so many migrations a host; changing them changes nothing here."""
         if self._fixed is None:
             self._fixed = Fixed(self.hosts.values(), self.datastores.values(), self.clusters)
-        return view_of(self._fixed, self.use, most_moves)
+        return view_of(self._fixed, self.use, most_moves, Company(self.groups, self.members, self.vms))
 
     def _set(self, vm: Vm) -> None:
         known = self.vms.get(vm.id)
         self.vms[vm.id] = vm
+        self._join(known, vm)
         counts = vm.counts
         if known and known.demand == vm.demand and [h for h, _ in known.counts] == [h for h, _ in counts]:
             for host, fresh in counts:
@@ -139,6 +153,22 @@ class Snapshot:
                 self._release(known)
             self._take(vm)
         self._count_moves(known.under_way if known else (), vm.under_way, vm.id)
+
+    def _join(self, known: Vm | None, vm: Vm) -> None:
+        """Keep who is in which VM group, and whether that matters to the others in it."""
+        if vm.group < 0 and (known is None or known.group < 0):
+            return
+        if known and known.group != vm.group:
+            self._leave(known)
+        if vm.group >= 0:
+            self.members.setdefault(vm.group, set()).add(vm.id)
+            if known is None or _in_company(known) != _in_company(vm):
+                self.regrouped.add(vm.group)
+
+    def _leave(self, vm: Vm) -> None:
+        if vm.group >= 0:
+            self.members.get(vm.group, set()).discard(vm.id)
+            self.regrouped.add(vm.group)
 
     def _take(self, vm: Vm) -> None:
         for host, fresh in vm.counts:
@@ -167,6 +197,11 @@ class Snapshot:
             self.moved = True
         for host in now:
             self.use.setdefault(host, Use()).moves.add(vm)
+
+
+def _in_company(vm: Vm) -> tuple[object, ...]:
+    """What the others of its group look at."""
+    return vm.group, vm.role, vm.counts, vm.to, vm.waits, vm.demand
 
 
 def _followed(known: Vm, vm: Vm) -> Vm:

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from scheduler.bodies import Cluster, Datastore, Demand, Host, Use
 from scheduler.columns import Bools, Floats, Ints, Leaves, Live, Table
+from scheduler.company import Company
 from scheduler.evaluate import holds
 from scheduler.requirements import Expression
 
@@ -34,6 +35,10 @@ class Fixed:
         self.reach = self._reach()
         self.space, self.common = self._space()
         self._masks: dict[tuple[int, Expression], Bools] = {}
+
+    def name_of(self, host: int) -> str:
+        """The name of a host, its id where there is none of it."""
+        return next((one.name for one in self.hosts if one.id == host), str(host))
 
     def mask(self, table: Table, tree: Expression) -> Bools:
         """Which rows of TABLE (one of the two here) meet TREE, remembered."""
@@ -93,6 +98,8 @@ class View:
     """Migrations that each host takes part in."""
     most_moves: int = 2
     """So many it may."""
+    company: Company = field(default_factory=lambda: Company({}, {}, {}))
+    """The VM groups."""
 
     @property
     def free_cpu(self) -> Ints:
@@ -110,8 +117,8 @@ class View:
         return Live(self.fixed.store_table, {"FREE_MB": np.where(np.isinf(free), np.nan, free)}, {})
 
 
-def view_of(fixed: Fixed, use: Mapping[int, Use], most_moves: int = 2) -> View:
-    """A view of FIXED with what VMs USE by host id."""
+def view_of(fixed: Fixed, use: Mapping[int, Use], most_moves: int, company: Company) -> View:
+    """A view of FIXED with what VMs USE by host id, and their groups."""
     uses = [use.get(host.id) or Use() for host in fixed.hosts]
     used_cpu = np.array([u.cpu for u in uses], dtype=np.int64)
     used_memory = np.array([u.memory for u in uses], dtype=np.int64)
@@ -131,7 +138,8 @@ def view_of(fixed: Fixed, use: Mapping[int, Use], most_moves: int = 2) -> View:
         "CPU_USAGE": used_cpu, "MEM_USAGE": used_memory, "RUNNING_VMS": running, "FREE_CPU": idle_cpu,
         "FREE_MEMORY": idle_memory}, {"CURRENT_VMS": vms})
     moves = np.array([len(u.moves) for u in uses], dtype=np.int64)
-    return View(fixed, used_cpu, used_memory, running, idle_cpu, idle_memory, space, vms, live, moves, most_moves)
+    return View(fixed, used_cpu, used_memory, running, idle_cpu, idle_memory, space, vms, live, moves, most_moves,
+                company)
 
 
 def needed(fixed: Fixed, demand: Demand) -> Ints:

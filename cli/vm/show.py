@@ -85,9 +85,15 @@ def _identity(body: Body) -> list[tuple[str, str]]:
         ("NAME", value(body, "NAME")),
         ("USER", value(body, "UNAME")),
         ("GROUP", value(body, "GNAME")),
+        *_vm_group(body),
         ("STATE", states.vm_name(state, 0) if state != states.VmState.ACTIVE else "ACTIVE"),
         ("LCM_STATE", states.vm_name(states.VmState.ACTIVE, lcm)),
     ]
+
+
+def _vm_group(body: Body) -> list[tuple[str, str]]:
+    group = value(body, "TEMPLATE/VMGROUP/VMGROUP_ID")
+    return [("VM GROUP", f"{group}, role {value(body, 'TEMPLATE/VMGROUP/ROLE')}")] if group else []
 
 
 def _trouble(session: Session, body: Body) -> list[tuple[str, str]]:

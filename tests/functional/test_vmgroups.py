@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 from api_calls import ACTION, ALLOCATE, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, refused
-from cloud_process import Cloud, unique
+from cloud_process import Cloud, unique, until
+from makers import MakeCloud
 from xsd import validate
 
 pytestmark = pytest.mark.surface
@@ -166,3 +167,38 @@ def test_hosts_that_are_asked_for(cloud: Cloud) -> None:
     assert f"is on host {hosts[0]}" in why and "4711" in why
     for vm in (web, other, db, app):
         client.call("one.vm.action", "terminate-hard", vm)
+
+
+def test_the_match_maker_heeds_groups(make_cloud: MakeCloud) -> None:
+    """Apart, together; a VM that waits says why, and goes on when a VM leaves its host or its group."""
+    cloud = make_cloud()
+    client, hosts = cloud.client, cloud.add_hosts(2)
+    group = make(cloud, role("web", POLICY="ANTI_AFFINED"), role("db"), role("app"), role("log", HOST_AFFINED="4711"),
+                 rules='AFFINED="db,app"\n')
+
+    def vm(name: str) -> int:
+        return cloud.make_vm(VMGROUP={"VMGROUP_ID": group, "ROLE": name})
+
+    def where(number: int) -> str:
+        return cloud.body("vm", number).findtext("HISTORY_RECORDS/HISTORY/HID", "")
+
+    def says(number: int) -> str:
+        return until(10, "a message", lambda: cloud.body("vm", number).findtext("USER_TEMPLATE/SCHED_MESSAGE"))
+
+    webs, rest = [vm("web") for _ in range(3)], [vm("db"), vm("app"), vm("db")]
+    log = vm("log")
+    cloud.start_scheduler()
+    for number in (*webs[:2], *rest):
+        cloud.wait_vm(number, "RUNNING")
+    assert {where(number) for number in webs[:2]} == {str(host) for host in hosts}
+    assert len({where(number) for number in rest}) == 1
+    assert f"role web, is anti-affined (VM {webs[0]}, VM {webs[1]})" in says(webs[2])
+    assert f"HOST_AFFINED (4711) of VM group {group}" in says(log)
+    client.call("one.vm.action", "terminate-hard", webs[1])
+    cloud.wait_vm(webs[2], "RUNNING")
+    client.call("one.vm.vmgroupdel", log)
+    cloud.wait_vm(log, "RUNNING")
+    late = vm("web")
+    assert f"VM {webs[2]}" in says(late)
+    client.call("one.vm.vmgroupdel", webs[2])
+    cloud.wait_vm(late, "RUNNING")

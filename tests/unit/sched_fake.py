@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from onecore.wire import template, xmlrpc
+from onecore.wire.affinity import Group, Role
 from onecore.wire.states import Lcm, VmState, vm_name
 
 
@@ -31,6 +32,7 @@ class FakeVm:
     store: int = -1
     resched: bool = False
     to: int = -1
+    group: tuple[int, str] | None = None
 
     def body(self) -> str:
         """The VM's XML body."""
@@ -47,10 +49,16 @@ class FakeVm:
             f"<VM><ID>{self.id}</ID><STATE>{self.state}</STATE><LCM_STATE>{self.lcm}</LCM_STATE>"
             f"<RESCHED>{int(self.resched)}</RESCHED>"
             f"<TEMPLATE><AUTOMATIC_REQUIREMENTS>{template.cdata(self.automatic)}</AUTOMATIC_REQUIREMENTS>"
-            f"<CPU>{self.cpu}</CPU>{disk}<MEMORY>{self.memory}</MEMORY></TEMPLATE>"
+            f"<CPU>{self.cpu}</CPU>{disk}<MEMORY>{self.memory}</MEMORY>{self._group()}</TEMPLATE>"
             f"{template.to_xml(template.Tree(self.user.items()), 'USER_TEMPLATE')}"
             f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS></VM>"
         )
+
+
+    def _group(self) -> str:
+        if self.group is None:
+            return ""
+        return f"<VMGROUP><ROLE>{self.group[1]}</ROLE><VMGROUP_ID>{self.group[0]}</VMGROUP_ID></VMGROUP>"
 
 
 @dataclass
@@ -74,6 +82,17 @@ class FakeHost:
         )
 
 
+@dataclass
+class _Body:
+    """Ready XML."""
+
+    text: str
+
+    def body(self) -> str:
+        """The text."""
+        return self.text
+
+
 CLUSTER = "<CLUSTER><ID>0</ID><NAME>default</NAME><TEMPLATE/></CLUSTER>"
 STORE = (
     "<DATASTORE><ID>0</ID><NAME>system</NAME><TYPE>1</TYPE><STATE>0</STATE><CLUSTERS><ID>0</ID></CLUSTERS>"
@@ -87,6 +106,7 @@ class FakeOned:
     def __init__(self) -> None:
         self.vms: dict[int, FakeVm] = {}
         self.hosts: dict[int, FakeHost] = {}
+        self.groups: list[Group] = []
         self.log: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse: Callable[[FakeVm, int], str] = lambda vm, host: ""
@@ -199,6 +219,20 @@ class FakeOned:
 
     def do_one_datastorepool_info(self) -> bytes:
         return xmlrpc.success(f"<DATASTORE_POOL>{STORE}</DATASTORE_POOL>")
+
+    def do_one_vmgrouppool_info(self, *_: Any) -> bytes:
+        return xmlrpc.success(self._pool("VM_GROUP_POOL", [_Body(self._group(group)) for group in self.groups]))
+
+    def _group(self, group: Group) -> str:
+        roles = "".join(
+            f"<ROLE><ID>{role.id}</ID><NAME>{role.name}</NAME><POLICY>{role.policy}</POLICY><VMS>{self._in(role)}</VMS>"
+            "</ROLE>"
+            for role in group.roles
+        )
+        return f"<VM_GROUP><ID>{group.id}</ID><NAME>{group.name}</NAME><ROLES>{roles}</ROLES><TEMPLATE/></VM_GROUP>"
+
+    def _in(self, role: Role) -> str:
+        return ",".join(str(vm.id) for vm in self.vms.values() if vm.group and vm.group[1] == role.name)
 
     def do_one_clusterpool_info(self) -> bytes:
         return xmlrpc.success(f"<CLUSTER_POOL>{CLUSTER}</CLUSTER_POOL>")
