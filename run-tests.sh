@@ -26,6 +26,7 @@ install_everything() {
     # shellcheck disable=SC2046
     install_packages $(kvm_packages) postgresql || say "going on with what is there"
     install_testbed || say "going on without a test-bed"
+    install_directory || skip "tests of LDAP" "the package slapd is not installed"
     local extras=test,postgresql
     if pkg-config --exists libvirt 2> /dev/null; then extras+=,kvm; else skip "kvm driver" "libvirt-dev is not installed"; fi
     make_venv "$extras"

@@ -50,12 +50,17 @@ install_packages() { # install what is missing of the packages named; without ro
 
 apt_install() { DEBIAN_FRONTEND=noninteractive quietly apt-get -q install -y --no-install-recommends "$@"; }
 
-install_testbed() { # what hosts of the test-bed run; this machine gets no SSH service that it did not have
-    local new
-    new=$(missing_packages openssh-server)
-    # shellcheck disable=SC2086
-    without_services install_packages $packages_testbed || return
-    if [ -n "$new" ] && has_systemd; then quietly systemctl disable ssh.service; fi
+# shellcheck disable=SC2086
+install_testbed() { install_idle ssh $packages_testbed; } # what hosts of the test-bed run
+
+install_directory() { install_idle slapd slapd; } # an LDAP server, of which tests start their own
+
+install_idle() { # SERVICE PACKAGE...: install them; this machine gets no SERVICE, of the first one, that it did not have
+    local service=$1 new
+    shift
+    new=$(missing_packages "$1")
+    without_services install_packages "$@" || return
+    if [ -n "$new" ] && has_systemd; then quietly systemctl disable "$service.service"; fi
 }
 
 without_services() ( # run a command while no package may start a service
