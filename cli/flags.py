@@ -32,7 +32,7 @@ def options() -> list[click.Parameter]:
             ["--disk"], multiple=True, metavar="IMAGES", help="Images, each img or user[img], with :key=value:..."
         ),
         click.Option(
-            ["--nic"], multiple=True, metavar="NETS", help="Networks, each net, user[net] or auto, with :key=value:..."
+            ["--nic"], multiple=True, metavar="NETS", help="Networks, each net or user[net], with :key=value:..."
         ),
         click.Option(["--context"], multiple=True, metavar="A=B,..", help="Lines for the context section."),
         click.Option(
