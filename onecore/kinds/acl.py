@@ -72,7 +72,8 @@ verbs.ON_REMOVE.append(forget)
 
 @method("one.acl.info", reads=True)
 def acl_info(req: Request) -> Body:
-    """All ACL rules."""
+    """All ACL rules, for who may manage them: they tell of every tenant's groups and resources."""
+    verbs.require(req, "MANAGE", "acl")
     each = []
     for record in sorted(req.core.store.all(AclRule), key=lambda r: r.oid):
         each.append(f"<ACL><ID>{record.oid}</ID><USER>{record.user:x}</USER><RESOURCE>{record.resource:x}</RESOURCE>"
@@ -84,7 +85,7 @@ def acl_info(req: Request) -> Body:
 @method("one.acl.addrule")
 def addrule(req: Request, user: str, resource: str, rights: str, zone: str = "") -> int:
     """Add a rule of four hexadecimal numbers; no ZONE: all zones."""
-    verbs.require_create(req, "acl")
+    verbs.require(req, "MANAGE", "acl")
     try:
         rule = acl.parse(user, resource, rights, zone)
     except ValueError as error:

@@ -44,6 +44,18 @@ def check_reserved(tree: Tree) -> None:
             raise NotAllocated(f"{key} must be a number or a percentage, such as 10%, not {tree.get(key)[:40]!r}")
 
 
+def of_new(req: Request, cluster_id: int) -> int:
+    """The cluster of a host, datastore or network that is to be made; -1: the default one.
+
+    Raises NoExists, or Forbidden without ADMIN on one that was named.
+    """
+    if cluster_id == -1:
+        return 0
+    found = verbs.existing("cluster", req.core, cluster_id)
+    authorize(req.caller, "ADMIN", "cluster", found, rules(req.core))
+    return int(found.oid)
+
+
 def _members(core: Core, oid: int) -> dict[str, list[int]]:
     store = core.store
     hosts = [h.oid for h in store.all(KINDS["host"].record) if h.cid == oid]  # type: ignore[attr-defined]
@@ -68,8 +80,7 @@ def _updated(req: Request, cluster: Cluster, _old: Tree, new: Tree) -> Cluster:
     return cluster
 
 
-verbs.declare(CLUSTER, "info", "pool", "rename", "update", on_update=_updated, update_right="ADMIN",
-              rename_right="ADMIN")
+verbs.declare(CLUSTER, "info", "pool", "rename", "update", on_update=_updated)
 
 
 @method("one.cluster.allocate")
@@ -106,16 +117,16 @@ def addhost(req: Request, cluster: Cluster, host_id: int) -> int:
 @method("one.cluster.delhost", right="ADMIN", on="cluster")
 def delhost(req: Request, cluster: Cluster, host_id: int) -> int:
     """Move a host of the cluster back to cluster 0."""
-    host = verbs.existing("host", req.core, host_id)
-    if host.cid != cluster.oid:
-        raise BadArgument(f"host {host_id} is not in cluster {cluster.oid}", host_id)
-    _move(req, host_id, 0)
+    _move(req, host_id, 0, cluster.oid)
     return cluster.oid
 
 
-def _move(req: Request, host_id: int, cid: int) -> None:
+def _move(req: Request, host_id: int, cid: int, expected: int = -1) -> None:
+    """Move a host to cluster CID, from the EXPECTED one if that is given."""
     host = verbs.existing("host", req.core, host_id)
     authorize(req.caller, "ADMIN", "host", host, rules(req.core))
+    if expected not in (-1, host.cid):
+        raise BadArgument(f"host {host_id} is not in cluster {expected}", host_id)
     req.tx.put(replace(host, cid=cid))
     req.tx.log("host", host_id, "update", old=str(host.cid), new=str(cid), keys=["CLUSTER_ID"])
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import restricted, verbs
-from onecore.kinds.cluster import cluster_ids
+from onecore.kinds.cluster import cluster_ids, of_new
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -150,7 +150,7 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
         raise NotAllocated("No TM_MAD in template: it names the transfer driver, such as qcow2 or dummy.")
     if kind != "SYSTEM_DS" and not ds_mad:
         raise NotAllocated("No DS_MAD in template: it names the datastore driver, such as fs or dummy.")
-    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    cid = of_new(req, cluster_id)
     name = check_name(req.tx, req.core, DATASTORE, tree.get("NAME"), req.caller.uid)
     given = req.tx.next_id("datastore")
     kept = tree.without(["NAME", "TYPE"])

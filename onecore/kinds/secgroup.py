@@ -172,6 +172,16 @@ def of_nic(req: Request, given: str, networks: str) -> str:
     return ",".join(map(str, dict.fromkeys([*named, *theirs]))) or "0"
 
 
+def check_new(req: Request, before: str, now: str) -> None:
+    """Raise NoExists, or Forbidden for groups in NOW, the SECURITY_GROUPS of a network, without USE on them.
+
+    NICs get those without being asked.  What was there BEFORE stays.
+    """
+    for part in {part.strip() for part in now.split(",")} - {part.strip() for part in before.split(",")}:
+        if part.isdecimal():
+            _listed(req, part)
+
+
 def _listed(req: Request, part: str) -> int:
     from onecore.kinds.vm.allocate import use_of
     oid = identifier(part.strip(), "NIC SECURITY_GROUPS")

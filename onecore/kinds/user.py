@@ -14,7 +14,7 @@ from onecore.auth.authorize import authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, NoExists, NotAllocated
 from onecore.kinds import verbs
-from onecore.kinds.kind import KINDS, Kind, check_name, group_name, lookup, named, rules
+from onecore.kinds.kind import KINDS, Kind, allowed, check_name, group_name, lookup, named, rules
 from onecore.kinds.quota import body as quota
 from onecore.kinds.quota.methods import forget as forget_quota
 from onecore.lifecycle.core import Core
@@ -234,7 +234,7 @@ def login(req: Request, username: str, token: str, valid: int = 36000, egid: int
     user = named(req.core, USER, username)
     if user is None and req.caller.admin:
         raise NoExists(f"Error getting user [{username}].")
-    if user is None or (user.oid != req.caller.uid and not req.caller.admin):
+    if user is None or not allowed(req.core, req.caller, "MANAGE", "user", user):
         raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform MANAGE USER [{username}].")
     if egid >= 0 and egid not in user.gids:
         raise BadArgument(f"egid {egid} is not a group of user {user.oid}")

@@ -13,10 +13,10 @@ from onecore.kinds.kind import rules
 from onecore.kinds.user import User, change
 
 
-def _group(req: Request, group_id: int) -> Any:
-    """A group that the caller must be able to manage; raises NoExists or Forbidden."""
+def _group(req: Request, group_id: int, right: str = "MANAGE") -> Any:
+    """A group on which the caller must have RIGHT; raises NoExists or Forbidden."""
     group = verbs.existing("group", req.core, group_id)
-    authorize(req.caller, "MANAGE", "group", group, rules(req.core))
+    authorize(req.caller, right, "group", group, rules(req.core))
     return group
 
 
@@ -51,10 +51,14 @@ def delgroup(req: Request, user: User, group_id: int) -> int:
 
 @method("one.user.chgrp", right="MANAGE", on="user")
 def chgrp(req: Request, user: User, new_id: int) -> int:
-    """Change the primary group; the one before is left."""
-    group = _group(req, new_id)
+    """Change the primary group; the one before is left, unless the user was in both.
+
+    It takes USE on the group only: users choose among the groups that they are in.
+    """
+    group = _group(req, new_id, "USE")
     if user.oid == 0 and group.oid != 0:
         raise BadArgument("the primary group of user 0 is group 0", user.oid)
-    rest = [g for g in map(int, user.groups.split()) if g not in (user.gid, group.oid)]
+    left = () if group.oid in user.gids else (user.gid,)
+    rest = [g for g in map(int, user.groups.split()) if g not in (*left, group.oid)]
     _put(req, user, [group.oid, *rest], "GID")
     return user.oid

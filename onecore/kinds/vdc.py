@@ -227,10 +227,10 @@ def _adder(field: str, kind: str) -> Callable[..., int]:
 def _remover(field: str, kind: str) -> Callable[..., int]:
     def leave(req: Request, vdc: Vdc, zone_id: int, resource_id: int) -> int:
         """Take an object of a zone, or all of the kind (-10), from the VDC's groups again."""
-        before = vdc.members(field)
-        if (zone_id, resource_id) not in before:
-            raise BadArgument(f"{kind} {resource_id} of zone {zone_id} is not assigned to the VDC {vdc.oid}", vdc.oid)
         one = _resource(req, kind, zone_id, resource_id)
+        before = vdc.members(field)
+        if one not in before:
+            raise BadArgument(f"{kind} {resource_id} of zone {zone_id} is not assigned to the VDC {vdc.oid}", vdc.oid)
         return _keep(req, vdc, vdc.with_members(field, [m for m in before if m != one]), field.upper())
     return leave
 

@@ -198,28 +198,24 @@ def _chmod(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
 
 def _chown(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def chown(req: Request, obj: Any, user_id: int, group_id: int = -1) -> int:
-        """Give the object to another user or group; -1 leaves one as it is."""
-        uid, gid = obj.uid, obj.gid
-        if user_id != -1:
-            user = KINDS["user"].find(req.core, user_id)
-            if not req.caller.admin and user.oid != req.caller.uid:
-                raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform MANAGE USER [{user_id}].")
-            uid = user.oid
-            if kind.unique == "owner":
-                with changing():
-                    check_name(req.tx, req.core, kind, obj.name, uid, obj.oid)
-        if group_id != -1:
-            group = KINDS["group"].find(req.core, group_id)
-            if not req.caller.admin and group.oid not in req.caller.gids:
-                raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform USE GROUP [{group_id}].")
-            gid = group.oid
+        """Give the object to another user (takes MANAGE on her) or group (USE); -1 leaves one as it is."""
+        uid = obj.uid if user_id == -1 else _heir(req, "MANAGE", "user", user_id, obj.uid)
+        gid = obj.gid if group_id == -1 else _heir(req, "USE", "group", group_id, obj.gid)
+        if uid != obj.uid and kind.unique == "owner":
+            with changing():
+                check_name(req.tx, req.core, kind, obj.name, uid, obj.oid)
         req.tx.put(replace(obj, uid=uid, gid=gid))
         req.tx.log(kind.name, obj.oid, "update", old=f"{obj.uid}:{obj.gid}", new=f"{uid}:{gid}", keys=["UID", "GID"])
         return int(obj.oid)
+    return chown, "MANAGE", False
 
-    def right(user_id: int, group_id: int = -1, *_: Any) -> str:
-        return "ADMIN" if user_id != -1 else "MANAGE"
-    return chown, right, False
+
+def _heir(req: Request, right: str, kind: str, oid: int, now: int) -> int:
+    """The user or group that gets an object of NOW; raises NoExists, or Forbidden without RIGHT on who gets it."""
+    found = existing(kind, req.core, oid)
+    if oid != now:
+        authorize(req.caller, right, kind, found, kinds.rules(req.core))
+    return oid
 
 
 def _holds(req: Request, obj: Any) -> bool:

@@ -127,6 +127,9 @@ def test_groups_of_a_user(cloud: Cloud, team: Team) -> None:
     assert "primary" in refused(client, RPC_API, "one.user.delgroup", uid, team.gid)
     client.call("one.user.chgrp", uid, team.other)
     assert ids(cloud, "user", uid, "GROUPS") == [team.other] and uid not in ids(cloud, "group", team.gid, "USERS")
+    client.call("one.user.addgroup", uid, team.gid)
+    team.member.call("one.user.chgrp", uid, team.gid)  # between groups of one's own, and both stay
+    assert ids(cloud, "user", uid, "GROUPS") == [team.gid, team.other]
     client.call("one.vm.action", "terminate", vm)
 
 

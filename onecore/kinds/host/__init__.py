@@ -8,7 +8,7 @@ from dataclasses import replace
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, NotAllocated, WrongState
 from onecore.kinds import verbs
-from onecore.kinds.cluster import check_reserved
+from onecore.kinds.cluster import check_reserved, of_new
 from onecore.kinds.host import debts, secrets
 from onecore.kinds.host import watch as watching
 from onecore.kinds.host.body import SEEN, body, record_xml
@@ -62,7 +62,7 @@ def rename(req: Request, host: Host, name: str) -> int:
 def allocate(req: Request, name: str, im_mad: str, vm_mad: str, cluster_id: int = -1) -> int:
     """Add a host (cluster -1: the default one) and begin to watch it."""
     verbs.require_create(req, "host")
-    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    cid = of_new(req, cluster_id)
     _checked_name(req, name)
     for field, value in (("im_mad", im_mad), ("vm_mad", vm_mad)):
         if not value:

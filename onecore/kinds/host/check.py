@@ -44,7 +44,7 @@ async def _check(req: Request, host: Host) -> list[Check]:
     return [*_drivers(host, *answers), *_told(answers[0])]
 
 
-@method("onecore.host.check", right="MANAGE", on="host", reads=True, prepare=_check)
+@method("onecore.host.check", right="ADMIN", on="host", reads=True, prepare=_check)
 def check(req: Request, host: Host) -> str:
     """Whether the host can be used, as JSON: each check with what was found and, unless all is well, how to mend it."""
     found = [*req.prepared, *_own(req.core, host)]

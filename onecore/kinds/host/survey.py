@@ -74,7 +74,7 @@ async def _asked(req: Request, host: Host, timeout: int = SURVEY) -> Survey:
     return await ask(req.core, host, timeout)
 
 
-@method("onecore.host.orphans", right="MANAGE", on="host", reads=True, prepare=_asked)
+@method("onecore.host.orphans", right="ADMIN", on="host", reads=True, prepare=_asked)
 def orphans(req: Request, host: Host, timeout: int = SURVEY) -> str:
     """What is on the host and should not be there, as JSON; asks it, and waits for TIMEOUT seconds at most."""
     survey: Survey = req.prepared

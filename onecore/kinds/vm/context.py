@@ -117,8 +117,8 @@ def _files(req: Request, text: str) -> list[int]:
         if not wanted.get("IMAGE_ID") and not wanted.get("IMAGE"):
             raise NotAllocated("CONTEXT FILES_DS: $FILE[…] must hold IMAGE_ID or IMAGE")
         image = find_image(req, wanted, "CONTEXT FILES_DS")
+        use_of(req, "image", image)
         if image.type != ImageType.CONTEXT:
             raise NotAllocated(f"CONTEXT FILES_DS: image {image.oid} ({image.name}) is not of type CONTEXT")
-        use_of(req, "image", image)
         found.append(image.oid)
     return found

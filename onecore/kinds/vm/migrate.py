@@ -78,6 +78,8 @@ def _host(req: Request, vm: Vm, host_id: int) -> Host:
 def _datastore(req: Request, vm: Vm, host_id: int, ds_id: int) -> Datastore:
     found: Datastore = verbs.existing("datastore", req.core, vm.ds_id if ds_id == -1 else ds_id)
     host: Host = verbs.existing("host", req.core, host_id)
+    if found.oid != vm.ds_id:
+        authorize(req.caller, "USE", "datastore", found, rules(req.core))
     if found.type != DatastoreType.SYSTEM:
         raise BadArgument(f"datastore {found.oid} ({found.name}) is not a SYSTEM_DS", found.oid)
     if found.state != 0 and found.oid != vm.ds_id:

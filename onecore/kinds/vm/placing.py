@@ -91,6 +91,8 @@ def _system_datastore(req: Request, vm: Vm, host: Host, ds_id: int) -> Datastore
         raise BadArgument(f"VM {vm.oid} has its disks in datastore {vm.ds_id}, not in {ds_id}", vm.oid)
     if ds_id != -1:
         found: Datastore = verbs.existing("datastore", req.core, ds_id)
+        if ds_id != vm.ds_id:
+            authorize(req.caller, "USE", "datastore", found, rules(req.core))
         if found.type != DatastoreType.SYSTEM:
             raise BadArgument(f"datastore {ds_id} ({found.name}) is not a SYSTEM_DS", ds_id)
         return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import restricted, verbs
+from onecore.kinds.cluster import of_new
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -19,6 +20,7 @@ from onecore.kinds.kind import (
     tree_of,
     whole,
 )
+from onecore.kinds.secgroup import check_new
 from onecore.kinds.vnet import ranges as ar
 from onecore.kinds.vnet.body import body, pool_body
 from onecore.kinds.vnet.leases import free, hold, ranges, release, used
@@ -43,6 +45,7 @@ def _updated(req: Request, vnet: Vnet, old: Tree, new: Tree) -> Vnet:
         raise BadArgument(f"{', '.join(_FIELDS)} cannot change while addresses of network {vnet.oid} are in use",
                           vnet.oid)
     _check(new, fields.get("vn_mad", vnet.vn_mad))
+    check_new(req, old.get("SECURITY_GROUPS"), new.get("SECURITY_GROUPS"))
     return replace(vnet, **fields)  # type: ignore[arg-type]
 
 
@@ -66,7 +69,7 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     verbs.require_create(req, "vnet")
     tree = parse_template(template)
     _check(tree, tree.get("VN_MAD"))
-    cid = 0 if cluster_id == -1 else verbs.existing("cluster", req.core, cluster_id).oid
+    cid = of_new(req, cluster_id)
     name = check_name(req.tx, req.core, VNET, tree.get("NAME"), req.caller.uid)
     oid = req.tx.next_id("vnet")
     bridge = tree.get("BRIDGE") or f"onebr{oid}"
@@ -74,6 +77,7 @@ def allocate(req: Request, template: str, cluster_id: int = -1) -> int:
     kept.set("BRIDGE", bridge)
     if not kept.get("SECURITY_GROUPS"):
         kept.set("SECURITY_GROUPS", "0")
+    check_new(req, "0", kept.get("SECURITY_GROUPS"))
     vnet = Vnet(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(VnetState.READY),
                 int(VnetState.INIT), str(cid), tree.get("VN_MAD"), bridge, tree.get("PHYDEV"), tree.get("VLAN_ID"), 0,
                 inner_xml(kept))

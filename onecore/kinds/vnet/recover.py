@@ -11,7 +11,7 @@ DELETE = 2
 OPERATIONS = {0: "failure", 1: "success", DELETE: "delete", 3: "retry"}
 
 
-@method("one.vn.recover", right="ADMIN", on="vnet")
+@method("one.vn.recover", right="MANAGE", on="vnet")
 def recover(req: Request, vnet: Vnet, operation: int) -> int:
     """End what a network is stuck in: failure (0), success (1), delete (2: as one.vn.delete), retry (3).
 
