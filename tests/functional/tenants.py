@@ -22,13 +22,14 @@ ROLES = ("user", "admin", "stranger")
 CREATED = "VM+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VMGROUP"
 OWNED = {
     "image": 'NAME="{name}"\nTYPE=DATABLOCK\nSIZE=10', "template": 'NAME="{name}"\nCPU=1\nMEMORY=64',
-    "document": 'NAME="{name}"', "secgroup": 'NAME="{name}"'}
+    "document": 'NAME="{name}"', "secgroup": 'NAME="{name}"',
+    "vmgroup": 'NAME="{name}"\nROLE=[NAME=web]\nROLE=[NAME=idle]'}
 """What the user of a tenant makes: by kind, its template; a new kind of objects that users own goes here."""
 MORE = {"image": ("datastore",), "document": (100,)}
 """Arguments of `allocate` after the template: numbers, or kinds."""
 ALIASES = {"net": "vnet", "bare": "vnet", "second": "group", "desk": "group", "mate": "user", "admin": "user",
            "system": "datastore", "waiting": "vm", "busy": "vm", "snapped": "vm",
-           "spare": "image", "guards": "secgroup"}
+           "spare": "image", "guards": "secgroup", "apart": "vmgroup", "together": "vm"}
 """Words for the other objects of a kind."""
 _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _PASSING = re.compile(rb"&lt;MONITORING&gt;.*?&lt;/MONITORING&gt;|&lt;(LAST_POLL|NEXT_INDEX)&gt;\d+&lt;/\1&gt;", re.S)
@@ -149,7 +150,7 @@ class Tenant:
     def _things(self) -> None:
         """What the user has, and a hook about it."""
         sim, mine = self.sim, self.secret("user")
-        for word in (*OWNED, "spare", "guards"):
+        for word in (*OWNED, "spare", "guards", "apart"):
             kind = ALIASES.get(word, word)
             more = [self.ids[m] if isinstance(m, str) else m for m in MORE.get(kind, ())]
             text = OWNED[kind].format(name=f"{self.name}-{word}")
@@ -164,15 +165,16 @@ class Tenant:
                   what="the images")
 
     def _vms(self) -> None:
-        """One that runs, one that waits, one with an operation that does not end, one with a system snapshot."""
+        """One runs, one waits, one whose operation is endless, one with a system snapshot, one in a VM group."""
         sim, ids, mine = self.sim, self.ids, self.secret("user")
         text = (f'NAME="{self.name}-%s"\nCPU=0.1\nMEMORY=64\nDISK=[IMAGE_ID={ids["image"]}]\nDISK=[TYPE=fs,SIZE=1]\n'
                 f'NIC=[NETWORK_ID={ids["net"]},SECURITY_GROUPS="0,{ids["secgroup"]}"]\nCONTEXT=[NETWORK=YES]\n'
                 "SCHED_ACTION=[ACTION=poweroff,TIME=+99999]\n%s")
-        dull = 'DUMMY=[ACTION=vm.reboot,HANG=YES]'
-        for word in ("vm", "waiting", "busy", "snapped"):
-            self._make(word, "one.vm.allocate", text % (word, dull if word == "busy" else ""), secret=mine)
-            if word != "waiting":
+        more = {"busy": "DUMMY=[ACTION=vm.reboot,HANG=YES]",
+                "together": f'VMGROUP=[VMGROUP_ID={ids["vmgroup"]},ROLE=web]'}
+        for word in ("vm", "waiting", "busy", "snapped", "together"):
+            self._make(word, "one.vm.allocate", text % (word, more.get(word, "")), secret=mine)
+            if word not in ("waiting", "together"):
                 sim.call("one.vm.deploy", ids[word], ids["host"], False, ids["system"])
                 sim.wait(ids[word], "RUNNING")
         sim.call("one.vm.disksnapshotcreate", ids["vm"], 0, "first", secret=mine)

@@ -129,6 +129,7 @@ FURTHER = [Row(0, method, {}, words) for method, *words in (
     ("one.vm.allocate", 'CPU=1\nMEMORY=64\nNIC=[NETWORK_ID={0.net},SECURITY_GROUPS="{secgroup}"]'),
     ("one.vm.allocate", "CPU=1\nMEMORY=64\nCONTEXT=[FILES_DS={image}]"),
     ("one.template.instantiate", "{0.template}", "mine", "false", "DISK=[IMAGE_ID={image}]"),
+    ("one.vm.allocate", "CPU=1\nMEMORY=64\nVMGROUP=[VMGROUP_ID={vmgroup},ROLE=web]"),
     ("one.vm.attach", "{0.vm}", "DISK=[IMAGE_ID={image}]"), ("one.vm.attachnic", "{0.vm}", "NIC=[NETWORK_ID={net}]"),
     ("one.vm.deploy", "{0.waiting}", "{0.host}", "false", "{datastore}"),
     ("one.vm.migrate", "{0.vm}", "{0.host}", "false", "false", "{datastore}"),
@@ -139,7 +140,7 @@ FURTHER = [Row(0, method, {}, words) for method, *words in (
     ("one.vn.allocate", "NAME=mine\nVN_MAD=dummy", "{cluster}"),
     ("one.datastore.allocate", "NAME=mine\nTM_MAD=dummy\nDS_MAD=dummy", "{cluster}"),
     *((f"one.{kind}pool.info", "{user}", "-1", "-1", *more) for kind, *more in (
-        ("vm", "-2"), ("image",), ("vn",), ("template",), ("secgroup",))),
+        ("vm", "-2"), ("image",), ("vn",), ("template",), ("secgroup",), ("vmgroup",))),
     ("one.documentpool.info", "{user}", "-1", "-1", "100"), ("one.vmpool.infoextended", "{user}", "-1", "-1", "-2"),
     ("one.vmpool.monitoring", "{user}"), ("onecore.op.list", "{user}"), ("onecore.audit", "user={user}", "0", "1000"),
     ("onecore.audit", "kind=vm&id={vm}", "0", "1000"),
