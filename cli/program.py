@@ -30,11 +30,9 @@ HINTS = {
 }
 """Commands of other programs or times, and what does it here."""
 _BACKUPS, _PCI = "backups of VMs are not built yet", "PCI devices are not passed through to guests yet"
-_GROUPS = "there are no VM groups yet"
 LACKS = {
     **{("onevm", name): _BACKUPS for name in ("backup", "backup-cancel", "backupmode", "restore")},
     **{("onevm", name): _PCI for name in ("pci-attach", "pci-detach")},
-    **{("onevm", name): _GROUPS for name in ("vmgroup-add", "vmgroup-del")},
 }
 """Commands that OpenNebula has, and why they are not here."""
 

@@ -18,6 +18,8 @@ NAMES = (
     "group",
     "cluster",
     "secgroup",
+    "vmgroup",
+    "vdc",
     "acl",
     "hook",
     "zone",

@@ -120,6 +120,8 @@ KIND = Kind(
         **{f"{what}-{verb}": later(path, verb) for what, path in CHANGES.items() for verb in ("revert", "delete")},
         **{f"{what.lower()}-detach": later("cli.vm.parts:detach", what) for what in ("disk", "NIC")},
         **{f"exec-{verb}": later("cli.vm.guest:again", verb) for verb in ("retry", "cancel")},
+        "vmgroup-add": later("cli.vm.groups:add"),
+        "vmgroup-del": later("cli.vm.groups:delete"),
         **{f"sg-{verb}": later("cli.vm.nics:group", verb) for verb in ("attach", "detach")},
         **{name: later("cli.vm.scheduled:delete", name) for name in ("sched-delete", "delete-chart")},
         **{name: later("cli.vm.scheduled:update", name) for name in ("sched-update", "update-chart")},

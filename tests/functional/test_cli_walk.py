@@ -1,4 +1,4 @@
-"""onegroup, oneuser, oneacl, onehook, onesecgroup, onezone and oneaudit against a cloud of dummy hosts."""
+"""onegroup, oneuser, oneacl, onehook, onesecgroup, onevmgroup, onevdc, onezone, oneaudit; a cloud of dummy hosts."""
 from __future__ import annotations
 
 import json
@@ -133,6 +133,68 @@ def test_security_groups(one: One, tmp_path: Path) -> None:
     one("secgroup", "commit", name)
     assert "UDP" in one("secgroup", "show", name)
     one("secgroup", "delete", f"{oid},{copy}")
+
+
+def test_vm_groups(cloud: Cloud, one: One, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a file; roles come, change and go, by id or name; VMs join and leave; rights, locks, the end."""
+    name, file = unique("shop"), tmp_path / "group.txt"
+    file.write_text(f'NAME="{name}"\nROLE=[NAME="web",POLICY="ANTI_AFFINED"]\nROLE=[NAME="db"]\nNOTE="mine"\n')
+    oid = made(one("vmgroup", "create", str(file)))
+    file.write_text('NAME = "cache"\nHOST_AFFINED = "1,2"\n')
+    one("vmgroup", "role-add", name, str(file))
+    file.write_text('ROLE = [ NAME = "store", POLICY = "AFFINED" ]\n')
+    one("vmgroup", "role-update", name, "cache", str(file))
+    assert "it has: 0 web, 1 db, 2 store" in one("vmgroup", "role-delete", name, "cache", code=255)
+    one("vmgroup", "role-delete", name, "db")
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\ncat "$1" >&2; sed -i "s/ANTI_AFFINED/AFFINED/" "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    one("vmgroup", "role-update", name, "0")
+    vm = cloud.make_vm(unique("vm"), hold=True)
+    one("vm", "vmgroup-add", str(vm), name, "store")
+    assert f"VM GROUP            : {oid}, role store\n" in one("vm", "show", str(vm))
+    shown = one("vmgroup", "show", name)
+    assert "web          AFFINED" in shown and "store        AFFINED" in shown and f" {vm}\n" in shown
+    assert one("vmgroup", "list", "-f", f"NAME={name}", "-l", "VMS,ROLES", "--csv", "--no-header") == '1,"web, store"\n'
+    assert f"has VMs {vm}" in one("vmgroup", "delete", name, code=255)
+    one("vm", "vmgroup-del", str(vm))
+    one("vmgroup", "lock", name, "--manage")
+    assert "LOCK                : Manage\n" in one("vmgroup", "show", name)
+    one("vmgroup", "unlock", name)
+    one("vmgroup", "chmod", name, "640")
+    file.write_text('NOTE="yours"\n')
+    one("vmgroup", "update", name, str(file))
+    assert 'NOTE = "yours"' in one("vmgroup", "show", name).replace("NOTE=", "NOTE = ")
+    one("vmgroup", "rename", name, f"{name}-2")
+    one("vmgroup", "delete", f"{name}-2")
+    cloud.client.call("one.vm.action", "terminate", vm)
+
+
+def test_virtual_data_centres(cloud: Cloud, one: One, tmp_path: Path) -> None:
+    """Groups and resources are given and taken, ALL of a kind too."""
+    name, team = unique("lab"), unique("team")
+    gid, host = made(one("group", "create", team)), cloud.add_hosts(1, wait=False)[0]
+    made(one("vdc", "create", name))
+    one("vdc", "addgroup", name, team)
+    one("vdc", "addhost", name, "0", str(host))
+    one("vdc", "addcluster", name, "0", "default")
+    one("vdc", "adddatastore", name, "0", "all")
+    shown = one("vdc", "show", name)
+    assert f"\nGROUPS\n{gid}\n" in shown and f"    0 {host:>9}\n" in shown and "    0       ALL\n" in shown
+    columns = "GROUPS,CLUSTERS,HOSTS,DATASTORES,VNETS"
+    assert one("vdc", "list", "-f", f"NAME={name}", "-l", columns, "--csv", "--no-header") == "1,1,1,ALL,0\n"
+    one("vdc", "delcluster", name, "0", "0")
+    one("vdc", "deldatastore", name, "0", "ALL")
+    assert "is not assigned" in one("vdc", "delvnet", name, "0", "ALL", code=255)
+    file = tmp_path / "vdc.txt"
+    file.write_text("NOTE=mine\n")
+    one("vdc", "update", name, str(file))
+    one("vdc", "rename", name, f"{name}-2")
+    one("vdc", "delgroup", f"{name}-2", team)
+    one("vdc", "delete", f"{name}-2")
+    assert "part of the cloud" in one("vdc", "delete", "0", code=255)
+    cloud.client.call("one.host.delete", host)
 
 
 def test_the_zone(cloud: Cloud, one: One, tmp_path: Path) -> None:

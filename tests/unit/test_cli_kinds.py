@@ -26,7 +26,7 @@ CONTRACT = {
     "snapshot-create snapshot-revert snapshot-delete snapshot-list "
     "disk-snapshot-create disk-snapshot-revert disk-snapshot-delete disk-snapshot-rename disk-snapshot-list "
     "resize updateconf save exec exec-retry exec-cancel create-chart sched-delete sched-update delete-chart "
-    "update-chart ssh console vnc port-forward",
+    "update-chart ssh console vnc port-forward vmgroup-add vmgroup-del",
     "host": "create delete enable disable offline update list show top flush rename forceupdate monitoring sync check "
     "reconcile",
     "vnet": f"{_BITS} create delete addar rmar free hold release updatear reserve recover rename lock unlock",
@@ -39,6 +39,9 @@ CONTRACT = {
     "group": "create delete update quota batchquota defaultquota addadmin deladmin list show top",
     "cluster": "create delete rename update list show addhost delhost top",
     "secgroup": f"{_BITS} create clone commit delete rename",
+    "vmgroup": f"{_BITS} create delete rename lock unlock role-add role-delete role-update",
+    "vdc": "create delete rename update list show top addgroup delgroup "
+    + " ".join(f"{verb}{part}" for verb in ("add", "del") for part in ("cluster", "host", "datastore", "vnet")),
     "acl": "create delete list show top",
     "hook": "create delete list show top update rename lock unlock retry log",
     "zone": "create delete list show top rename update enable disable set",
