@@ -26,6 +26,8 @@ class Rule:
     times: int = 0
     """How often at most; 0: always."""
     temporary: bool = False
+    hold: bool = False
+    """Until a script has no such rule any more."""
 
     def matches(self, action: str, host: str, vm: int) -> bool:
         """Whether it is about this action (`vm.deploy`), host and VM (-1: none)."""
@@ -51,6 +53,10 @@ class Script:
     checks: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     """What `check` finds besides or instead of what is usual, by glob of the host."""
 
+    def holds(self, action: str, host: str, vm: int) -> bool:
+        """Whether an action is not to go on yet."""
+        return any(rule.hold and rule.matches(action, host, vm) for rule in self.rules)
+
     def usual_delay(self, action: str) -> float:
         """Seconds that ACTION takes without any rule."""
         return self.delay.get(action, self.delay.get("default", 0.0))
@@ -70,12 +76,13 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one action: it takes its time, then it hangs, fails, or, with neither, succeeds."""
+    """What becomes of one action: it takes its time, is held, then it hangs, fails, or, with neither, succeeds."""
 
     delay: float = 0.0
     hang: bool = False
     fail: str = ""
     temporary: bool = False
+    hold: bool = False
 
 
 def parse_script(data: Mapping[str, Any]) -> Script:
@@ -129,13 +136,14 @@ class Dice:
 
         The first OWN rules are the VM's and counted for it alone.
         """
-        delay = 0.0
+        delay, hold = 0.0, False
         for place, rule in enumerate(rules):
             if rule.matches(action, host, vm) and self._strikes(rule, vm if place < own else -1):
                 delay += rule.delay
+                hold |= rule.hold
                 if rule.hang or rule.fail:
-                    return Fate(delay, rule.hang, rule.fail, rule.temporary)
-        return Fate(delay)
+                    return Fate(delay, rule.hang, rule.fail, rule.temporary, hold)
+        return Fate(delay, hold=hold)
 
     def _strikes(self, rule: Rule, vm: int) -> bool:
         struck = self._struck.get((rule, vm), 0)

@@ -16,6 +16,8 @@ from drivers.dummy.script import Dice, Fate, Script, own_rule, parse_script
 from onecore.wire.messages import Doc
 
 _PLAIN = Fate()
+_LOOK = 0.02
+"""Seconds between two looks whether an action that is held may go on."""
 
 
 class Stage:
@@ -81,6 +83,8 @@ def act(ctx: Context, action: str, host: Doc, vm: Doc | None = None) -> None:
     fate = stage(ctx).fate(action, host, vm)
     if fate.delay:
         ctx.sleep(fate.delay)
+    while fate.hold and stage(ctx).script().holds(action, str(host.get("name", "")), int(vm["id"]) if vm else -1):
+        ctx.sleep(_LOOK)
     if fate.hang:
         ctx.sleep(math.inf)
     if fate.fail:

@@ -203,6 +203,10 @@ class Cloud:
         wanted = str(int(HostState[state]))
         until(timeout, f"host {oid} to be {state}", lambda: self.body("host", oid).findtext("STATE") == wanted)
 
+    def hold(self, *actions: str, **more: object) -> None:
+        """The next of these actions do not end before another script is given; MORE is in their rules."""
+        self.dummy(rules=[{"action": action, "hold": True, **more} for action in actions])
+
     def dummy(self, **script: object) -> None:
         """Give the dummy drivers another script (docs/drivers.md), read before their next action."""
         partial = self.home / "dummy.json.part"

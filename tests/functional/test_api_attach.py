@@ -75,7 +75,7 @@ def test_bodies_meanwhile(cloud: Cloud, place: Place) -> None:
     names = {place.vm: ("HOTPLUG", "HOTPLUG", "RUNNING"),
              off: ("HOTPLUG_PROLOG_POWEROFF", "HOTPLUG_EPILOG_POWEROFF", "POWEROFF")}
     for vm, (attaching, detaching, stays) in names.items():
-        cloud.dummy(delay={"tm.attach": 0.3, "tm.detach": 0.3})
+        cloud.hold("tm.attach")
         cloud.client.call("one.vm.attach", vm, "DISK=[TYPE=raw,SIZE=3]")
         assert cloud.vm_state(vm) == attaching
         disk = vector(cloud.body("vm", vm), "TEMPLATE/DISK", -1)
@@ -84,14 +84,15 @@ def test_bodies_meanwhile(cloud: Cloud, place: Place) -> None:
         validate("vm_pool", cloud.client.text("one.vmpool.info", -2, vm, vm, -1))
         for method, arguments in (("one.vm.attach", ("DISK=[TYPE=raw,SIZE=3]",)), ("one.vm.detach", (0,))):
             assert attaching in refused(cloud.client, ACTION, method, vm, *arguments)
+        cloud.hold("tm.detach")
         cloud.wait_vm(vm, stays)
         cloud.client.call("one.vm.detach", vm, int(disk["DISK_ID"]))
         assert cloud.vm_state(vm) == detaching
         assert vector(cloud.body("vm", vm), "TEMPLATE/DISK", -1)["DETACH"] == "YES"
         validate("vm", cloud.client.text("one.vm.info", vm))
+        cloud.dummy()
         cloud.wait_vm(vm, stays)
         validate("vm", cloud.client.text("one.vm.info", vm))
-    cloud.dummy()
     end(cloud, off)
 
 

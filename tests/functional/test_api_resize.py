@@ -152,14 +152,14 @@ def snapshots(place: Place, vm: int) -> list[dict[str, str]]:
 def test_snapshots(place: Place) -> None:
     """Ids and names; the one at work is marked; reverted to, deleted, while the VM runs and when it is off."""
     vm = place.vm()
-    place.cloud.dummy(delay={"vm.snapshot_create": 0.3})
+    place.cloud.hold("vm.snapshot_create")
     assert place.cloud.client.call("one.vm.snapshotcreate", vm, "first") == 0
     assert snapshots(place, vm)[0] | {"TIME": ""} == {
         "ACTION": "CREATE", "ACTIVE": "YES", "HYPERVISOR_ID": "", "NAME": "first", "SNAPSHOT_ID": "0",
         "SYSTEM_DISK_SIZE": "64", "TIME": ""}
     validate("vm", place.cloud.client.text("one.vm.info", vm))
-    place.cloud.wait_vm(vm, "RUNNING")
     place.cloud.dummy()
+    place.cloud.wait_vm(vm, "RUNNING")
     assert [place.ask("snapshotcreate", vm, name) for name in ("", "first")] == [1, 2]
     assert [(s["SNAPSHOT_ID"], s["NAME"], s["HYPERVISOR_ID"]) for s in snapshots(place, vm)] == [
         ("0", "first", "snap-0"), ("1", "snapshot-1", "snap-1"), ("2", "first", "snap-2")]

@@ -61,19 +61,22 @@ SAVING = {"RUNNING": "HOTPLUG_SAVEAS", "POWEROFF": "HOTPLUG_SAVEAS_POWEROFF", "S
 def test_bodies_meanwhile(cloud: Cloud, place: Place, state: str) -> None:
     """The public states; each body is what the schema says; the image's too."""
     vm = place.bring(state)
-    cloud.dummy(delay={"default": 0.2})
     if state in RESIZING:
+        cloud.hold("*")
         assert cloud.client.call("one.vm.diskresize", vm, 0, "100") == vm
         assert cloud.vm_state(vm) == RESIZING[state]
         check(cloud, vm)
+        cloud.dummy()
         cloud.wait_vm(vm, state)
         assert vector(cloud.body("vm", vm), "TEMPLATE/DISK")["SIZE"] == "100"
+    cloud.hold("*")
     image = cloud.client.number("one.vm.disksaveas", vm, 0, unique("copy"), "", -1)
     assert cloud.vm_state(vm) == SAVING[state]
     check(cloud, vm)
     assert cloud.body("image", image).findtext("STATE") == "4"
     validate("image", cloud.client.text("one.image.info", image))
     assert "being saved" in refused(cloud.client, RPC_API, "one.image.delete", image, True)
+    cloud.dummy()
     cloud.wait_vm(vm, state)
     check(cloud, vm)
     body = cloud.body("image", image)

@@ -67,26 +67,31 @@ def test_bodies_meanwhile(cloud: Cloud, place: Place, state: str) -> None:
     """The public states; each body is what the schema says."""
     vm, (making, deleting) = place.bring(state), STATES[state]
     place.make(vm, "first", state=state)
-    cloud.dummy(delay={"default": 0.2})
+    cloud.hold("*")
     assert cloud.client.call("one.vm.disksnapshotcreate", vm, 0, "second") == 1
     assert cloud.vm_state(vm) == making
     validate("vm", cloud.client.text("one.vm.info", vm))
     validate("vm_pool", cloud.client.text("one.vmpool.info", -2, vm, vm, -1))
     assert making in refused(cloud.client, ACTION, "one.vm.disksnapshotcreate", vm, 0, "third")
+    cloud.dummy()
     cloud.wait_vm(vm, state)
     first, second = shown(cloud, vm)
     assert (first["NAME"], first["PARENT"], first["CHILDREN"], first["SIZE"]) == ("first", "-1", "1", "64")
     assert (second["ACTIVE"], second["PARENT"]) == ("YES", "0") and int(second["DATE"]) > 1_600_000_000
     assert vector(cloud.body("vm", vm), "TEMPLATE/DISK")["DISK_SNAPSHOT_TOTAL_SIZE"] == "128"
     if state == "POWEROFF":
+        cloud.hold("*")
         assert cloud.client.call("one.vm.disksnapshotrevert", vm, 0, 0) == 0
         assert cloud.vm_state(vm) == "DISK_SNAPSHOT_REVERT_POWEROFF"
         validate("vm", cloud.client.text("one.vm.info", vm))
+        cloud.dummy()
         cloud.wait_vm(vm, state)
         assert [s.get("ACTIVE") for s in shown(cloud, vm)] == ["YES", None]
+        cloud.hold("*")
         assert cloud.client.call("one.vm.disksnapshotdelete", vm, 0, 1) == 1
         assert cloud.vm_state(vm) == deleting
         validate("vm", cloud.client.text("one.vm.info", vm))
+        cloud.dummy()
         cloud.wait_vm(vm, state)
         assert [s["ID"] for s in shown(cloud, vm)] == ["0"] and "CHILDREN" not in shown(cloud, vm)[0]
     end(cloud, vm)
@@ -102,10 +107,11 @@ def test_snapshots_of_raw_disks(cloud: Cloud, place: Place) -> None:
     found = cloud.body("vm", vm).find("SNAPSHOTS")
     assert found is not None and found.findtext("ALLOW_ORPHANS") == "YES"
     assert [(s["PARENT"], s.get("CHILDREN"), s.get("NAME")) for s in shown(cloud, vm)] == [("-1", None, None)] * 3
-    cloud.dummy(delay={"default": 0.2})
+    cloud.hold("*")
     cloud.client.call("one.vm.disksnapshotdelete", vm, 0, 1)
     assert cloud.vm_state(vm) == "DISK_SNAPSHOT_DELETE"
     validate("vm", cloud.client.text("one.vm.info", vm))
+    cloud.dummy()
     cloud.wait_vm(vm, "RUNNING")
     assert "active" in refused(cloud.client, ACTION, "one.vm.disksnapshotdelete", vm, 0, 2)
     assert [s["ID"] for s in shown(cloud, vm)] == ["0", "2"]

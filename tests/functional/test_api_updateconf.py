@@ -176,10 +176,12 @@ def test_where_it_stays(cloud: Cloud, host: int, state: str) -> None:
 
 def test_while_something_is_under_way(cloud: Cloud, host: int) -> None:
     """In PROLOG, for one: the operation goes on, the start has it."""
-    vm = cloud.make_vm(DUMMY={"ACTION": "tm.prolog", "DELAY": "0.5"})
+    vm = cloud.make_vm()
+    cloud.hold("tm.prolog", vm=vm)
     cloud.client.call("one.vm.deploy", vm, host)
     cloud.client.call("one.vm.updateconf", vm, "OS=[BOOT=disk0]", 1)
     assert cloud.vm_state(vm) == "PROLOG"
+    cloud.dummy()
     cloud.wait_vm(vm, "RUNNING")
     assert conf(cloud, vm, "OS") == {"BOOT": "disk0"}
     end(cloud, vm)

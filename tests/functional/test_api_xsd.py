@@ -112,12 +112,13 @@ def test_a_vm_in_each_state(cloud: Cloud, place: tuple[int, int, int], state: st
 
 def test_a_vm_that_waits_for_its_image(cloud: Cloud) -> None:
     """CLONING while it is LOCKED, CLONING_FAILURE when it fails."""
-    cloud.dummy(delay={"ds.mkfs": 0.4}, rules=[{"action": "ds.mkfs", "fail": "no room"}])
+    cloud.hold("ds.mkfs", fail="no room")
     image = cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nTYPE=OS\nSIZE=10', 1)
     vm = cloud.make_vm(image=image)
     assert cloud.vm_state(vm) == "CLONING"
     check(cloud, "vm", vm)
     check(cloud, "image", image)
+    cloud.dummy()
     cloud.wait_vm(vm, "CLONING_FAILURE")
     check(cloud, "vm", vm)
     check(cloud, "image", image)
@@ -169,11 +170,11 @@ def test_images(cloud: Cloud) -> None:
     vm = cloud.make_vm(DISK=[{"IMAGE_ID": made[0]}, {"IMAGE_ID": made[1]}])
     check(cloud, "image", *made)
     cloud.client.call("one.vm.action", "terminate", vm)
-    cloud.dummy(delay={"ds.clone": 0.3})
+    cloud.hold("ds.clone")
     clone = cloud.client.number("one.image.clone", made[1], unique("clone"))
     check(cloud, "image", made[1], clone)
-    until(5, "the clone", lambda: cloud.body("image", clone).findtext("STATE") == "1")
     cloud.dummy()
+    until(5, "the clone", lambda: cloud.body("image", clone).findtext("STATE") == "1")
     cloud.client.call("one.image.enable", made[1], False)
     cloud.client.call("one.image.update", made[1], "A=[B=1]\nERROR=mine", 1)
     cloud.client.call("one.image.lock", made[1], 4)

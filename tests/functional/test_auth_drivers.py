@@ -12,6 +12,8 @@ import pytest
 from api_calls import AUTHENTICATION, RPC_API, refused
 from cloud_process import Cloud, Settings, unique
 from makers import MakeCloud
+from sim import Refused
+from sim_ground import Ground
 from slapd import Slapd, program
 
 from onecore.auth import tokens
@@ -108,25 +110,29 @@ def test_hashes_of_an_import_are_accepted(cloud: Cloud) -> None:
     passwords.close()
 
 
-def test_guesses_are_slowed_down(make_cloud: MakeCloud) -> None:
+def test_guesses_are_slowed_down(ground: Ground) -> None:
     """After five wrong ones even the right one waits; known sessions and tokens go on; never user 0 on this machine."""
-    cloud = make_cloud()
-    uid, user = cloud.make_user(password="right-secret")
-    name = enters(user)
-    token = user.text("one.user.login", name, "", 600)
-    assert enters(user) == name
-    for number in range(5):
-        stays_out(cloud.client_as(name, f"wrong{number}"))
-    assert "try again in" in stays_out(cloud.client_as(name, "another"))
-    assert enters(user) == name == enters(cloud.client_as(name, token))
-    cloud.client.call("one.user.passwd", uid, "other-secret")
-    assert "try again in" in stays_out(cloud.client_as(name, "other-secret"))
-    time.sleep(2.2)
-    assert enters(cloud.client_as(name, "other-secret")) == name
-    admin, _ = cloud.credentials()
-    for number in range(7):
-        said = stays_out(cloud.client_as(admin, f"wrong{number}"))
-        assert "try again" not in said
+    sim = ground.sim
+    uid = int(sim.call("one.user.allocate", "ann", "right-secret", "", [1]))
+
+    def known(password: str) -> bool:
+        return "<NAME><![CDATA[ann]]>" in sim.call("one.user.info", -1, secret=f"ann:{password}")
+
+    def unknown(password: str, name: str = "ann") -> str:
+        with pytest.raises(Refused) as said:
+            sim.call("one.user.info", -1, secret=f"{name}:{password}")
+        assert said.value.code == AUTHENTICATION
+        return str(said.value)
+    token = sim.call("one.user.login", "ann", "", 600, secret="ann:right-secret")
+    assert known("right-secret")
+    assert not ["try again" for number in range(5) if "try again" in unknown(f"wrong{number}")]
+    assert "try again in" in unknown("another")
+    assert known("right-secret") and known(token)
+    sim.call("one.user.passwd", uid, "other-secret")
+    assert "try again in" in unknown("other-secret")
+    sim.advance(2.2)
+    assert known("other-secret")
+    assert not [number for number in range(7) if "try again" in unknown(f"wrong{number}", "oneadmin")]
 
 
 # -- LDAP

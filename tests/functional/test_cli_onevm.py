@@ -40,7 +40,7 @@ def vm(cloud: Cloud) -> str:
 
 def settled(one: One, vm: str, state: str) -> None:
     """What is under way has ended well, and the VM is STATE."""
-    one("vm", "wait", vm, "--timeout", "20")
+    one("vm", "wait", vm, "--timeout", "60")
     becomes(one, vm, state)
 
 
@@ -202,7 +202,7 @@ def test_commands_in_guests(cloud: Cloud, one: One, vm: str) -> None:
     cloud.dummy(rules=[{"action": "vm.exec", "fail": "no agent"}])
     try:
         one("vm", "exec-retry", vm)
-        one("vm", "wait", vm, "--timeout", "20")
+        one("vm", "wait", vm, "--timeout", "60")
         assert "no agent" in one("vm", "exec", vm, "x", "--wait", code=255)
     finally:
         cloud.dummy()

@@ -10,6 +10,7 @@ from cloud_process import Cloud, unique, until
 
 from cli.main import program
 from cli.program import run
+from onecore.wire.client import ClientError
 
 One = Callable[..., str]
 
@@ -206,7 +207,7 @@ def test_the_zone(cloud: Cloud, one: One, tmp_path: Path) -> None:
     one("zone", "disable", "0")
     try:
         assert "DISABLED" in one("zone", "list")
-        with pytest.raises(Exception, match="the zone is disabled"):
+        with pytest.raises(ClientError, match="the zone is disabled"):
             user.call("one.vm.allocate", "CPU=1\nMEMORY=64\n", True)
     finally:
         one("zone", "enable", "0")

@@ -95,10 +95,13 @@ def test_names_that_must_be_unique(crowd: tuple[Cloud, int, list[Client]]) -> No
 
 def test_it_is_the_same_after_a_crash(crowd: tuple[Cloud, int, list[Client]]) -> None:
     """What was given is there, and counted, when oned was killed."""
-    cloud, uid, _ = crowd
+    cloud, uid, clients = crowd
+    net = cloud.make_network(size=ADDRESSES, ip="192.168.8.1")
+    given, _ = rush(clients, 1, lambda client, n: client.number("one.vm.allocate",
+                                                                vm_template(f"last-{n}", network=net)))
     before = owned(cloud, "vm", uid, -1), cloud.body("user", uid).findtext("NETWORK_QUOTA/NETWORK/LEASES_USED")
     cloud.kill()
     cloud.start()
     assert (owned(cloud, "vm", uid, -1),
             cloud.body("user", uid).findtext("NETWORK_QUOTA/NETWORK/LEASES_USED")) == before
-    assert before[1] == str(ADDRESSES)
+    assert set(given) <= set(before[0]) and int(before[1] or 0) >= ADDRESSES == len(given)

@@ -46,11 +46,15 @@ class Place:
 
     def write(self, disk: int, byte: int) -> None:
         """What a guest writes."""
-        self._io(self.dir / f"disk.{disk}", f"write -P {byte} 0 64k")
+        done = self._io(self.dir / f"disk.{disk}", f"write -P {byte} 0 64k")
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def holds(self, path: Path, byte: int) -> bool:
         """Whether that was written there last."""
-        return "verification failed" not in self._io(path, f"read -P {byte} 0 64k")
+        done = self._io(path, f"read -P {byte} 0 64k")
+        told = done.stdout + done.stderr
+        assert done.returncode == 0 or "verification failed" in told, told
+        return done.returncode == 0 and "verification failed" not in told
 
     def source(self, image: int) -> Path:
         """An image's file; it is READY."""
@@ -59,10 +63,9 @@ class Place:
         return Path(body.findtext("SOURCE", ""))
 
     @staticmethod
-    def _io(path: Path, command: str) -> str:
-        done = subprocess.run(["qemu-io", "-f", str(facts(path)["format"]), "-c", command, str(path)],
+    def _io(path: Path, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["qemu-io", "-f", str(facts(path)["format"]), "-c", command, str(path)],
                               capture_output=True, text=True)
-        return done.stdout + done.stderr
 
 
 def facts(path: Path) -> dict[str, Any]:

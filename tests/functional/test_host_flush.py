@@ -81,8 +81,8 @@ def test_a_flush_moves_all_live(cloud: Cloud) -> None:
     """Two at a time, never stopped, to hosts that are in use; `onehost flush --wait` returns when the host is empty."""
     first, *others = cloud.add_hosts(3)
     cloud.start_scheduler(QUICK)
-    vms = place(cloud, 8, first)
-    cloud.dummy(delay={"vm.migrate": 0.3})
+    vms = place(cloud, 6, first)
+    cloud.dummy(delay={"vm.migrate": 1.0})
     watch = Most(cloud, first)
     done = subprocess.run([sys.executable, "-c", "import sys, cli.main; sys.exit(cli.main.onehost())", "flush",
                            str(first), "--wait", "-v", "--timeout", "60"], cwd=ROOT, env=cloud.environment, text=True,

@@ -13,6 +13,7 @@ from onecore.config import Config
 from onecore.pool import schema
 
 OLD = sorted((Path(__file__).resolve().parents[1] / "golden" / "databases").glob("schema-*.sql"))
+assert OLD, "there are databases of older releases"
 
 
 def rows(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -117,12 +117,13 @@ def test_context(cloud: Cloud, network: int) -> None:
 
 def test_an_image_that_is_not_ready_yet(cloud: Cloud, host: int) -> None:
     """CLONING until the image is there, then PENDING or HOLD; not deployed before; the disk knows its source then."""
-    cloud.dummy(delay={"ds.register": 0.3})
+    cloud.hold("ds.register")
     image = cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nTYPE=OS\nPATH="/some/image"', 1)
     waits, held = cloud.make_vm(image=image), cloud.make_vm(image=image, hold=True)
     assert {cloud.vm_state(vm) for vm in (waits, held)} == {"CLONING"}
     assert cloud.body("image", image).findtext("STATE") == "9"
     refused(cloud.client, ACTION, "one.vm.deploy", waits, host)
+    cloud.dummy()
     cloud.wait_vm(waits, "PENDING")
     cloud.wait_vm(held, "HOLD")
     assert cloud.body("image", image).findtext("STATE") == "2"

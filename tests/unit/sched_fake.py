@@ -178,7 +178,7 @@ class FakeOned:
             self.vms[vm].state, self.vms[vm].lcm = int(VmState.DONE), 0
             self.change("vm", vm, "state", "DONE", "EPILOG")
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float = 40.0) -> bool:
         """Wait until CONDITION holds."""
         with self.news:
             return self.news.wait_for(condition, seconds)

@@ -29,6 +29,15 @@ def test_delays_add_up_and_the_first_failure_decides() -> None:
     assert fate(Rule(delay=1), Rule(delay=2, fail="a", temporary=True), Rule(fail="b")) == Fate(3, False, "a", True)
 
 
+def test_held_until_no_rule_says_so() -> None:
+    held = Rule(action="tm.*", host="node1", hold=True)
+    assert fate(held, Rule(fail="a"), action="tm.clone") == Fate(fail="a", hold=True)
+    script = parse_script({"rules": [{"action": "tm.*", "host": "node1", "hold": True}]})
+    assert script.rules == (held,) and script.holds("tm.clone", "node1", -1)
+    assert not script.holds("vm.deploy", "node1", 1) and not script.holds("tm.clone", "node2", 1)
+    assert not parse_script({}).holds("tm.clone", "node1", -1)
+
+
 def test_times_counts_down_for_each_rule() -> None:
     dice, rules = Dice(Random(1)), (Rule(fail="a", times=2),)
     assert [dice.fate(rules, "vm.deploy", "h", 1).fail for _ in range(3)] == ["a", "a", ""]

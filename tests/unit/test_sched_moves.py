@@ -406,7 +406,7 @@ def test_new_vms_do_not_wait_for_migrations(oned: FakeOned, start: Start) -> Non
     gate = threading.Event()
 
     def wait(*arguments: object) -> bytes:
-        oned.news.wait_for(gate.is_set, 5)
+        oned.news.wait_for(gate.is_set, 60)
         return slow(*arguments)  # type: ignore[arg-type]
 
     oned.do_one_vm_migrate = wait  # type: ignore[method-assign]
@@ -414,5 +414,9 @@ def test_new_vms_do_not_wait_for_migrations(oned: FakeOned, start: Start) -> Non
     start(parallel_calls=1)
     assert oned.wait(lambda: "one.vm.migrate" in oned.calls)
     oned.add_vm(FakeVm(9))
-    assert oned.wait(lambda: 9 in oned.deployed, 2)
-    gate.set()
+    try:
+        assert oned.wait(lambda: 9 in oned.deployed)
+    finally:
+        with oned.news:
+            gate.set()
+            oned.news.notify_all()
