@@ -177,7 +177,7 @@ def test_reset_starts_the_guest_again(bench: Bench, vm: Any) -> None:
 
 def test_the_serial_port_is_a_tcp_server_where_that_is_wanted(bench: Bench, vm: Any) -> None:
     port = free_port()
-    bench.ok("deploy", {**vm, "user": {"SERIAL": {"PORT": str(port)}}})
+    bench.ok("deploy", {**vm, "attrs": {**vm["attrs"], "SERIAL": {"PORT": str(port)}}})
     until(lambda: "U" in (Path(vm["dir"]) / "console.log").read_text(), 20)
     with socket.create_connection(("127.0.0.1", port), timeout=20) as console:
         time.sleep(0.5)

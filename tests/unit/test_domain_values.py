@@ -45,6 +45,13 @@ def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any], said: str) -> 
     assert said in str(refused.value)
 
 
+def test_the_serial_port_is_told_by_the_attributes_alone() -> None:
+    """The core puts what the user template has of it there, with the port that nobody else has."""
+    user = {"SERIAL": {"PORT": "4012"}}
+    for attrs, kind in (({}, "pty"), ({"SERIAL": {"TYPE": "pty"}}, "pty"), (user, "tcp")):
+        assert root(attrs=attrs, user=user).find("devices/serial").get("type") == kind  # type: ignore[union-attr]
+
+
 def test_no_attribute_of_a_disk_can_choose_its_file_or_format() -> None:
     found = root(disks=[disk(DRIVER="qcow2", SOURCE="/etc/shadow", PATH="/etc/shadow", CLONE="NO")])
     assert found.find("devices/disk/source").get("file") == "/ds/0/7/disk.0"  # type: ignore[union-attr]

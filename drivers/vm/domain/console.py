@@ -5,7 +5,7 @@ wanted); without a PORT it is a terminal of the host, which `virsh console` open
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from drivers.base import Permanent
 from drivers.vm.domain.element import Element, Item, Part, Property, Value
@@ -16,11 +16,9 @@ _PROTOCOLS = ("raw", "telnet")
 
 
 def _serial(part: Part) -> Iterable[Item]:
-    """SERIAL of the template, else of the user template; {} for a terminal."""
-    for found in (section(part, "SERIAL"), part.vm.get("user", {}).get("SERIAL")):
-        if isinstance(found, Mapping) and found.get("PORT"):
-            return [found]
-    return [{}]
+    """SERIAL; {} for a terminal."""
+    told = section(part, "SERIAL")
+    return [told] if told.get("PORT") else [{}]
 
 
 def _type(part: Part) -> Value:
