@@ -14,7 +14,7 @@ from drivers.vm.domain.live import Live, altered
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Guest
 from drivers.vm.inside import attach, detach, insert_context, one, read, renew_context, update
-from drivers.vm.work import ask, running
+from drivers.vm.work import LAST_SECONDS, ask, running
 from onecore.wire.messages import Doc
 
 Nic = Mapping[str, str]
@@ -134,7 +134,7 @@ def _plug(ctx: Context, args: Doc, guest: Guest, nic: Nic) -> None:
         try:
             attach(ctx, args, guest, f"NIC {nic['NIC_ID']}", xml)
         except DriverError:
-            _clean(ctx, args, nic)
+            _clean(ctx.beyond(LAST_SECONDS), args, nic)
             raise
     try:
         around.post(ctx, _only(args, nic))
