@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from drivers.base import Context, Executor, Permanent
-from drivers.hand.fence import record_path as lock_path
+from drivers.hand.fence import record_path
 from onecore.wire.messages import Doc
 
 
@@ -34,7 +34,7 @@ def fenced_on_both(ctx: Context, args: Doc, to: Executor, to_dir: str) -> Iterat
 
 def _is_shared(here: Executor, vm_dir: str, there: Executor, to_dir: str) -> bool:
     """Whether the claim that was entered HERE is seen THERE: each has a mark that no other has."""
-    ours, theirs = (lock_path(each) for each in (vm_dir, to_dir))
+    ours, theirs = (record_path(each) for each in (vm_dir, to_dir))
     if here is there:
         return ours == theirs
     return there.exists(theirs) and there.read(theirs) == here.read(ours)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from zlib import crc32
 
+from drivers.dummy.folder import size_mb
 from onecore.wire.messages import Doc
 
 INCOMING = "incoming"
@@ -61,15 +62,9 @@ def guest_of(vm: Doc, state: str = "running") -> Guest:
 def equipment_of(vm: Doc) -> Doc:
     """What a guest of the VM's document has."""
     return {"vcpu": int(vm.get("vcpu", 1)),
-            "disks": {str(disk["DISK_ID"]): disk_mb(disk) for disk in vm.get("disks", ())},
+            "disks": {str(disk["DISK_ID"]): size_mb(disk) for disk in vm.get("disks", ())},
             "nics": {str(nic["NIC_ID"]): nic_facts(nic) for nic in vm.get("nics", ()) if not is_alias(nic)},
             "context": context_sum(vm), "dir": str(vm.get("dir", ""))}
-
-
-def disk_mb(disk: Mapping[str, str]) -> int:
-    """The disk's SIZE in MB; 0 when it has none."""
-    size = str(disk.get("SIZE") or "")
-    return int(size) if size.isdecimal() else 0
 
 
 def nic_facts(nic: Mapping[str, str]) -> dict[str, str]:

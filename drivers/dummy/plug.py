@@ -1,23 +1,24 @@
 """What changes in a dummy guest while it runs: disks, NICs, processors, memory, context; and what it is asked to do."""
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from drivers.base import Context, Permanent
 from drivers.dummy import net
-from drivers.dummy.guest import context_sum, disk_mb, is_alias, nic_facts
+from drivers.dummy.folder import size_mb
+from drivers.dummy.guest import context_sum, is_alias, nic_facts
 from drivers.dummy.guest_disks import grow
 from drivers.dummy.running import change, running
 from drivers.dummy.stage import act
+from drivers.tm.layout import one_disk
 from onecore.wire.messages import Doc
 
 
 def attach_disk(ctx: Context, args: Doc) -> Doc:
     """The guest has the disk."""
     act(ctx, "vm.attach_disk", args["host"], args["vm"])
-    disk = _one(args["vm"], "disks", "DISK_ID", args["disk_id"])
-    return _put(ctx, args, "disks", args["disk_id"], disk_mb(disk))
+    disk = one_disk(args["vm"], args["disk_id"])
+    return _put(ctx, args, "disks", args["disk_id"], size_mb(disk))
 
 
 def detach_disk(ctx: Context, args: Doc) -> Doc:
@@ -110,10 +111,3 @@ def _drop(ctx: Context, args: Doc, kind: str, number: object) -> Doc:
     rest = {name: value for name, value in has.get(kind, {}).items() if name != str(number)}
     change(ctx, args, guest.with_equipment({**has, kind: rest}))
     return {}
-
-
-def _one(vm: Doc, kind: str, name: str, number: object) -> Mapping[str, str]:
-    found: Mapping[str, str] | None = next((each for each in vm[kind] if each[name] == str(number)), None)
-    if found is None:
-        raise Permanent(f"VM {vm['id']} has no {kind.rstrip('s')} {number}")
-    return found

@@ -7,6 +7,7 @@ from drivers.base import Action, Context, Permanent
 from drivers.dummy.folder import Disk, Folder
 from drivers.dummy.shelf import Held
 from drivers.dummy.work import Work, begin
+from drivers.tm.layout import one_disk
 from onecore.wire.messages import Doc
 
 
@@ -15,7 +16,7 @@ def attach(ctx: Context, args: Doc) -> Doc:
     work, number = begin(ctx, "tm.attach", args), _number(args)
     folder = work.settled()
     if number not in folder.disks:
-        work.put(folder.having(number, work.made(_disk(args))))
+        work.put(folder.having(number, work.made(one_disk(args["vm"], args["disk_id"]))))
     return {}
 
 
@@ -25,7 +26,7 @@ def detach(ctx: Context, args: Doc) -> Doc:
     folder = work.settled()
     if number in folder.disks:
         if args.get("save"):
-            work.save(_disk(args), folder.disks[number])
+            work.save(one_disk(args["vm"], args["disk_id"]), folder.disks[number])
         work.put(folder.having(number, None))
     return {}
 
@@ -66,7 +67,7 @@ def saveas(ctx: Context, args: Doc) -> Doc:
     """An image that holds what the disk, its snapshot or, `live`, its copy does; the copy goes."""
     work, folder, disk = _found(ctx, "tm.saveas", args)
     source, image = f"dummy-{args['image']['id']}", args["image"]
-    form = image.get("format") or _disk(args).get("FORMAT") or "raw"
+    form = image.get("format") or one_disk(args["vm"], args["disk_id"]).get("FORMAT") or "raw"
     facts = {"source": source, "format": form, "size_mb": disk.mb}
     if not args.get("live"):
         work.shelf.put_image(source, Held(_content(disk, args)))
@@ -98,13 +99,6 @@ def _content(disk: Disk, args: Doc) -> int:
     if number != "-1" and number not in disk.snapshots:
         raise Permanent(f"disk {_number(args)}: its snapshot {number} is missing")
     return disk.content if number == "-1" else disk.snapshots[number]
-
-
-def _disk(args: Doc) -> Doc:
-    found: Doc | None = next((disk for disk in args["vm"]["disks"] if disk["DISK_ID"] == _number(args)), None)
-    if found is None:
-        raise Permanent(f"VM {args['vm']['id']} has no disk {_number(args)}")
-    return found
 
 
 ACTIONS: dict[str, Action] = {

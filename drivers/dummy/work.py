@@ -1,6 +1,7 @@
 """One action at work on a dummy VM's directory: what it finds there, and what it leaves; an older one is refused."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from drivers.base import Context, Permanent
@@ -48,18 +49,18 @@ class Work:
         """The directory is gone; none there is fine."""
         self.shelf.drop(self.place)
 
-    def made(self, disk: Doc) -> Disk:
+    def made(self, disk: Mapping[str, str]) -> Disk:
         """A new file for a disk: what its image holds; nobody has brought that home any more."""
         held = self.shelf.image(image(disk)) if image(disk) else Held()
         if is_saved(disk):
             self.shelf.put_image(image(disk), Held(held.content))
         return Disk(size_mb(disk), held.content)
 
-    def save(self, disk: Doc, file: Disk) -> None:
+    def save(self, disk: Mapping[str, str], file: Disk) -> None:
         """A persistent disk's content is in its image."""
         self.shelf.put_image(image(disk), Held(file.content, int(self.vm["id"]), int(self.vm["generation"])))
 
-    def is_home(self, disk: Doc) -> bool:
+    def is_home(self, disk: Mapping[str, str]) -> bool:
         """Whether this run of the VM brought that disk home."""
         held = self.shelf.image(image(disk))
         return (held.vm, held.generation) == (int(self.vm["id"]), int(self.vm["generation"]))

@@ -55,11 +55,16 @@ def save_copy_steps(what: str, path: str, disk: Disk, here: str, size: int) -> l
     If it stands on that image it has the same content afterwards.
     """
     image, made, there = source(disk), source(disk) + TEMPORARY, image_format(disk)
-    return [Step(what, ("rm", "-f", "--", made)),
-            Step(what, ("qemu-img", "convert", "-q", "-f", here, "-O", there, path, made), grows=made, total=size),
-            Step(f"{what}: comparing", ("qemu-img", "compare", "-q", "-f", here, "-F", there, path, made)),
-            Step(what, ("sync", "--", made)), Step(what, ("mv", "-T", "--", made, image)),
+    return [*flatten_steps(what, path, here, made, there, size), Step(what, ("mv", "-T", "--", made, image)),
             Step(what, ("sync", "--", image.rpartition("/")[0]))]
+
+
+def flatten_steps(what: str, path: str, form: str, made: str, target: str, size: int) -> list[Step]:
+    """MADE, of format TARGET, is a file that stands alone with the content of PATH, which has format FORM; compared."""
+    return [Step(what, ("rm", "-f", "--", made)),
+            Step(what, ("qemu-img", "convert", "-q", "-f", form, "-O", target, path, made), grows=made, total=size),
+            Step(f"{what}: comparing", ("qemu-img", "compare", "-q", "-f", form, "-F", target, path, made)),
+            Step(what, ("sync", "--", made))]
 
 
 def missing_disks(vm: Doc, found: Found) -> list[str]:

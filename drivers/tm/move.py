@@ -132,7 +132,7 @@ def _bring(ctx: Context, way: Trip, found: Found) -> None:
         perform(ctx, way.here, copy_steps(way, sizes, found))
     else:
         perform(ctx, way.here, pass_steps(way, names), to=way.there)
-    perform(ctx, way.there, arrived_steps(way.moved, names, found))
+    perform(ctx, way.there, [*arrived_steps(way.moved, names, found), *carry.settle_steps(way.moved, here=False)])
 
 
 def _leave(ctx: Context, place: Executor, vm: Doc, found: Found | None) -> None:

@@ -51,7 +51,7 @@ def snap_create(ctx: Context, args: Doc) -> Doc:
             _check_stands(place, vm, disk, number)
         else:
             form = _form_before(vm, disk, number)
-            _refuse_inner(place, vm, disk, form)
+            refuse_inner(place, vm, disk, form)
             _create(ctx, place, vm, disk, number, form)
     return {}
 
@@ -65,7 +65,7 @@ def snap_revert(ctx: Context, args: Doc) -> Doc:
         found = settled(place, vm)
         check_there(vm, disk, number, found)
         layers = layers_of(place, vm, disk, found)
-        _refuse_inner(place, vm, disk, "qcow2")
+        refuse_inner(place, vm, disk, "qcow2")
         form = form_of(disk, number, layers)
         larger = size_mb(disk) * MB > guest_size(place, f"{vm_dir(vm)}/{name}", form)
         perform(ctx, place, revert_steps(vm, disk, number, form, size_mb(disk) if larger else 0))
@@ -122,7 +122,7 @@ def _form_before(vm: Doc, disk: Disk, number: int) -> str:
     return "qcow2" if parent >= 0 else disk_format(disk, str(vm.get("tm_mad") or "qcow2"))
 
 
-def _refuse_inner(place: Executor, vm: Doc, disk: Disk, form: str) -> None:
+def refuse_inner(place: Executor, vm: Doc, disk: Disk, form: str) -> None:
     """Permanent when there are system snapshots in the disk's file, which must stay the disk's own."""
     if form == "qcow2" and layer(place, disk_path(vm, disk)).inner:
         raise Permanent(f"disk {disk['DISK_ID']} has system snapshots: delete these first")

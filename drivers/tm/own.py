@@ -8,12 +8,12 @@ from functools import partial
 from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.fence import fenced
 from drivers.tm import carry
+from drivers.tm.epilog import flatten_steps
 from drivers.tm.facts import Found, images_written, look, need, virtual_sizes, written
 from drivers.tm.layout import VOLATILE, Disk, base, disk_path, image_format, kind, source, vm_dir
 from drivers.tm.place import chain, incomplete
 from drivers.tm.prolog import TEMPORARY, disks_to_make, prolog_steps
 from drivers.tm.saved import check_saved, note_saved
-from drivers.tm.stack import flatten_steps
 from drivers.tm.steps import perform
 from drivers.token import Token
 from onecore.wire.messages import Doc

@@ -9,13 +9,14 @@ from drivers.base import Action, Context, Executor, Permanent
 from drivers.ds.capacity import need as need_in
 from drivers.ds.making import making, settle, target_of
 from drivers.fence import fenced
+from drivers.tm.epilog import flatten_steps
 from drivers.tm.facts import MB, Found, guest_size, layer, need, written
 from drivers.tm.layout import Disk, active_format, disk_path, image_format, one_disk, snapshot_name, vm_dir
 from drivers.tm.on_disk import check_there, layers_of
 from drivers.tm.own import alone, passing
 from drivers.tm.place import chain, settled, whose
 from drivers.tm.prolog import TEMPORARY
-from drivers.tm.stack import flatten_steps, form_of
+from drivers.tm.stack import form_of
 from drivers.tm.steps import Carry, Step, perform
 from onecore.wire.messages import Doc
 

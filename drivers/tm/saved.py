@@ -5,6 +5,7 @@ It lies beside the VM's fence and names the generation that they were of: a host
 from __future__ import annotations
 
 from drivers.base import Context, Permanent
+from drivers.hand.fence import record_path
 from drivers.tm.layout import vm_dir
 from onecore.wire.messages import Doc
 
@@ -30,8 +31,7 @@ def check_saved(ctx: Context, vm: Doc) -> None:
 
 
 def _path(vm: Doc) -> str:
-    datastores, _, number = vm_dir(vm).rsplit("/", 2)
-    return f"{datastores}/.locks/vm-{number}.saved"
+    return f"{record_path(vm_dir(vm))}.saved"
 
 
 def _word(vm: Doc) -> bytes:

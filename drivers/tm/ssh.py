@@ -8,7 +8,7 @@ from drivers.base import Action, Context, Executor, Permanent, Temporary
 from drivers.fence import fenced
 from drivers.tm import carry, move, on_disk, saveas
 from drivers.tm.epilog import keep_steps, kept, remove_steps
-from drivers.tm.facts import look, need, written
+from drivers.tm.facts import each_written, look, need
 from drivers.tm.layout import disk_path, one_disk, vm_dir
 from drivers.tm.own import alone, check_safe, make, save, save_all
 from drivers.tm.place import ARRIVING, LEAVING, incomplete, is_settled, settled, told, whose
@@ -111,17 +111,10 @@ def _move(ctx: Context, args: Doc, home: bool) -> Doc:
     vm, place = whose(ctx, args)
     with alone(ctx, args, place):
         if place.is_local:
-            _keep(ctx, place, vm)
+            perform(ctx, place, keep_steps(vm, settled(place, vm)))
         else:
             _move_between(ctx, place, vm, home)
     return {}
-
-
-def _keep(ctx: Context, place: Executor, vm: Doc) -> None:
-    found = look(place, vm)
-    if found is None or not is_settled(found):
-        raise Permanent(incomplete(vm, found))
-    perform(ctx, place, keep_steps(vm, found))
 
 
 def _move_between(ctx: Context, place: Executor, vm: Doc, home: bool) -> None:
@@ -131,7 +124,7 @@ def _move_between(ctx: Context, place: Executor, vm: Doc, home: bool) -> None:
     found = look(before, vm)
     if found is not None and not incomplete(vm, found):
         names = kept(vm, found)
-        size = sum(written(before, f"{vm_dir(vm)}/{name}") for name in names)
+        size = sum(each_written(before, [f"{vm_dir(vm)}/{name}" for name in names]))
         perform(ctx, place, carry.arrive_steps(vm, here=home))
         need(after, vm_dir(vm), size, f"VM {vm['id']}")
         perform(ctx, place, carry.carry_steps(vm, names, home))

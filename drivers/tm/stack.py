@@ -42,14 +42,6 @@ def revert_steps(vm: Doc, disk: Disk, snapshot: int, form: str, size_mb: int = 0
     return _overlay_steps(vm, disk, snapshot, form, size_mb)
 
 
-def flatten_steps(what: str, path: str, form: str, made: str, target: str, size: int) -> list[Step]:
-    """MADE, of format TARGET, is a file that stands alone with the content of PATH, which has format FORM; compared."""
-    return [Step(what, ("rm", "-f", "--", made)),
-            Step(what, ("qemu-img", "convert", "-q", "-f", form, "-O", target, path, made), grows=made, total=size),
-            Step(f"{what}: comparing", ("qemu-img", "compare", "-q", "-f", form, "-F", target, path, made)),
-            Step(what, ("sync", "--", made))]
-
-
 def stacked(vm: Doc, names: Collection[str]) -> list[Disk]:
     """The VM's disks of which there are snapshots among NAMES."""
     return [disk for disk in vm["disks"] if any(name in names for name in snapshots(vm, disk))]

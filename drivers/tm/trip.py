@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drivers.base import Context, Executor, Permanent
-from drivers.tm.carry import settle_steps
 from drivers.tm.facts import Found
 from drivers.tm.layout import active_format, disk_path, vm_dir
 from drivers.tm.place import whose
@@ -82,13 +81,13 @@ def begin_steps(moved: Doc, names: Sequence[str]) -> list[Step]:
 
 
 def arrived_steps(moved: Doc, names: Sequence[str], found: Found) -> list[Step]:
-    """All files have come under temporary names: they get their own, what they stand on is there, it is settled."""
+    """All files have come under temporary names: they get their own, and what they stand on is there."""
     steps: list[Step] = []
     for name in names:
         path, what = f"{vm_dir(moved)}/{name}", f"{name} of VM {moved['id']}"
         steps += [] if found[name] else [Step(what, ("chmod", "600", "--", path + TEMPORARY))]
         steps.append(Step(what, ("mv", "-T", "--", path + TEMPORARY, path)))
-    return [*steps, *_chain_steps(moved, names), *settle_steps(moved, here=False)]
+    return [*steps, *_chain_steps(moved, names)]
 
 
 def _chain_steps(moved: Doc, names: Sequence[str]) -> list[Step]:

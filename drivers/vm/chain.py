@@ -1,10 +1,10 @@
 """The files of a disk with snapshots, as they lie on the host: which stands on which."""
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 
 from drivers.base import Context, Executor, Permanent
+from drivers.tm.facts import layer
 from drivers.tm.layout import Disk, snapshot_name, snapshots_dir, source
 from drivers.tm.steps import Step, perform
 from onecore.wire.messages import Doc
@@ -16,10 +16,10 @@ def backing(executor: Executor, path: str) -> tuple[str, str]:
     It is read as qcow2 whatever it is; nothing that it names is opened.
     """
     try:
-        facts = json.loads(executor.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", "--", path]))
+        found = layer(executor, path)
     except Permanent:
         return "", ""
-    return str(facts.get("backing-filename") or ""), str(facts.get("backing-filename-format") or "")
+    return found.backing, found.form
 
 
 def kept(vm: Doc, disk: Disk) -> list[int]:
@@ -60,14 +60,6 @@ def rename(executor: Executor, path: str, name: str) -> None:
     if not is_same(executor, made, name):
         executor.run(["mv", "-T", "--", made, name])
     executor.run(["rm", "-f", "--", made])
-
-
-def refuse_inner(executor: Executor, disk: Disk, path: str, form: str) -> None:
-    """Permanent when there are system snapshots in the disk's file, which must stay the disk's own."""
-    if form == "qcow2":
-        facts = json.loads(executor.run(["qemu-img", "info", "-U", "-f", "qcow2", "--output=json", "--", path]))
-        if facts.get("snapshots"):
-            raise Permanent(f"disk {disk['DISK_ID']} has system snapshots: delete these first")
 
 
 def check_dispensable(executor: Executor, vm: Doc, disk: Disk, snapshot: int) -> None:

@@ -33,7 +33,7 @@ def copy_disk(ctx: Context, args: Doc) -> Doc:
             end(ctx, args, guest, live.target)
         executor.run(["rm", "-f", "--", made, f"{made}.tmp"])
         size = ask(ctx, args, "measuring a disk of", lambda _: int(guest.domain.blockInfo(live.target)[0]))
-        need(executor, vm_dir(vm), min(size, sum(written(executor, path) for path in live.chain)), "the copy of a disk")
+        need(executor, vm_dir(vm), min(size, written(executor, *live.chain)), "the copy of a disk")
         try:
             _copy(ctx, args, guest, live, f"{made}.tmp", "qcow2")
         except BaseException:

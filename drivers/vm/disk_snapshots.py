@@ -13,7 +13,10 @@ import libvirt
 
 from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.fence import fenced
-from drivers.tm.layout import Disk, disk_path, snapshot_name, snapshots_dir, vm_dir
+from drivers.tm.layout import Disk, disk_path, snapshot_name, vm_dir
+from drivers.tm.on_disk import refuse_inner
+from drivers.tm.stack import stack_dir_steps
+from drivers.tm.steps import perform
 from drivers.vm import chain, events
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.guest import Guest
@@ -69,7 +72,7 @@ def create(ctx: Context, args: Doc) -> Doc:
         made = work.executor.exists(work.kept)
         if live.path == work.step or not made or chain.is_same(work.executor, work.path, work.kept):
             if live.path != work.step:
-                chain.refuse_inner(work.executor, work.disk, work.path, live.format)
+                refuse_inner(work.executor, args["vm"], work.disk, live.format)
                 _prepare(ctx, work, live)
             with tidy(ctx, args, work.guest):
                 _switch(ctx.beyond(LAST_SECONDS), work)
@@ -88,10 +91,9 @@ def begin(ctx: Context, args: Doc) -> Work:
 
 def _prepare(ctx: Context, work: Work, live: LiveDisk) -> None:
     """The snapshot's name for the file that the guest writes to, and two empty overlays of that."""
-    directory, run = snapshots_dir(work.args["vm"], work.disk), work.executor.run
+    run = work.executor.run
     size = ask(ctx, work.args, "measuring a disk of", lambda _: int(work.guest.domain.blockInfo(live.target)[0]))
-    run(["mkdir", "-p", "--mode=0711", "--", directory])
-    run(["ln", "-sfn", "--", ".", f"{directory}/{directory.rpartition('/')[2]}"])
+    perform(ctx, work.executor, stack_dir_steps(work.args["vm"], work.disk))
     run(["ln", "-P", "-f", "--", work.path, work.kept])
     for path in (work.step, f"{work.path}.tmp"):
         run(["rm", "-f", "--", path])

@@ -63,7 +63,7 @@ def bring(ctx: Context, way: Trip, doing: Plan, found: Found, sizes: dict[str, i
         perform(ctx, there, copy_steps(way, {name: bytes_of[name] for name in doing.names}, found))
     for target, disk in doing.made.items():
         perform(ctx, there, _make_steps(way, disk, sizes[target]))
-    perform(ctx, there, arrived_steps(moved, doing.names, found)[:-len(carry.settle_steps(moved, here=False))])
+    perform(ctx, there, arrived_steps(moved, doing.names, found))
 
 
 def settle(ctx: Context, to: Doc, moved: Doc) -> None:

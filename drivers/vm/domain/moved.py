@@ -18,14 +18,19 @@ def moved_xml(xml: str, old: str, moved: Doc) -> str:
     Every disk has the name that docs/drivers.md gives it, whatever QEMU calls it now; what it stands on is found anew.
     """
     root = etree.fromstring(xml.encode(), _PARSER)
-    for node in root.iter(etree.Element):
-        for name, value in node.attrib.items():
-            node.set(name, _moved(str(value), old, moved["dir"]))
-    nvram = root.find("os/nvram")
-    if nvram is not None and nvram.text:
-        nvram.text = _moved(nvram.text, old, moved["dir"])
+    relocate(root, old, moved["dir"])
     settle_disks(root, moved["dir"])
     return etree.tostring(root, encoding="unicode")
+
+
+def relocate(root: etree._Element, old: str, new: str) -> None:
+    """All files of the directory OLD that a document names are in the directory NEW."""
+    for node in root.iter(etree.Element):
+        for name, value in node.attrib.items():
+            node.set(name, _moved(str(value), old, new))
+    nvram = root.find("os/nvram")
+    if nvram is not None and nvram.text:
+        nvram.text = _moved(nvram.text, old, new)
 
 
 def settle_disks(root: etree._Element, directory: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from lxml import etree
 
 from drivers.vm.domain.identity import NAMESPACE
-from drivers.vm.domain.moved import settle_disks
+from drivers.vm.domain.moved import relocate, settle_disks
 from onecore.wire.messages import Doc
 
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -20,12 +20,8 @@ def renewed(xml: str, vm: Doc) -> str:
     for ours in root.iter(f"{{{NAMESPACE}}}vm"):
         ours.set("generation", str(vm["generation"]))
     old = _directory(root)
-    for node in root.iter(etree.Element) if old else ():
-        for name, value in node.attrib.items():
-            node.set(name, _moved(str(value), old, vm["dir"]))
-    nvram = root.find("os/nvram")
-    if nvram is not None and nvram.text and old:
-        nvram.text = _moved(nvram.text, old, vm["dir"])
+    if old:
+        relocate(root, old, vm["dir"])
     settle_disks(root, vm["dir"])
     _plug(root, vm)
     _listen(root, vm)
@@ -36,10 +32,6 @@ def generation(xml: str) -> int:
     """The generation of the VM whose state it is; -1 when there is none in it."""
     found = etree.fromstring(xml.encode(), _PARSER).iter(f"{{{NAMESPACE}}}vm")
     return max((int(ours.get("generation") or -1) for ours in found), default=-1)
-
-
-def _moved(path: str, old: str, new: str) -> str:
-    return new + path[len(old):] if path.startswith(f"{old}/") else path
 
 
 def _plug(root: etree._Element, vm: Doc) -> None:
