@@ -71,6 +71,7 @@ VM: dict[str, tuple[dict[str, Any], int, str]] = {
     "target twice": ({"DISK": [{"TYPE": "fs", "SIZE": 1, "TARGET": "vda"}] * 2}, ALLOCATE, "vda"),
     "target": ({"DISK": {"TYPE": "fs", "SIZE": 1, "TARGET": "../vda"}}, ALLOCATE, "TARGET"),
     "target that no bus has": ({"DISK": {"TYPE": "fs", "SIZE": 1, "TARGET": "foo"}}, ALLOCATE, "TARGET"),
+    "prefix that is no bus": ({"DISK": {"TYPE": "fs", "SIZE": 1, "DEV_PREFIX": "zz"}}, ALLOCATE, "DEV_PREFIX"),
     "many disks": ({"DISK": [{"TYPE": "fs", "SIZE": 1}] * 65}, ALLOCATE, "DISK"),
     "unknown network": ({"NIC": {"NETWORK_ID": 4711}}, NO_EXISTS, "virtual network [4711]"),
     "unknown network name": ({"NIC": {"NETWORK": "nowhere"}}, NO_EXISTS, "nowhere"),

@@ -17,7 +17,8 @@ from onecore.wire.template import Tree, Vector
 
 VOLATILE = {"fs", "raw", "swap"}
 MAX_DISKS, MAX_MB = 64, 2**40
-_TARGET = re.compile(r"(fd|hd|sd|vd|xvd)[a-z]{1,2}\Z")
+_PREFIXES = ("hd", "sd", "vd", "xvd", "fd")
+_TARGET = re.compile(rf"({'|'.join(_PREFIXES)})[a-z]{{1,2}}\Z")
 
 
 @dataclass
@@ -92,6 +93,8 @@ class _Targets:
         self._taken.add(target)
 
     def next(self, prefix: str) -> str:
+        if prefix not in _PREFIXES:
+            raise NotAllocated(f"DISK DEV_PREFIX must be one of {', '.join(_PREFIXES)}, not {prefix[:40]!r}")
         for number in range(26 * 27):
             letters = chr(97 + number % 26)
             name = prefix + (chr(96 + number // 26) if number >= 26 else "") + letters
