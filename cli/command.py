@@ -94,12 +94,14 @@ def _examples(program: str, lines: Sequence[str]) -> str | None:
 
 def ids_argument(kind: Kind, name: str = "ids") -> click.Argument:
     """One argument with ids (`1,3..7`) or names of KIND, completed from the server."""
-    return click.Argument([name], metavar=name.upper(), shell_complete=_names(kind, comma=True))
+    metavar = f"{kind.tag}S" if name == "ids" else name.upper()
+    return click.Argument([name], metavar=metavar, shell_complete=_names(kind, comma=True))
 
 
 def object_argument(kind: Kind, name: str, required: bool = True) -> click.Argument:
     """One argument with the id or name of one object of KIND."""
-    metavar = name.upper() if required else f"[{name.upper()}]"
+    word = kind.tag if name == "oid" else name.upper()
+    metavar = word if required else f"[{word}]"
     return click.Argument([name], metavar=metavar, required=required, shell_complete=_names(kind))
 
 

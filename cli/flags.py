@@ -13,6 +13,7 @@ from cli.source import read
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([mMgGtT]?)[bB]?\Z")
 _OWNED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]\Z")
+_CPU = re.compile(r"\d+(\.\d+)?\Z|\.\d+\Z")
 _MEGABYTES = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 FROM_USER = "\0user"
 """Value of --ssh without a file: the key of the user's own template."""
@@ -82,8 +83,10 @@ def text(flags: Mapping[str, Any]) -> str:
 
 def _pairs(flags: Mapping[str, Any]) -> Pairs:
     pairs: Pairs = [(key.upper(), str(flags[key])) for key in ("name", "cpu", "vcpu") if key in flags]
+    if "cpu" in flags:
+        cores(flags["cpu"])
     if "memory" in flags:
-        pairs.append(("MEMORY", str(megabytes(flags["memory"]))))
+        pairs.append(("MEMORY", str(megabytes(flags["memory"], "--memory"))))
     system = {key.upper(): flags[key] for key in ("arch", "boot") if key in flags}
     if system:
         pairs.append(("OS", system))
@@ -96,13 +99,20 @@ def _pairs(flags: Mapping[str, Any]) -> Pairs:
     return [*pairs, ("CONTEXT", context)] if context else pairs
 
 
-def megabytes(text: str) -> int:
-    """MB of `128`, `512m`, `8g` or `0.5g`; raises CliError."""
+def megabytes(text: str, name: str) -> int:
+    """MB of `128`, `512m`, `8g` or `0.5g`; raises CliError that names NAME, an option or argument."""
     found = _MEMORY.match(text.strip())
     amount = round(float(found[1]) * _MEGABYTES[found[2].lower()]) if found else 0
     if amount < 1:
-        raise CliError(f"{text!r} is not a size in MB, as in 512 or 8g")
+        raise CliError(f"{name} {text!r} is not a size in MB, as in 512 or 8g")
     return amount
+
+
+def cores(text: str) -> str:
+    """TEXT, which --cpu was given, if it is a number above 0; raises CliError."""
+    if not _CPU.match(text.strip()) or not float(text):
+        raise CliError(f"--cpu {text!r} is not a number of cores, as in 0.5 or 2")
+    return text
 
 
 def _items(given: tuple[str, ...]) -> list[str]:
@@ -149,10 +159,10 @@ def _video(flags: Mapping[str, Any]) -> dict[str, str]:
         raise CliError("--video-… options need --video TYPE")
     video = {"TYPE": flags["video"], **{key: "YES" for key in ("IOMMU", "ATS") if f"video_{key.lower()}" in flags}}
     if "video_vram" in flags:
-        video["VRAM"] = str(megabytes(flags["video_vram"]) * 1024)  # KB, as libvirt counts it
+        video["VRAM"] = str(megabytes(flags["video_vram"], "--video-vram") * 1024)  # KB, as libvirt counts it
     if "video_resolution" in flags:
         if not re.fullmatch(r"\d{3,4}x\d{3,4}", flags["video_resolution"]):
-            raise CliError(f"{flags['video_resolution']!r} is not a resolution, as in 1280x720")
+            raise CliError(f"--video-resolution {flags['video_resolution']!r} is not a resolution, as in 1280x720")
         video["RESOLUTION"] = flags["video_resolution"]
     return video
 

@@ -99,9 +99,17 @@ def _one(names: dict[str, list[int]], kind: Kind, name: str) -> int:
     found = names.get(name, [])
     if len(found) == 1:
         return found[0]
-    raise CliError(
-        f"There are multiple {kind.tag}s with name {name}." if found else f"{kind.tag} named {name} not found."
-    )
+    if found:
+        ids = ", ".join(map(str, found))
+        raise CliError(f"There are multiple {kind.tag}s with name {name}: give the id of one, of {ids}.")
+    raise CliError(f"{kind.tag} named {name} not found" + _close(names, name))
+
+
+def _close(names: Iterable[str], name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 def each(session: Session, kind: Kind, text: str, act: Callable[[int], object], done: str) -> int:

@@ -12,11 +12,11 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 
 
-def seconds(text: str) -> float:
-    """Seconds of `90`, `5m`, `1h` or `2d`; raises CliError."""
+def seconds(text: str, name: str = "--timeout") -> float:
+    """Seconds of `90`, `5m`, `1h` or `2d`; raises CliError that names the option NAME."""
     found = _SPAN.match(text.strip())
     if not found:
-        raise CliError(f"{text!r} is not a time, as in 90 (seconds), 5m, 1h or 2d")
+        raise CliError(f"{name} {text!r} is not a time, as in 90 (seconds), 5m, 1h or 2d")
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -26,8 +26,11 @@ _AGO = re.compile(r"(\d+)([smhd])\Z")
 _DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y")
 
 
-def moment(text: str) -> int:
-    """Unix seconds of so long ago, a date with or without a time of day (of this machine), or themselves; CliError."""
+def moment(text: str, name: str) -> int:
+    """Unix seconds of so long ago, a date with or without a time of day (of this machine), or themselves.
+
+    Raises CliError that names the option NAME.
+    """
     text = text.strip()
     if text.isascii() and text.isdigit():
         return int(text)
@@ -39,4 +42,4 @@ def moment(text: str) -> int:
             return int(time.mktime(time.strptime(text, form)))
         except (ValueError, OverflowError):
             continue
-    raise CliError(f"{text!r} is no moment, as in {MOMENTS}")
+    raise CliError(f"{name} {text!r} is no moment, as in {MOMENTS}")

@@ -51,7 +51,7 @@ def forceupdate(kind: Kind) -> click.Command:
 
 def _ids(kind: Kind) -> click.Argument:
     made = ids_argument(kind)
-    made.required = False
+    made.required, made.metavar = False, f"[{made.metavar}]"
     return made
 
 

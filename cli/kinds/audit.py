@@ -118,7 +118,7 @@ def _query(session: Session, who: str | None, allowed: bool, refused: bool, **gi
     asked = {
         "user": None if who is None else id_of(session, kind_of("user"), who),
         "outcome": "allowed" if allowed else "refused" if refused else None,
-        **{key: None if given[key] is None else spans.moment(given[key]) for key in ("since", "until")},
+        **{key: None if given[key] is None else spans.moment(given[key], f"--{key}") for key in ("since", "until")},
         **{
             key: given[name] for key, name in (("method", "method"), ("kind", "kind_"), ("id", "oid"), ("what", "what"))
         },
@@ -139,7 +139,7 @@ def _show(session: Session, kind: Kind, body: Body) -> list[str]:
 
 KIND = Kind(
     program="oneaudit",
-    title="what was done",
+    title="rows of the audit",
     tag="ROW",
     method="audit",
     pool="audit",

@@ -45,6 +45,7 @@ def _create(kind: Kind) -> click.Command:
         run,
         click.Argument(["file"], required=False),
         click.Option(["-c", "--cluster"], metavar="CLUSTER", help="Id or name of its cluster."),
+        examples=["create local.ds", "create local.ds --cluster fast"],
     )
 
 

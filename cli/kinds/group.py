@@ -135,6 +135,6 @@ KIND = Kind(
         **limiting(),
         "create": _create,
         "addadmin": _admin("addadmin", "Let users administer groups that they are members of."),
-        "deladmin": _admin("deladmin", "Take that from them again."),
+        "deladmin": _admin("deladmin", "Let users administer groups no more."),
     },
 )

@@ -78,7 +78,9 @@ def _run_log(
 
     if success and error:
         raise CliError("give --success or --error, not both")
-    first, last = (-1 if text is None else spans.moment(text) for text in (since, until))
+    first, last = (
+        -1 if text is None else spans.moment(text, name) for name, text in (("--since", since), ("--until", until))
+    )
     oid = -1 if hook_id is None else id_of(session, kind, hook_id)
     how = SUCCEEDED if success else FAILED if error else ALL
     body = xmlbody.read(session.text("one.hooklog.info", first, last, oid, how))

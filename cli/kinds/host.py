@@ -43,6 +43,7 @@ def _create(kind: Kind) -> click.Command:
         click.Option(["-v", "--vm"], metavar="DRIVER", required=True, help="Virtualization driver: kvm, dummy."),
         click.Option(["-c", "--cluster"], metavar="CLUSTER", help="Id or name of its cluster."),
         click.Option(["--no-check"], is_flag=True, help="Do not check the host afterwards."),
+        examples=["create node1 --im kvm --vm kvm"],
     )
 
 

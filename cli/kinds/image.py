@@ -68,6 +68,10 @@ def _create(kind: Kind) -> click.Command:
         click.Option(["-d", "--datastore"], metavar="DATASTORE", required=True, help="Id or name of its datastore."),
         click.Option(["--no_check_capacity", "--no-check-capacity"], is_flag=True, help="Even if it does not fit."),
         click.Option(["--dry"], is_flag=True, help="Only tell the template."),
+        examples=[
+            "create -d default --name debian --path https://example.org/debian.qcow2 --prefix vd",
+            "create -d default --name data --type datablock --size 8g --prefix vd --persistent",
+        ],
     )
 
 
@@ -83,7 +87,7 @@ def template(file: str | None, given: dict[str, Any]) -> str:
     if "name" not in used:
         raise CliError("an image needs --name")
     if "size" in used:
-        used["size"] = str(parse_megabytes(used["size"]))
+        used["size"] = str(parse_megabytes(used["size"], "--size"))
     if "path" in used and "://" not in used["path"]:
         used["path"] = os.path.abspath(os.path.expanduser(used["path"]))
     names = {"prefix": "DEV_PREFIX"}

@@ -35,6 +35,7 @@ def _create(kind: Kind) -> click.Command:
         click.Argument(["file"], required=False),
         *flags.options(),
         click.Option(["--dry"], is_flag=True, help="Only tell the template."),
+        examples=["create web.tmpl", "create --name web --cpu 1 --memory 2g --disk alpine --nic private"],
     )
 
 
@@ -72,6 +73,7 @@ def _instantiate(kind: Kind) -> click.Command:
         ),
         click.Option(["--persistent"], is_flag=True, help="Copy template and images and make them persistent."),
         click.Option(["--user-inputs", "answers"], metavar="A=B,C=D", help="Values for the template's user inputs."),
+        examples=["instantiate web --name web1", "instantiate web --name web-%i --multiple 3 --memory 4g"],
     )
 
 

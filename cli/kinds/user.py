@@ -80,6 +80,7 @@ def _create(kind: Kind) -> click.Command:
         click.Option(["--ssh"], is_flag=True, help="By an SSH key, as --driver ssh."),
         click.Option(["--group"], multiple=True, metavar="X,Y", help="Groups, the primary one first."),
         *_secret_options(),
+        examples=["create ann", "create ann --ssh --key ann.pem --group staff"],
     )
 
 

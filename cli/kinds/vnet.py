@@ -36,6 +36,7 @@ def _create(kind: Kind) -> click.Command:
         run,
         click.Argument(["file"], required=False),
         click.Option(["-c", "--cluster"], metavar="CLUSTER", help="Id or name of its cluster."),
+        examples=["create private.net", "create private.net --cluster fast"],
     )
 
 

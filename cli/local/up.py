@@ -23,7 +23,10 @@ STOP_SECONDS = 60.0
 
 def up(home: Home, port: int | None, dummy: int, foreground: bool) -> int:
     """Start what does not run yet; raises CliError.  Tells on standard error, exports on standard output."""
-    home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"{home.path} cannot be the home: {error.strerror}; --home names another") from None
     if (home.path / "restore.ready").is_dir() and upkeep("finish", home, []):
         raise CliError(f"a restore of {home.path} was cut off and cannot be completed")
     if dummy:

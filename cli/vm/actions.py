@@ -37,7 +37,7 @@ ACTIONS = {
     "suspend": Action("Save the state of VMs on their host."),
     "stop": Action("Save the state of VMs and free their host."),
     "resched": Action("Mark VMs to be placed anew.", later=False),
-    "unresched": Action("Take that mark away.", later=False),
+    "unresched": Action("Take the mark to be placed anew from VMs.", later=False),
 }
 
 

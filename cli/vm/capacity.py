@@ -10,7 +10,7 @@ import click
 from cli import source
 from cli.command import command, file_option, object_argument
 from cli.errors import CliError
-from cli.flags import megabytes
+from cli.flags import cores, megabytes
 from cli.ids import id_of, read_info
 from cli.kind import Kind
 from cli.session import Session
@@ -51,7 +51,11 @@ def resize(kind: Kind) -> click.Command:
 
         A template with them may come from FILE or standard input instead.
         """
-        asked = {"CPU": cpu, "VCPU": vcpu, "MEMORY": None if memory is None else megabytes(memory)}
+        asked = {
+            "CPU": None if cpu is None else cores(cpu),
+            "VCPU": vcpu,
+            "MEMORY": None if memory is None else megabytes(memory, "--memory"),
+        }
         found = id_of(session, kind, oid)
         session.call("one.vm.resize", found, _capacity(asked, file), enforce)
         session.told(f"{kind.tag} {found}: resizing")
@@ -88,7 +92,7 @@ def updateconf(kind: Kind) -> click.Command:
     """The command `updateconf`."""
 
     def run(session: Session, kind: Kind, oid: str, path: str | None, file: str | None, append: bool) -> None:
-        """Change the configuration of a VM from a template PATH, standard input or in $EDITOR.
+        """Change the configuration of a VM from a template FILE, standard input or in $EDITOR.
 
         That is OS, FEATURES, INPUT, GRAPHICS, VIDEO, RAW, CPU_MODEL, TPM, TOPOLOGY, SERIAL and CONTEXT.  A running
         guest sees its CONTEXT change at once, the rest when it starts anew.

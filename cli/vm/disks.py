@@ -80,7 +80,7 @@ def _vector(session: Session, asked: dict[str, str]) -> str:
         disk = {"TYPE": asked["volatile"]}
     disk |= {attribute: asked[name] for name, attribute in _ATTRIBUTES.items() if name in asked}
     if "size" in asked:
-        disk["SIZE"] = str(megabytes(asked["size"]))
+        disk["SIZE"] = str(megabytes(asked["size"], "--size"))
     return to_text(Tree([("DISK", disk)]))
 
 
@@ -89,7 +89,7 @@ def resize(kind: Kind) -> click.Command:
 
     def run(session: Session, kind: Kind, oid: str, disk: str, size: str) -> None:
         """Make a disk larger, in MB or as 8g; the guest's file system is the guest's business."""
-        found, mb = id_of(session, kind, oid), megabytes(size)
+        found, mb = id_of(session, kind, oid), megabytes(size, "SIZE")
         number = part_id(session, kind, found, "disk", disk)
         session.call("one.vm.diskresize", found, number, str(mb))
         session.told(f"{kind.tag} {found}: resizing disk {number} to {mb} MB")

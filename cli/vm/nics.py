@@ -69,7 +69,7 @@ def update(kind: Kind) -> click.Command:
     """The command `nic-update`."""
 
     def run(session: Session, kind: Kind, oid: str, nic: str, path: str | None, file: str | None, append: bool) -> None:
-        """Change what may change of a NIC, as its bandwidth, from a template PATH, standard input or in $EDITOR."""
+        """Change what may change of a NIC, as its bandwidth, from a template FILE, standard input or in $EDITOR."""
         template = source.either(path, file)
         found = id_of(session, kind, oid)
         number = part_id(session, kind, found, "NIC", nic)

@@ -48,7 +48,7 @@ def deploy(kind: Kind) -> click.Command:
         run,
         *_arguments(kind),
         click.Option(["-e", "--enforce"], is_flag=True, help="Only if the host has room."),
-        file_option("Template with NIC_IDs for networks chosen automatically"),
+        file_option("Template that is merged into the user template"),
         click.Option(["--force"], is_flag=True, help="Even if a host that is away may run them (administrators)."),
         examples=["deploy web node2", "deploy 3..5 node2 fast --enforce"],
     )

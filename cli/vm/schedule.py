@@ -119,8 +119,11 @@ def seconds_after(text: str) -> int | None:
     return int(found[1]) * UNITS[found[2]] if found else None
 
 
-def moment(text: str, now: float) -> int:
-    """Epoch seconds of `now`, `09/23 14:15`, `14:15`, ISO 8601 or epoch seconds, in local time; raises CliError."""
+def moment(text: str, now: float, name: str = "--schedule") -> int:
+    """Epoch seconds of `now`, `09/23 14:15`, `14:15`, ISO 8601 or epoch seconds, in local time.
+
+    Raises CliError that names the option NAME.
+    """
     text = text.strip()
     if text == "now":
         return int(now)
@@ -137,7 +140,7 @@ def moment(text: str, now: float) -> int:
         return int(datetime.fromisoformat(text.replace("/", "-")).timestamp())
     except ValueError:
         raise CliError(
-            f'{text!r} is not a time, as in "09/23 14:15", 14:15, "2030-09-23 14:15", +3600 or now'
+            f'{name} {text!r} is not a time, as in "09/23 14:15", 14:15, "2030-09-23 14:15", +3600 or now'
         ) from None
 
 
@@ -168,4 +171,4 @@ def _end(text: str | None, now: float) -> dict[str, str]:
         if int(text) < 1:
             raise CliError("--end 0: at least one run was expected")
         return {"END_TYPE": str(END_TIMES), "END_VALUE": text}
-    return {"END_TYPE": str(END_DATE), "END_VALUE": str(moment(text, now))}
+    return {"END_TYPE": str(END_DATE), "END_VALUE": str(moment(text, now, "--end"))}

@@ -139,6 +139,8 @@ def test_files_in_the_context(tmp_path: Path) -> None:
     "given",
     [
         {"memory": "lots"},
+        {"cpu": "half"},
+        {"cpu": "0"},
         {"video_ats": True},
         {"video": "vga", "video_resolution": "big"},
         {"memory": "0"},

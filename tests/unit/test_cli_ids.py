@@ -44,7 +44,8 @@ def test_what_they_name(one: Runner, cloud: Cloud, text: str, ids: list[int]) ->
     [
         ("nope", "VM named nope not found."),
         ("web,nope", "VM named nope not found."),
-        ("twin", "There are multiple VMs with name twin."),
+        ("wbe", "VM named wbe not found; did you mean web?"),
+        ("twin", "There are multiple VMs with name twin: give the id of one, of 4, 5."),
         ("7..3", "7..3 is not a range of ids"),
         ("0..99999999", "0..99999999 is not a range of ids"),
         (",", "VM: no id or name given"),

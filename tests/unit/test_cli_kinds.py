@@ -68,6 +68,8 @@ def test_every_command_explains_itself(one: Runner, cloud: Cloud, name: str, ver
     assert (outcome.code, outcome.err, cloud.calls) == (0, "", [])
     assert outcome.out.startswith(f"Usage: {kind(name).program} {verb} ")
     assert re.search(r"\n\n  \S.{10}", outcome.out), "a sentence about it"
+    usage = outcome.out.partition("\n\n")[0].replace("[", "").replace("]", "").split()
+    assert not {"OID", "IDS"} & set(usage), "whose id that is"
     if name in ("vm", "task"):
         shown = re.findall(rf"^    {kind(name).program} (\S+)", outcome.out.partition("Examples:\n")[2], re.M)
         assert shown and shown[0] == verb

@@ -150,6 +150,12 @@ def test_a_dead_oned_is_told_with_its_last_words(home: Home, capsys: pytest.Capt
     assert "the database is from the future" in err
 
 
+def test_what_cannot_be_a_home_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--home", "/proc/x"]) == 255
+    told = "/proc/x cannot be the home: No such file or directory; --home names another\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_port_in_use_is_told_first(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 

@@ -101,7 +101,7 @@ def test_several_vms_get_a_snapshot(one: Runner, cloud: Cloud) -> None:
         ("snapshot-revert web twice", "VM 7 has more than one snapshot twice; it has: 1 before, 2 twice, 3 twice"),
         ("disk-snapshot-revert web 0 new", "disk 0 of VM 7 has no snapshot new; it has: 5 old"),
         ("disk-snapshot-revert web 1 new", "disk 1 of VM 7 has no snapshot new; it has: none"),
-        ("disk-resize web 0 huge", "'huge' is not a size in MB"),
+        ("disk-resize web 0 huge", "SIZE 'huge' is not a size in MB"),
         ("disk-attach web", "give --image IMAGE, --volatile TYPE"),
         ("disk-attach web --size 8g", "give --image IMAGE, --volatile TYPE"),
         ("disk-attach web --image data --volatile fs --size 1g", "not both"),
@@ -110,7 +110,9 @@ def test_several_vms_get_a_snapshot(one: Runner, cloud: Cloud) -> None:
         ("nic-attach web --ip 10.0.0.3", "give --network NETWORK"),
         ("resize web", "give --cpu, --vcpu or --memory"),
         ("resize web --cpu 1 --file x", "not both"),
-        ("resize web --memory lots", "'lots' is not a size in MB"),
+        ("resize web --memory lots", "--memory 'lots' is not a size in MB"),
+        ("resize web --cpu half", "--cpu 'half' is not a number of cores"),
+        ("disk-attach web --volatile fs --size lots", "--size 'lots' is not a size in MB"),
     ],
 )
 def test_refusals_call_nothing(one: Runner, cloud: Cloud, arguments: str, told: str) -> None:

@@ -29,7 +29,7 @@ pytest_plugins = ["cli_fake"]
         (("xyzzy",), "onevm: no command xyzzy (see onevm --help)"),
         (("list", "--extnded"), "Did you mean"),
         (("--what",), "onevm: No such option"),
-        (("show",), "onevm show: Missing argument 'OID'."),
+        (("show",), "onevm show: Missing argument 'VM'."),
         (("create", "-m", "0"), "Invalid value for '-m'"),
     ],
 )

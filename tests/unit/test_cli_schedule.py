@@ -108,7 +108,8 @@ def test_templates(given: dict[str, str], expected: dict[str, str]) -> None:
         ({"schedule": "+0", "hourly": "169"}, "from 1 to 168"),
         ({"schedule": "+0", "hourly": "1", "end": "0"}, "at least one run"),
         ({"schedule": "+0", "end": "3"}, "--end is for actions that repeat"),
-        ({"schedule": "+0", "hourly": "1", "end": "soon"}, "is not a time"),
+        ({"schedule": "+0", "hourly": "1", "end": "soon"}, "--end 'soon' is not a time"),
+        ({"schedule": "soon"}, "--schedule 'soon' is not a time"),
         ({"schedule": "09/20 14:15"}, "is past"),
     ],
 )

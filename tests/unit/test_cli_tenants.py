@@ -286,12 +286,12 @@ def test_moments(cloud: Cloud, text: str, seconds: int) -> None:
     import time
 
     time.tzset()
-    assert moment(text) == seconds
+    assert moment(text, "--since") == seconds
 
 
 def test_what_is_no_moment() -> None:
-    with pytest.raises(CliError, match="'soon' is no moment, as in 2h or 7d ago"):
-        moment("soon")
+    with pytest.raises(CliError, match="--since 'soon' is no moment, as in 2h or 7d ago"):
+        moment("soon", "--since")
 
 
 # -- audit
