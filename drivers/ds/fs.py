@@ -1,7 +1,7 @@
 """ds/fs: images are files in a directory of the front-end.
 
-A new image is written under a temporary name, checked, and renamed: what fails leaves nothing.  Its name follows
-from the operation, so that an operation which is sent twice makes one file.
+A new image is written under a temporary name, checked, and renamed: what fails leaves nothing.  An image that is made
+twice is one file.
 """
 from __future__ import annotations
 
@@ -72,11 +72,15 @@ def clone(ctx: Context, args: Doc) -> Doc:
 
 
 def remove(ctx: Context, args: Doc) -> Doc:
-    """Remove the image's file; none there is fine, one outside the datastore is refused."""
-    if args["image"].get("source"):
-        path = inside(args["datastore"], args["image"]["source"])
-        for name in (path, *leftovers(path)):
-            unlink(name)
+    """Remove the image's file, also one of which nobody was told; none there is fine, one elsewhere is refused."""
+    image, datastore = args["image"], args["datastore"]
+    path = ""
+    if image.get("source"):
+        path = inside(datastore, image["source"])
+    elif image.get("made"):
+        path = target_of(args, datastore)
+    for name in (path, *leftovers(path)) if path else ():
+        unlink(name)
     return {}
 
 

@@ -1,6 +1,7 @@
 """Where a new image's file comes to be: under a temporary name, then, complete and on stable storage, under its own.
 
-The name follows from the operation, so that an operation which is sent twice makes one file.
+The name follows from the number that the image has for it, so that whoever makes it again makes one file, and whoever
+removes it finds one of which nobody was told.
 """
 from __future__ import annotations
 
@@ -15,9 +16,8 @@ from onecore.wire.messages import Doc
 
 
 def target_of(args: Doc, datastore: Doc) -> str:
-    """The new file's path: from what the operation is, unlike any other's."""
-    image, run = args["image"], args["_"]
-    words = (run["op"], datastore["id"], image["id"], image["name"], image.get("path", ""), image.get("source", ""))
+    """The path of the file of an image (of a `copy`, where one is made): unlike any other's."""
+    words = ("image", datastore["id"], (args.get("copy") or args["image"]).get("made") or args["_"]["op"])
     return f"{base(datastore)}/{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}"
 
 

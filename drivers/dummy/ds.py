@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from drivers.base import Action, Context, Permanent
+from drivers.dummy.shelf import shelf
 from drivers.dummy.stage import act, stage
 from onecore.wire.messages import Doc
 
@@ -31,12 +32,13 @@ def mkfs(ctx: Context, args: Doc) -> Doc:
 def clone(ctx: Context, args: Doc) -> Doc:
     """A source for the copy."""
     act(ctx, "ds.clone", {})
-    return _made(args["image"])
+    return {**_made(args["image"]), "source": _source(args.get("copy") or args["image"])}
 
 
 def remove(ctx: Context, args: Doc) -> Doc:
-    """As if its file were removed."""
+    """As if its file were removed; what was written on it is."""
     act(ctx, "ds.remove", {})
+    shelf(ctx, "tm").drop_image(args["image"].get("source") or _source(args["image"]))
     return {}
 
 
@@ -58,7 +60,11 @@ def _look(image: Doc) -> None:
 
 
 def _made(image: Doc) -> Doc:
-    return {"source": f"dummy-{image['id']}", **_facts(image)}
+    return {"source": _source(image), **_facts(image)}
+
+
+def _source(image: Doc) -> str:
+    return f"dummy-{image['id']}"
 
 
 def _facts(image: Doc) -> Doc:

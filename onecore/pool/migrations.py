@@ -30,6 +30,7 @@ def _moving(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE vm_text ADD COLUMN snapshots TEXT NOT NULL DEFAULT ''")
     connection.exec_driver_sql("UPDATE vm_pool SET came = 'stopped' WHERE state = 5")  # SUSPENDED: saved by us
     connection.exec_driver_sql("ALTER TABLE owed ADD COLUMN nics TEXT NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("ALTER TABLE image_pool ADD COLUMN made BIGINT NOT NULL DEFAULT 0")
     connection.exec_driver_sql("ALTER TABLE host_pool ADD COLUMN drain BIGINT NOT NULL DEFAULT 0")
     numbers = ("vid", "repeat", "end_type", "end_value", "runs", "done", "due", "warning", "uid", "gid")
     texts = ("action", "args", "time", "days", "message", "misfire")

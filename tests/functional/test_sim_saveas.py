@@ -233,7 +233,7 @@ def test_a_save_that_fails(ground: Ground, state: str, action: str) -> None:
     assert image_state(sim, copy) == "ERROR" and "boom" in sim.get(Image, copy).error
     ground.script()
     sim.call("one.image.delete", copy)
-    assert sim.core.store.get(Image, copy) is None
+    sim.until(lambda: sim.core.store.get(Image, copy) is None, what="the image to be gone")
     again = save(ground, vm)
     sim.wait(vm, state)
     assert image_state(sim, again) == "READY"

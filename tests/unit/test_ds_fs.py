@@ -177,6 +177,16 @@ def test_clone_and_remove(ground: Ground) -> None:
     assert "missing" in refused(ground, "clone", {**image, "source": copy["source"]})
 
 
+def test_a_file_of_which_nobody_was_told_is_removed(ground: Ground) -> None:
+    """The answer was lost: no source, but the number that the file is named after; another's file stays."""
+    image = {**ground.image(file(ground)), "made": 17}
+    do(ground, "register", image, op=1)
+    assert do(ground, "register", image, op=2)["source"] == str(ground.images / ground.left()[0])
+    other = do(ground, "register", {**image, "made": 18})["source"]
+    do(ground, "remove", {**image, "source": ""})
+    assert ground.left() == [Path(other).name]
+
+
 def test_nothing_outside_is_removed_or_cloned(ground: Ground) -> None:
     path = file(ground)
     for action in ("remove", "clone"):

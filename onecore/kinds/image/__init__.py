@@ -102,7 +102,8 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
         kept.set("DEV_PREFIX", "hd" if kind == ImageType.CDROM else req.core.config.defaults.device_prefix)
     image = Image(oid, req.caller.uid, req.caller.gid, name, new_perms(req.core, req.caller), "", int(kind),
                   int(_persistent(tree)), now, now, source, path, format_,
-                  tree.get("FS"), size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "")
+                  tree.get("FS"), size, int(ImageState.INIT), 0, ds_id, -1, 0, inner_xml(kept), "",
+                  0 if source else req.core.dispatcher.new_op())
     req.tx.log("image", oid, "create", new=name)
     image = work.fire(req.tx, image, "make")
     if source:
@@ -158,7 +159,7 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
             work.finish_clone(req.tx, req.core, image.cloning_id)
         return image.oid
     moved = work.fire(req.tx, image, "delete")
-    if image.source:
+    if image.source or image.made:
         work.send(req.tx, req.core, moved, "remove")
     else:
         verbs.remove(req.tx, IMAGE, moved)
@@ -183,7 +184,7 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",
                    persistent=0,
                    perms=new_perms(req.core, req.caller), regtime=now, modtime=now, ds_id=ds.oid, cloning_id=image.oid,
-                   state=int(ImageState.INIT), prev_state=0, error="")
+                   state=int(ImageState.INIT), prev_state=0, error="", made=req.core.dispatcher.new_op())
     req.tx.log("image", oid, "create", new=name)
     work.send(req.tx, req.core, work.fire(req.tx, made, "make"), "clone")
     return oid

@@ -17,7 +17,11 @@ from onecore.wire.xmlrpc import escape_bytes
 
 @dataclass(frozen=True, slots=True)
 class Image(Record):
-    """`size` is MB of virtual size.  `op` is the datastore operation under way, 0: none."""
+    """`size` is MB of virtual size.  `op` is the datastore operation under way, 0: none.
+
+    `made` is a number that no other image has: its file is named after it, and is found by it when nobody was told
+    where it is (0: it was not made by us).
+    """
 
     TABLE: ClassVar[str] = "image_pool"
     KIND: ClassVar[str] = "image"
@@ -43,6 +47,7 @@ class Image(Record):
     op: int
     template: bytes
     error: str
+    made: int = 0
 
     def touches(self) -> tuple[Object, ...]:
         """The image, its datastore, the image that it is cloned from."""

@@ -25,7 +25,7 @@ def document(image: Image) -> Doc:
         attrs.setdefault(name, value)
     return {"id": image.oid, "name": image.name, "type": image.type, "persistent": bool(image.persistent),
             "format": image.format, "fs": image.fs, "size_mb": image.size, "source": image.source, "path": image.path,
-            "attrs": attrs}
+            "made": image.made, "attrs": attrs}
 
 
 def fire(tx: Tx, image: Image, event: str, **fields: Any) -> Image:
@@ -67,7 +67,8 @@ def compose(core: Core, box: Outbox) -> Command | None:
         if source is None:
             return None
         origin: Any = KINDS["datastore"].find(core, source.ds_id)
-        args = {"datastore": datastore_document(core, origin), "image": document(source), "target": args["datastore"]}
+        args = {"datastore": datastore_document(core, origin), "image": document(source), "target": args["datastore"],
+                "copy": document(image)}
     return Command(box.op, box.attempt, core.epoch, 0, f"ds:{image.ds_id}", datastore.ds_mad, action,
                    ("image", image.oid), float(core.config.deadlines.image), box.rid, args)
 

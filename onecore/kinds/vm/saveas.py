@@ -78,7 +78,7 @@ def _image(req: Request, vm: Vm, disk: Vector, name: str, size: int) -> Image:
     return Image(req.tx.next_id("image"), req.caller.uid, req.caller.gid, name, new_perms(core, req.caller), "",
                  origin.type if origin else int(ImageType.DATABLOCK), 0, now, now, "", "", disk.get("FORMAT", ""),
                  origin.fs if origin else disk.get("FS", ""), size, int(ImageState.INIT), 0, datastore.oid, -1, 0,
-                 inner_xml(kept), "")
+                 inner_xml(kept), "", core.dispatcher.new_op())
 
 
 def _default(req: Request) -> Datastore:
