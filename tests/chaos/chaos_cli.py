@@ -76,6 +76,9 @@ class Tally:
         for name, point in POINTS.items():
             faults = ", ".join(f"{fault} {n}" for fault in point.faults if (n := self.strikes[name, fault]))
             lines.append(f"  {name:14} reached {self.hits[name]:8}  {faults}")
+        missing = matrix.unasked(self.cells)
+        lines.append(f"not asked of the state table: {len(missing)}, such as {', '.join(missing[:8])}"
+                     if missing else "every event of the state table was asked for in each of its states")
         lines.append(f"{len(self.wrong)} violations" + "".join(
             f"\n  python -m tests.chaos {report.plan.command()}" for report in self.wrong[:50]))
         return "\n".join(lines)

@@ -8,7 +8,7 @@ import html
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -57,6 +57,9 @@ class Guest:
     vm: int
     generation: int
     state: str
+    memory_kb: int = 0
+    has: Row = field(default_factory=dict)
+    """What it has (`disks`, `nics`), as docs/drivers.md says."""
 
 
 class Facts:
@@ -98,14 +101,22 @@ class Facts:
             return SHARED, row["ds_id"], vm
         return (self.hosts[row["hid"]]["name"] if row["hid"] >= 0 else FRONT), row["ds_id"], vm
 
+    def snapshots(self, vm: int) -> dict[str, Row]:
+        """The trees of snapshots of a VM's disks: `base` and `snaps`, by DISK_ID."""
+        row = next(row for row in self.tables["vm_text"] if row["oid"] == vm)
+        return dict(json.loads(row["snapshots"] or "{}"))
+
     def disks(self, vm: int) -> list[Row]:
         """The DISKs of a VM."""
         return [_vector(disk) for disk in self.template(vm).findall("DISK")]
 
     def nics(self, vm: int) -> list[Row]:
         """Its NICs and aliases."""
-        template = self.template(vm)
-        return [_vector(nic) for name in ("NIC", "NIC_ALIAS") for nic in template.findall(name)]
+        return [*self.vectors(vm, "NIC"), *self.vectors(vm, "NIC_ALIAS")]
+
+    def vectors(self, vm: int, name: str) -> list[Row]:
+        """The vectors NAME of its template."""
+        return [_vector(each) for each in self.template(vm).findall(name)]
 
 
 def _tree(escaped: bytes) -> ElementTree.Element:
@@ -123,8 +134,10 @@ def guests(home: Path) -> Iterator[Guest]:
         if not host.name.startswith("%") and host.name != "images":
             for path in sorted(host.iterdir()):
                 if path.name.isdecimal():
-                    generation, state, *_ = path.read_text().split()
-                    yield Guest(host.name, int(path.name), int(generation), state)
+                    generation, state, *rest = path.read_text().partition("\n")[0].split(None, 4)
+                    has = json.loads(rest[2]) if len(rest) > 2 and rest[2].startswith("{") else {}
+                    memory = int(rest[1]) if len(rest) > 1 else 0
+                    yield Guest(host.name, int(path.name), int(generation), state, memory, has)
 
 
 def folders(home: Path) -> dict[Place, Row]:

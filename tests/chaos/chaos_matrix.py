@@ -9,8 +9,17 @@ from chaos_actions import ACTIONS
 from chaos_run import Plan
 from sim_points import POINTS, Strike
 
+from onecore.kinds.vm.states import VM
+
 Hits = Mapping[tuple[str, str], int]
 """How often an action, left alone, reaches each (point, detail)."""
+ANSWERS = (".ok", ".fail", ".lost")
+UNSTRUCK = {
+    "seen_found": "a restored cloud takes a guest over: tests/functional/test_backup_restore.py",
+    "UNKNOWN/seen_saved": "as of a RUNNING one, when its host was silent besides",
+    "stranded": "an observation that changes no state: tests/functional/test_ha_sim.py",
+}
+"""Events that no row begins with, and where they are tested instead."""
 AMOUNTS = {"delay": (0.3, 3.0, 20.0), "duplicate": (0.0, 1.0, 20.0), "reorder": (1.0, 5.0), "late": (5.0, 30.0, 90.0)}
 """Seconds, by fault."""
 OFTEN = {"sample": 2, "news": 2}
@@ -74,3 +83,10 @@ def strike(dice: Random, place: tuple[str, str, int]) -> Strike:
     point, detail, nth = place
     fault = dice.choice(POINTS[point].faults)
     return Strike(point, nth, fault, detail, dice.choice(AMOUNTS.get(fault, (1.0,))))
+
+
+def unasked(cells: set[tuple[str, str]]) -> list[str]:
+    """STATE/EVENT of the state table, but for the answers of drivers, that are not among CELLS."""
+    wanted = {(s.name, line.event) for line in VM.rows if not line.ignore for s in line.sources
+              if not line.event.endswith(ANSWERS) and line.event not in UNSTRUCK}
+    return sorted({f"{state}/{event}" for state, event in wanted - cells} - set(UNSTRUCK))

@@ -29,7 +29,7 @@ def at_rest(facts: Facts) -> Iterator[str]:
     for box in facts.tables["outbox"]:
         yield f"{box['command']} of {box['kind']} {box['oid']} is still in the outbox"
     for owed in facts.tables["owed"]:
-        if not owed["fenced"]:
+        if not owed["fenced"] and facts.hosts[owed["hid"]]["state"] != ERROR:
             yield f"host {owed['hid']} still owes the end of VM {owed['vid']}"
     for vm in facts.vms:
         if facts.state(vm) not in RESTING:
@@ -39,6 +39,7 @@ def at_rest(facts: Facts) -> Iterator[str]:
             yield f"image {image['oid']} is stuck in {IMAGES[image['state']]}"
     yield from _guests(facts)
     yield from _files(facts)
+    yield from _changes(facts)
     yield from _left(facts)
 
 
@@ -61,8 +62,9 @@ def shown(facts: Facts, hosts: str, networks: str, images: str) -> Iterator[str]
     for host in ElementTree.fromstring(hosts):
         oid = int(host.findtext("ID", ""))
         here = [row for vm, row in facts.vms.items() if facts.state(vm) in HOSTED and oid in _places(row)]
+        there = [row for row in here if row["hid"] == oid]
         told = tuple(int(host.findtext(f"HOST_SHARE/{name}", "")) for name in ("CPU_USAGE", "MEM_USAGE", "RUNNING_VMS"))
-        mine = (sum(row["cpu"] for row in here), sum(row["memory"] * 1024 for row in here), len(here))
+        mine = (sum(row["cpu"] for row in here), sum(row["memory"] * 1024 for row in here), len(there))
         if told != mine:
             yield f"host {oid} shows {told} as taken (CPU, KB, VMs), its VMs take {mine}"
     for network in ElementTree.fromstring(networks):
@@ -72,7 +74,7 @@ def shown(facts: Facts, hosts: str, networks: str, images: str) -> Iterator[str]
             yield f"network {oid} shows {network.findtext('USED_LEASES')} addresses as taken, {taken} are"
     for image in ElementTree.fromstring(images):
         told_vms = {int(node.text or "") for node in image.findall("VMS/ID")}
-        if told_vms != (mine_vms := _users(facts, int(image.findtext("ID", "")))):
+        if told_vms != (mine_vms := users_of(facts, int(image.findtext("ID", "")))):
             yield f"image {image.findtext('ID')} shows VMs {told_vms}, of VMs {mine_vms} it is"
 
 
@@ -81,7 +83,8 @@ def _places(vm: dict[str, int]) -> set[int]:
     return {vm["hid"], vm.get("to_hid", -1)}
 
 
-def _users(facts: Facts, image: int) -> set[int]:
+def users_of(facts: Facts, image: int) -> set[int]:
+    """The VMs that have an image as a disk."""
     return {vm for vm in facts.vms if str(image) in [disk.get("IMAGE_ID") for disk in facts.disks(vm)]}
 
 
@@ -97,7 +100,7 @@ def _leases(facts: Facts) -> Iterator[str]:
 
 def _uses(facts: Facts) -> Iterator[str]:
     for oid, image in facts.images.items():
-        state, vms = IMAGES[image["state"]], _users(facts, oid)
+        state, vms = IMAGES[image["state"]], users_of(facts, oid)
         if (state in USED) != bool(vms) and state not in ("ERROR", "DISABLED"):
             yield f"image {oid} is {state} and VMs {vms or 'none'} have it"
         if image["persistent"] and len(vms) > 1:
@@ -140,25 +143,64 @@ def _files(facts: Facts) -> Iterator[str]:
         folder = facts.folders.get(place)
         if folder is None or folder.get("mark"):
             yield f"VM {vm} is {facts.state(vm)}, its directory {place} is {'not whole' if folder else 'missing'}"
-        elif missing := {disk["DISK_ID"] for disk in facts.disks(vm)} - set(folder["disks"]):
-            yield f"VM {vm} is {facts.state(vm)}, disks {missing} are missing in {place}"
+        elif (wanted := {disk["DISK_ID"] for disk in facts.disks(vm)}) != set(folder["disks"]):
+            yield f"VM {vm} is {facts.state(vm)} with disks {wanted}, in {place} are {set(folder['disks'])}"
         elif facts.vms[vm]["came"] == "stopped" and not folder.get("checkpoint"):
             yield f"VM {vm} is {facts.state(vm)} and has no checkpoint"
     for place in set(facts.folders) - set(places):
-        if place[2] not in facts.vms or not facts.state(place[2]).endswith("_FAILURE"):
+        if (place[0], place[2]) not in _owed(facts) and not (
+                place[2] in facts.vms and facts.state(place[2]).endswith("_FAILURE")):
             yield f"a directory {place} is left"
 
 
-def networks(facts: Facts, nets: set[tuple[str, int]]) -> Iterator[str]:
-    """Networks are up for those who run, and for nobody who is on no host; who ended by itself may have left them."""
+def _changes(facts: Facts) -> Iterator[str]:
+    """Nothing is half attached or detached, and what the hosts have is what the records say."""
+    for vm in facts.vms:
+        for what in (*facts.disks(vm), *facts.nics(vm), *facts.vectors(vm, "SNAPSHOT")):
+            if marks := {"ATTACH", "DETACH", "HOTPLUG_SAVE_AS", "HOTPLUG_SAVE_AS_SNAPSHOT_ID"}.intersection(what):
+                yield f"VM {vm} has {marks} in {what}"
+        place = facts.place(vm)
+        folder = facts.folders.get(place) if place else None
+        for disk in facts.disks(vm) if folder else ():
+            tree = facts.snapshots(vm).get(disk["DISK_ID"], {"snaps": []})
+            there = (folder or {})["disks"].get(disk["DISK_ID"], {})
+            if (wanted := {str(one["id"]) for one in tree["snaps"]}) != set(there.get("snapshots", {})):
+                yield f"disk {disk['DISK_ID']} of VM {vm} has snapshots {wanted}, on its host {there.get('snapshots')}"
+            if "copy" in there:
+                yield f"a copy of disk {disk['DISK_ID']} of VM {vm} is left beside it"
+        yield from _equipment(facts, vm)
+
+
+def _equipment(facts: Facts, vm: int) -> Iterator[str]:
+    """What a guest that was started by a driver has."""
+    guest = next((each for each in facts.guests if each.vm == vm and each.state == "running"), None)
+    if guest is None or facts.state(vm) != "RUNNING" or not guest.has:
+        return
+    wanted = ({disk["DISK_ID"] for disk in facts.disks(vm)},
+              {nic["NIC_ID"] for nic in facts.nics(vm) if "PARENT_ID" not in nic}, facts.vms[vm]["memory"] * 1024)
+    found = set(guest.has["disks"]), set(guest.has["nics"]), guest.memory_kb
+    if wanted != found:
+        yield f"the guest of VM {vm} has (disks, NICs, KB) {found}, the VM {wanted}"
+
+
+def networks(facts: Facts, nets: set[tuple[str, int, str]]) -> Iterator[str]:
+    """Networks are up for the NICs of those who run, and of nobody who is on no host; who ended may have left some."""
     hosted = {vm: facts.hosts[row["hid"]]["name"] for vm, row in facts.vms.items() if row["hid"] >= 0}
-    off = {(facts.hosts[owed["hid"]]["name"], owed["vid"]) for owed in facts.tables["owed"]}
-    for host, vm in sorted(nets - set(off)):
-        if hosted.get(vm) != host:
-            yield f"the networks of VM {vm} are up on {host}"
+    off = _owed(facts)
+    for host, vm, nic in sorted(nets):
+        if hosted.get(vm) != host and (host, vm) not in off:
+            yield f"the network of NIC {nic} of VM {vm} is up on {host}"
     for vm, host in hosted.items():
-        if facts.state(vm) == "RUNNING" and (host, vm) not in nets:
-            yield f"the networks of VM {vm} are not up on {host}"
+        if facts.state(vm) == "RUNNING":
+            wanted = {nic["NIC_ID"] for nic in facts.nics(vm) if "PARENT_ID" not in nic}
+            found = {nic for there, other, nic in nets if (there, other) == (host, vm)}
+            if wanted != found:
+                yield f"on {host} the networks of NICs {found} of VM {vm} are up, not those of {wanted}"
+
+
+def _owed(facts: Facts) -> set[tuple[str, int]]:
+    """(host, VM) of what is known to be left."""
+    return {(facts.hosts[owed["hid"]]["name"], owed["vid"]) for owed in facts.tables["owed"]}
 
 
 def _living(facts: Facts) -> list[Guest]:
@@ -170,6 +212,8 @@ def _living(facts: Facts) -> list[Guest]:
 def _may_be(facts: Facts, host: str, vm: int, generation: int, state: str) -> bool:
     """Whether what a host shows of a VM does no harm: it is off, or paused as the VM is, or nobody can tell."""
     if state in ("poweroff", "crashed"):
+        return True
+    if (host, vm) in _owed(facts):
         return True
     row = facts.vms.get(vm)
     here = next(each for each in facts.hosts.values() if each["name"] == host)
@@ -183,7 +227,7 @@ def _left(facts: Facts) -> Iterator[str]:
     for path in (*(facts.home / "dummy").glob("*/taps/*"), *(facts.home / "dummy").glob("%moments/*")):
         if path.parent.name == "taps" or int(path.name) not in facts.vms:
             yield f"{path.relative_to(facts.home / 'dummy')} is left"
-    sources = {row["source"] for row in facts.images.values()}
+    sources = {row["source"] or f"dummy-{row['oid']}" for row in facts.images.values()}
     for path in (facts.home / "dummy").glob("images/*"):
         if path.name not in sources:
             yield f"a file of image {path.name}, which is gone, is left"

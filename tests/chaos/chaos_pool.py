@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from chaos_actions import ACTIONS, ROADS
+from chaos_actions import ACTIONS
+from chaos_roads import ROADS
 from chaos_run import Plan, Report, Run
 from chaos_site import Stock
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import chaos_oracle as oracle
-from chaos_actions import Action
+from chaos_action import Action
 from chaos_facts import FAILURES, RESTING, Facts, rows
 from chaos_site import DEADLINES, Site, Stock
 from sim import Refused
@@ -25,7 +25,10 @@ from onecore.lifecycle.outbox import Outbox, Owed
 T = TypeVar("T")
 CONVERGES = 60.0
 """Seconds after the longest deadline in play within which all is at rest."""
+IMAGE_ERROR = 5
 WRONG_STATE, INTERNAL = 0x0800, 0x2000
+MOST_REFUSALS = 3
+"""How often somebody asks who is refused because of what was struck."""
 Holds = Callable[[Facts], Iterable[str]]
 SHOWN = (("one.hostpool.info", ()), ("one.vnpool.info", (-2, -1, -1)), ("one.imagepool.info", (-2, -1, -1)))
 ENDS_BY_TERMINATE = ("RUNNING", "POWEROFF", "SUSPENDED", "STOPPED", "UNDEPLOYED", "PENDING", "HOLD", "CLONING",
@@ -111,12 +114,12 @@ class Run:
         if self.action.forgets:
             self.sim.points.on_hit = self._memory.forget
         began = self._now()
-        heard = self._ask()
+        self._ask()
         self._come_to_rest(self._bound(), oracle.always if self.action.leaves else oracle.at_rest)
         self.report.seconds = self._now() - began
         self.report.hits, self.report.struck = Counter(self.sim.points.hits), list(self.sim.points.struck)
         self.sim.points.armed, self._judged = False, True
-        self._judge(heard)
+        self._judge()
         self._finish()
 
     # -- to survive
@@ -146,28 +149,32 @@ class Run:
 
     # -- what happens
 
-    def _ask(self) -> bool:
-        """Ask until it was heard, one way or another; whether there was an answer."""
+    def _ask(self) -> None:
+        """Ask until it was heard, one way or another."""
         before = self._last()
         self.site.asked.clear()
+        refusals = 0
         for _ in range(20):
             try:
                 self._survive(lambda: self.action.ask(self.site))
                 self._acknowledged(before)
-                return True
+                return
             except Crash:
                 self._in_the_end(lambda: self.sim.advance(0.5))
             except NotReady:
                 self._in_the_end(lambda: self.sim.advance(1))
             except Refused as refused:
-                if refused.code == WRONG_STATE and (self.action.lies or self.sim.points.struck):
-                    self._overtaken = not self.action.lies  # what it was about ended by itself meanwhile
-                    return True
-                if refused.code != INTERNAL:
+                if self.action.lies and refused.code == WRONG_STATE:
+                    return
+                if refused.code != INTERNAL and not self.sim.points.struck:
                     raise
+                refusals += refused.code != INTERNAL
+                if refusals == MOST_REFUSALS:
+                    self._overtaken = True  # what it was about ended by itself meanwhile
+                    return
                 self._in_the_end(lambda: self.sim.advance(1))
             if self._written(before):
-                return False
+                return
         raise Violation("20 calls, and none was heard")
 
     def _last(self) -> int:
@@ -212,15 +219,19 @@ class Run:
     def _rests(self) -> bool:
         """As far as memory says; the facts are looked at afterwards."""
         store = self.sim.core.store
-        return (not store.all(Outbox) and all(owed.fenced for owed in store.all(Owed))
+        return (not store.all(Outbox) and all(self._waits(owed) for owed in store.all(Owed))
                 and store.given == store.durable and not store.refuses and self.sim.dispatch.ready
                 and all(self.sim.state(vm.oid) in RESTING for vm in store.all(Vm)) and self._arrived())
+
+    def _waits(self, owed: Owed) -> bool:
+        """Whether a debt is one that cannot be paid now."""
+        return bool(owed.fenced) or self.sim.host_state(owed.hid) == "ERROR"
 
     def _arrived(self) -> bool:
         """What nobody asked for takes its time."""
         if not self.action.patience or self._judged:
             return True
-        return self.sim.state(self.site.vm) in self.action.goals
+        return self._arrived_at()[1] or bool(self.sim.points.struck and self.sim.vm(self.site.vm).error)
 
     def _where(self) -> str:
         store = self.sim.core.store
@@ -249,40 +260,51 @@ class Run:
             found += [*oracle.networks(facts, self.sim.nets), *self._memory.lost(facts)]
         return found
 
-    def _state(self) -> str:
-        facts = Facts(self.home)
-        return facts.image(self.action.subject) if self.action.subject else facts.state(self.site.vm)
+    def _arrived_at(self) -> tuple[str, bool]:
+        """Where the subject is, and whether that is where it was heading, with all that it should be."""
+        facts, site = Facts(self.home), self.site
+        if self.action.subject:
+            state = facts.image(self.action.subject)
+            return state, state in self.action.goals
+        state = facts.state(site.vm)
+        done = site.vm not in facts.vms or self.action.done(facts, site)
+        return state, (state in self.action.goals and done) or (self._overtaken and state in self.action.overtaken)
 
-    def _judge(self, heard: bool) -> None:
+    def _judge(self) -> None:
         """It is where it was heading; or where it was, or failed, with a word why, and another try mends it."""
-        self.report.end = state = self._state()
+        state, arrived = self._arrived_at()
+        self.report.end = state
         self._memory.forget() if self.action.forgets else self._memory.see()
-        if state in self.action.goals or (self._overtaken and state in self.action.overtaken):
+        if arrived:
             return
         if self.action.subject:
             return self._judge_image(state)
+        expected = f"VM {self.site.vm} is {state}, expected {' or '.join(sorted(self.action.goals))} and done"
         if not self.report.struck:
-            raise Violation(f"VM {self.site.vm} is {state}, expected {' or '.join(self.action.goals)}")
+            raise Violation(expected)
         if not self.sim.vm(self.site.vm).error:
-            raise Violation(f"VM {self.site.vm} is {state}, and nothing says why")
+            raise Violation(f"{expected}, and nothing says why not")
         if self.action.lies:
             return
-        if state in FAILURES:
-            self.site.act("recover-retry")
-        else:
-            self._again()
-        self._come_to_rest(max(DEADLINES.values()) + CONVERGES)
-        mended = self._state()
-        if mended not in self.action.goals and not (self._overtaken and mended in self.action.overtaken):
-            raise Violation(f"VM {self.site.vm} ended in {state}, another try led to {mended}, not to "
-                            f"{' or '.join(self.action.goals)}")
+        self.site.act("recover-retry") if state in FAILURES else self._again()
+        self._come_to_rest(max(DEADLINES.values()) + self.action.patience + CONVERGES)
+        mended, arrived = self._arrived_at()
+        if not arrived:
+            raise Violation(f"{expected}; another try led to {mended}")
 
     def _judge_image(self, state: str) -> None:
         if state != "ERROR" or not self.report.struck:
             raise Violation(f"image {self.action.subject} is {state}, expected {' or '.join(self.action.goals)}")
 
+    def _remove_failed_images(self) -> None:
+        facts = Facts(self.home)
+        for oid, image in facts.images.items():
+            if image["state"] == IMAGE_ERROR and not oracle.users_of(facts, oid):
+                self.site.call("one.image.delete", oid)
+
     def _again(self) -> None:
-        """The same once more, by the same way."""
+        """The same once more, by the same way; an image that could not be made is in its way."""
+        self._remove_failed_images()
         try:
             for step in self.action.first:
                 step(self.site)
@@ -308,6 +330,8 @@ class Run:
                 self.site.call("one.vm.action", "terminate", vm)
             else:
                 self.site.call("one.vm.recover", vm, 3)
+        self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.always)
+        self._remove_failed_images()
         self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.at_the_end)
         wrong = list(self._memory.saved(self.site.vm, "1", f"dummy-{self.site.own}")) if saved else []
         if wrong:

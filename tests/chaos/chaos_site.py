@@ -13,7 +13,8 @@ from sim import Sim
 from onecore.kinds.datastore import Datastore
 
 DEADLINES = {"prolog": 30, "deploy": 20, "shutdown": 25, "destroy": 15, "save": 35, "restore": 35, "epilog": 40,
-             "reboot": 15, "cleanup": 15, "image": 30, "grace": 10}
+             "reboot": 15, "cleanup": 15, "migrate": 40, "hotplug": 20, "snapshot": 25, "exec": 30, "image": 30,
+             "grace": 10}
 """Seconds; other ones than the defaults so that a simulated failure is not an hour away."""
 CONFIG: dict[str, dict[str, Any]] = {"deadlines": DEADLINES, "monitoring": {"host_period": 10},
                                      "ha": {"after": 25}}
@@ -30,11 +31,14 @@ class Site:
     hosts: tuple[int, ...]
     image: int
     own: int
+    spare: int
     network: int
     stores: Mapping[str, int]
     store: str = "shared"
     vm: int = -1
     silent: tuple[str, ...] = ()
+    written: int = 0
+    """What a guest wrote on the spare disk, if it has it."""
     asked: list[str] = field(default_factory=list)
     """The methods that were called and answered."""
 
@@ -44,6 +48,11 @@ class Site:
         if not method.endswith(".info"):
             self.asked.append(method)
         return answer
+
+    def filled(self, arguments: tuple[object, ...]) -> list[object]:
+        """ARGUMENTS with the ids of this site in their texts."""
+        names = {"image": self.image, "spare": self.spare, "network": self.network}
+        return [each.format(**names) if isinstance(each, str) and "{" in each else each for each in arguments]
 
     def act(self, action: str) -> None:
         """one.vm.action, deploy on the first host, or recover-OPERATION."""
@@ -61,8 +70,8 @@ class Site:
 
     def make(self, hold: bool = False) -> None:
         """The VM: a clone, a persistent disk and an address."""
-        text = (f"NAME=subject\nCPU=1\nMEMORY=64\nDISK=[IMAGE_ID={self.image}]\nDISK=[IMAGE_ID={self.own}]\n"
-                f"NIC=[NETWORK_ID={self.network}]\n")
+        text = ("NAME=subject\nCPU=1\nMEMORY=64\nMEMORY_MAX=256\nVCPU=1\nVCPU_MAX=4\nCONTEXT=[TOKEN=x]\n"
+                f"DISK=[IMAGE_ID={self.image}]\nDISK=[IMAGE_ID={self.own}]\nNIC=[NETWORK_ID={self.network}]\n")
         self.vm = int(self.call("one.vm.allocate", text, hold))
 
     def wait(self, *states: str) -> None:
@@ -82,9 +91,13 @@ class Site:
         self.silent = hosts
         self.script()
 
-    def guest(self, host: int = 0) -> Path:
-        """The file of the VM's guest on a host."""
-        return self.sim.home / "dummy" / HOSTS[host] / str(self.vm)
+    def guest(self) -> Path:
+        """The file of the VM's guest on its host."""
+        return self.sim.home / "dummy" / self.host_name() / str(self.vm)
+
+    def host_name(self) -> str:
+        """The host that the VM is on."""
+        return HOSTS[self.hosts.index(self.sim.vm(self.vm).hid)]
 
 
 RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
@@ -102,7 +115,8 @@ def _found(home: Path) -> Site:
         with sim.core.store.tx() as tx:
             tx.put(replace(kept, template=kept.template.replace(b"YES", b"NO")))  # dummies say SHARED = YES
     sim._inside(make_local)
-    return Site(sim, hosts, sim.add_image(), sim.add_image("own", persistent=True), sim.add_network(),
+    return Site(sim, hosts, sim.add_image(), sim.add_image("own", persistent=True),
+                sim.add_image("spare", persistent=True), sim.add_network(),
                 {"shared": 0, "local": local})
 
 

@@ -185,7 +185,7 @@ class Sim:
         self.loop: SimLoop | None = None
         self.points = Points()
         self.nets: set[Net] = set()
-        """(host, VM) whose networks are up."""
+        """The NICs whose networks are up."""
         self.graves: list[Fiber] = []
         self._journals: list[io.StringIO] = []
         self._fell = False

@@ -95,8 +95,8 @@ class Job:
     """It does not hear a cancel (a host that hangs)."""
 
 
-Net = tuple[str, int]
-"""(host, VM) whose networks are up."""
+Net = tuple[str, int, str]
+"""(host, VM, NIC_ID) of a NIC whose network is up."""
 
 
 class SimStage(Stage):
@@ -111,8 +111,8 @@ class SimStage(Stage):
         self._on_act()
         fate = super().fate(action, host, vm)
         if vm is not None and not fate.fail and not fate.hang and action in ("net.pre", "net.clean"):
-            net = (str(host.get("name", "")), int(vm["id"]))
-            self._nets.add(net) if action == "net.pre" else self._nets.discard(net)
+            nets = {(str(host.get("name", "")), int(vm["id"]), str(nic["NIC_ID"])) for nic in vm.get("nics", ())}
+            self._nets.update(nets) if action == "net.pre" else self._nets.difference_update(nets)
         return fate
 
 
