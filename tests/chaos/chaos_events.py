@@ -40,6 +40,8 @@ def by_themselves() -> Iterator[Action]:
     yield Action("RUNNING fenceable", "host-silent-in-save", nothing, frozenset({"PENDING"}), (
         hangs("vm.save"), act("suspend"), come("SAVE_SUSPEND"), a_moment, silence), patience=150, stores=("shared",),
         then=(speak,))
+    yield Action("RUNNING fenceable", "fenced-as-its-end-fails", act("recover-failure"), frozenset({"PENDING"}), (
+        _while_it_is_fenced,), patience=150, stores=("shared",), then=(speak,), overtaken=frozenset({"POWEROFF"}))
     yield Action("RUNNING", "save-unheard", nothing, frozenset({"SUSPENDED"}), (
         unheard("vm.save"), act("suspend"), come("SAVE_SUSPEND"), a_moment), patience=120)
     moving = migrate(1, live=True), come("UNKNOWN")
@@ -65,6 +67,21 @@ def _silent_for_a_while(site: Site) -> None:
     silence(site)
     site.wait("UNKNOWN")
     speak(site)
+
+
+FENCING = 10.5
+"""Seconds that a slow fence takes: more than one of the looks, one a second, at what runs on silent hosts."""
+
+
+def _while_it_is_fenced(site: Site) -> None:
+    """Somebody powers the VM off while its host is fenced; the fence is done 0.2 s from now, before the next look."""
+    site.silent = ("node1",)
+    site.script({"action": "vm.shutdown", "hang": True}, delay={"im.fence": FENCING})
+    sent = site.sim.transport.sent
+    site.sim.until(lambda: any(each.action == "fence" for each in sent), 120, "a fence")
+    site.act("poweroff")
+    site.wait("SHUTDOWN_POWEROFF")
+    site.sim.advance(FENCING - 0.2)
 
 
 def _image(method: str, *arguments: object) -> Step:

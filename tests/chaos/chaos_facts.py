@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -119,6 +120,7 @@ class Facts:
         return [_vector(each) for each in self.template(vm).findall(name)]
 
 
+@lru_cache(2000)
 def _tree(escaped: bytes) -> ElementTree.Element:
     return ElementTree.fromstring(f"<T>{html.unescape(bytes(escaped).decode())}</T>")
 

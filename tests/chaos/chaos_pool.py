@@ -63,7 +63,7 @@ def _run(plan: Plan) -> Report:
 def carry_out(plans: Iterable[Plan], jobs: int, base: Path, heard: Callable[[Report], Any]) -> None:
     """Every plan, in JOBS processes; HEARD gets each report as it comes."""
     if jobs <= 1:
-        worker = Worker(base / "alone")
+        worker = Worker(Path(tempfile.mkdtemp(dir=base)))
         for plan in plans:
             heard(worker.run(plan))
         return

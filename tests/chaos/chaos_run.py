@@ -92,7 +92,7 @@ class Run:
         self.site: Site = stock.open(action.start, plan.store, home, plan.seed)
         self.sim = self.site.sim
         self._memory = oracle.Memory(home)
-        self._dead = self._judged = self._overtaken = False
+        self._dead = self._judged = self._again_asked = self._overtaken = False
 
     def go(self) -> Report:
         """All of it; the home is removed."""
@@ -118,8 +118,9 @@ class Run:
         self._come_to_rest(self._bound(), oracle.always if self.action.leaves else oracle.at_rest)
         self.report.seconds = self._now() - began
         self.report.hits, self.report.struck = Counter(self.sim.points.hits), list(self.sim.points.struck)
-        self.sim.points.armed, self._judged = False, True
+        self.sim.points.armed = False
         self._judge()
+        self._judged = True
         self._finish()
 
     # -- to survive
@@ -231,7 +232,8 @@ class Run:
         """What nobody asked for takes its time."""
         if not self.action.patience or self._judged:
             return True
-        return self._arrived_at()[1] or bool(self.sim.points.struck and self.sim.vm(self.site.vm).error)
+        failed = self.sim.points.struck and not self._again_asked and self.sim.vm(self.site.vm).error
+        return self._arrived_at()[1] or bool(failed)
 
     def _where(self) -> str:
         store = self.sim.core.store
@@ -286,6 +288,7 @@ class Run:
             raise Violation(f"{expected}, and nothing says why not")
         if self.action.lies:
             return
+        self._again_asked = True
         self.site.act("recover-retry") if state in FAILURES else self._again()
         self._come_to_rest(max(DEADLINES.values()) + self.action.patience + CONVERGES)
         mended, arrived = self._arrived_at()

@@ -112,6 +112,17 @@ class SimWriter(InlineWriter):
         self._became(seq)
 
 
+_DIALECTS: dict[str, sa.Dialect] = {}
+_COMPILED: dict[Any, Any] = {}
+
+
+def _remember_statements(database: Database) -> None:
+    """Every core asks the same of its database: what SQLAlchemy made of it for one is good for the next."""
+    if database.engine.name == "sqlite":
+        database.engine.dialect = _DIALECTS.setdefault("sqlite", database.engine.dialect)
+        database.engine.update_execution_options(compiled_cache=_COMPILED)
+
+
 def _do_not_sync(database: Database) -> None:
     """A simulated crash loses nothing that was written: no need to wait for the disk."""
     database.engine.dispose()
@@ -199,6 +210,7 @@ class Sim:
         self.log = Log(self.home / "log")
         self.database, _ = app.open_database(self.config, self.home)
         _do_not_sync(self.database)
+        _remember_statements(self.database)
         self._fell = False
         self.transport = SimTransport(self.clock, self.home, dict(self.config.drivers), self.rng, self.points,
                                       self.nets)

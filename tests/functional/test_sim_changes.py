@@ -93,6 +93,20 @@ def test_its_undo_fails_too(ground: Ground, name: str) -> None:
     end(ground, vm)
 
 
+def test_a_size_in_doubt_can_be_asked_for_again(ground: Ground) -> None:
+    """The record has the larger one, the guest has not: the same once more gives it to the guest."""
+    change, vm = ready(ground, "resize")
+    ground.script(rules=[{"action": "vm.resize", "fail": "no resize"}])
+    change.ask(ground, vm)
+    ground.sim.until(lambda: "undoing it failed too" in ground.sim.vm(vm).error)
+    ground.script()
+    change.ask(ground, vm)
+    ground.sim.wait(vm, "RUNNING")
+    assert_agreed(ground.sim, vm)
+    assert ground.sim.vm(vm).error == ""
+    end(ground, vm)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("word", ["success", "failure", "retry", "delete", "recreate", "delete-db"])
 def test_an_operators_word_in_the_middle(ground: Ground, name: str, word: str) -> None:

@@ -76,11 +76,17 @@ def _see(core: Core, vm: Vm, event: str, detail: str = "") -> None:
 
 
 def _ask_whether_saved(core: Core, vm: Vm) -> None:
-    """Nobody heard of the end of the save: with a whole checkpoint the VM is SUSPENDED, not POWEROFF."""
+    """Nobody heard of the end of the save: with a whole checkpoint the VM is SUSPENDED, not POWEROFF.
+
+    Without an answer it stays as it is: its next start would give up what it had in memory.  The next roster asks anew.
+    """
     asking: set[int] = core.kinds.setdefault("vm.whether_saved", set())
 
     def then(result: Result) -> None:
         asking.discard(vm.oid)
+        if not result.ok:
+            core.log.warning(f"VM {vm.oid} has no guest on host {vm.hid} and may have been saved: {result.error}")
+            return
         now = core.store.get(Vm, vm.oid)
         if now is not None and (now.state, now.lcm, now.hid, now.generation, now.op) == (
                 vm.state, vm.lcm, vm.hid, vm.generation, vm.op):

@@ -32,7 +32,7 @@ def resize(req: Request, vm: Vm, template: str, enforce: bool = True) -> int:
         new = tree.merged(Tree(changes.items()))
         size, old = size_of(new), size_of(tree)
         check_limits(new)
-    if not changes:
+    if not changes and not (vm.error and state_of(vm) is S.RUNNING):  # else the guest may have less than the record
         return vm.oid
     if state_of(vm) is S.RUNNING:
         _check_live(req, vm, tree, old, size, changes)

@@ -1,0 +1,28 @@
+"""Runs that found something that did not hold: each is repeated, and holds."""
+from __future__ import annotations
+
+import pytest
+from chaos_actions import ACTIONS
+from chaos_pool import Worker
+from chaos_run import Plan
+from sim_points import Strike
+
+FOUND = (
+    # a guest that may have been saved was taken for powered off when nobody could tell, and lost its memory
+    ("RUNNING/save-unheard", 1, "step.middle:tm.state#1=driver~1"),
+    # a scheduled action that failed was not given its time at another try (the harness's own fault)
+    ("RUNNING/schedule-snapshot", 1, "step.before:vm.disk_snapshot_create#1=hang~1"),
+    # a size that could be given neither to the guest nor back
+    ("RUNNING/HOTPLUG_RESIZE/recover-failure", 1, "step.middle:vm.resize#2=hang~1"),
+    # a fence that works after it was given up
+    ("RUNNING-fenceable/fenced-as-its-end-fails", 2, "step.middle:im.fence#1=late~90"),
+)
+
+
+@pytest.mark.parametrize(("action", "seed", "strikes"), FOUND)
+def test_what_was_found(worker: Worker, action: str, seed: int, strikes: str) -> None:
+    """STRIKES: one or more, with a space between; in each store."""
+    for store in ACTIONS[action].stores:
+        plan = Plan(action, store, seed, tuple(Strike.parse(strike) for strike in strikes.split()))
+        report = worker.run(plan)
+        assert report.struck and not report.violations, f"{plan.command()}: {report.violations}"
