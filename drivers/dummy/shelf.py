@@ -7,6 +7,7 @@ an image holds (`CONTENT [VM GENERATION]`: who brought it home); an image withou
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -70,6 +71,11 @@ class Shelf:
     def has_image(self, name: str) -> bool:
         """Whether anything was ever written on an image."""
         return os.path.exists(self._image(name))
+
+    def drop_image(self, name: str) -> None:
+        """Remove it; none there is fine."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._image(name))
 
     def sizes(self, host: str) -> list[tuple[int, int, int]]:
         """(datastore, VM, MB) of each directory that HOST sees."""

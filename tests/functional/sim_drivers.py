@@ -147,7 +147,7 @@ class Family:
         self._inline.keep("dummy.world", _telling(World, ("put", "drop", "move", "remove"), self._act)(root))
         self._inline.keep("dummy.moments", _telling(Moments, ("put", "clear"), self._act)(root))
         self._inline.keep(f"dummy.shelf.{name}", _telling(
-            Shelf, ("put", "drop", "put_image"), self._act)(root, name))
+            Shelf, ("put", "drop", "put_image", "drop_image"), self._act)(root, name))
 
     def take(self, message: Message) -> None:
         """What came through the pipe."""
