@@ -102,7 +102,9 @@ def _one(names: dict[str, list[int]], kind: Kind, name: str) -> int:
     if found:
         ids = ", ".join(map(str, found))
         raise CliError(f"There are multiple {kind.tag}s with name {name}: give the id of one, of {ids}.")
-    raise CliError(f"{kind.tag} named {name} not found" + _close(names, name))
+    raise CliError(
+        (f"{kind.absent} {name}" if kind.absent else f"{kind.tag} named {name} not found") + _close(names, name)
+    )
 
 
 def _close(names: Iterable[str], name: str) -> str:

@@ -100,8 +100,9 @@ class Kind:
 
     `method` and `pool` stand between `one.` and the verb.  `filtered`: the pool takes a filter flag and an id range,
     then `tail`.  `extended` is the pool method with full bodies, if there is one.  `edits` is the element that
-    `update` changes.  `pool_reader` (filter flag, seconds to wait at most) and `reader` (id) are for kinds that no
-    method of `one.` tells of.
+    `update` changes.  `absent` is said before a name that is none's, else that it was not found.
+    `pool_reader` (filter flag, seconds to wait at most) and `reader` (id) are for kinds that no method of `one.` tells
+    of.
     """
 
     program: str
@@ -118,6 +119,7 @@ class Kind:
     tail: tuple[int, ...] = ()
     extended: str = ""
     edits: str = "TEMPLATE"
+    absent: str = ""
     pool_reader: PoolReader | None = None
     reader: Reader | None = None
 

@@ -34,6 +34,7 @@ KIND = Kind(
     program="onetask",
     title="operations under way",
     tag="OPERATION",
+    absent="nothing is under way for",
     method="operation",
     pool="operationpool",
     filtered=True,

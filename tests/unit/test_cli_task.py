@@ -97,7 +97,7 @@ def test_cancel_asks_nothing(one: Runner, cloud: Cloud) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert one("task", "cancel", "web", "-v").out == "OPERATION 1842: cancelling\n"
     assert cloud.made("onecore.op.cancel") == [(1842,), (1842,)]
-    assert one("task", "cancel", "db").err == "OPERATION named db not found.\n"
+    assert one("task", "cancel", "db").err == "nothing is under way for db.\n"
 
 
 def test_follow_tells_each_step_and_tenth(one: Runner, cloud: Cloud) -> None:
