@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO, Any, TypeVar
 import sqlalchemy as sa
 
 from onecore.pool import schema
-from onecore.pool.record import Record, columns
+from onecore.pool.record import Record
 
 R = TypeVar("R", bound=Record)
 _ADVISORY = 0x0E0C04E
@@ -84,7 +85,7 @@ class Database:
             raise self._failed(error) from None
         return made
 
-    def _failed(self, error: sa.exc.SQLAlchemyError) -> DatabaseError:
+    def _failed(self, error: Exception) -> DatabaseError:
         cause = str(getattr(error, "orig", None) or error).strip()
         return DatabaseError(f"the database {self.engine.url.render_as_string()} cannot be used: {cause}")
 
@@ -94,7 +95,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
             raise self._failed(error) from None
 
     @contextmanager
@@ -108,9 +109,9 @@ class Database:
 
     def meta(self, name: str, default: int = 0) -> int:
         """A number of the meta table."""
-        table = self.metadata.tables["meta"]
+        mark = "?" if self.paramstyle == "qmark" else "%s"
         with self.reading() as connection:
-            found = connection.execute(sa.select(table.c.value).where(table.c.name == name)).scalar()
+            found = connection.exec_driver_sql(f"SELECT value FROM meta WHERE name = {mark}", (name,)).scalar()
         return default if found is None else int(found)
 
     def set_meta(self, name: str, value: int) -> None:
@@ -121,18 +122,23 @@ class Database:
 
     def load(self, cls: type[R]) -> Iterable[R]:
         """All live records of a class, streamed."""
-        table = self.metadata.tables[cls.TABLE]
         with self.reading() as connection:
-            query = sa.select(*(table.c[n] for n in columns(cls)))
-            for row in connection.execution_options(yield_per=2000).execute(query):
+            for row in self._streamed(connection, schema.all_sql(cls)):
                 record = cls(*row)
                 if cls.live(record):
                     yield record
 
+    def _streamed(self, connection: sa.Connection, sql: str) -> Iterable[Sequence[Any]]:
+        """The rows of many: SQLite's driver gives one by one as it is, and Core's layers cost more than the rows."""
+        if not self.sqlite:
+            return connection.execution_options(yield_per=2000).exec_driver_sql(sql)
+        found: Iterable[Sequence[Any]] = connection.connection.cursor().execute(sql)
+        return found
+
     def select(self, cls: type[R], where: str = "", parameters: dict[str, Any] | None = None, order: str = "",
                limit: int | None = None) -> list[R]:
         """Records of a class by an SQL condition with named parameters (searches outside memory)."""
-        text = f'SELECT {", ".join(chr(34) + n + chr(34) for n in columns(cls))} FROM "{cls.TABLE}"'
+        text = schema.all_sql(cls)
         text += f" WHERE {where}" if where else ""
         text += f" ORDER BY {order}" if order else ""
         text += f" LIMIT {int(limit)}" if limit is not None else ""

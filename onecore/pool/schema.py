@@ -38,6 +38,13 @@ def metadata(classes: tuple[type[Record], ...]) -> sa.MetaData:
     return made
 
 
+def all_sql(cls: type[Record]) -> str:
+    """SELECT of all columns of all records of a class."""
+    names = ", ".join(f'"{name}"' for name in columns(cls))
+    return f'SELECT {names} FROM "{cls.TABLE}"'
+
+
+@cache
 def upsert_sql(table: sa.Table, paramstyle: str, rows: int = 1) -> str:
     """INSERT of ROWS rows … ON CONFLICT DO UPDATE, a placeholder a value; understood by SQLite and PostgreSQL."""
     names = [f'"{c.name}"' for c in table.columns]
@@ -48,6 +55,7 @@ def upsert_sql(table: sa.Table, paramstyle: str, rows: int = 1) -> str:
             f'ON CONFLICT ({", ".join(keys)}) {then}')
 
 
+@cache
 def delete_sql(table: sa.Table, paramstyle: str, rows: int = 1) -> str:
     """DELETE of ROWS rows by primary key."""
     keys = [f'"{c.name}"' for c in table.primary_key.columns]

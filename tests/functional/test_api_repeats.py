@@ -89,7 +89,10 @@ def test_a_key_outlives_the_core_and_ends_after_a_day(make_ground: MakeGround) -
     first = sim.call("one.vm.allocate", text, True)
     sim.reboot()
     assert sim.call("one.vm.allocate", text, True) == first
-    sim.advance(KEPT + 61)
+    sim.crash()
+    sim.wall += KEPT
+    sim.boot().ready()
+    sim.advance(61)
     assert not list(sim.core.store.all(Answered))
     assert sim.call("one.vm.allocate", text, True) != first
 
