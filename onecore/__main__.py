@@ -348,7 +348,7 @@ def serve(args: argparse.Namespace) -> Any:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Daemon(config, args.home.resolve(), database, log, sockets).run())
-    except DatabaseError as error:
+    except (ConfigError, DatabaseError) as error:
         log.error(str(error))
         print(f"oned: {error}", file=sys.stderr)
         return 1

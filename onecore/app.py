@@ -15,7 +15,7 @@ from onecore.auth.password import Passwords
 from onecore.auth.people import mapping
 from onecore.auth.sessions import Sessions
 from onecore.config import Config, ConfigError, names
-from onecore.kinds import KINDS, reconcile, retention, usage
+from onecore.kinds import KINDS, reconcile, retention, sealed, usage
 from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
@@ -42,6 +42,7 @@ from onecore.kinds.vm.fire import fire as fire_vm
 from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.ports import Ports
 from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.shape import is_read
 from onecore.kinds.vm.states import LIVE
 from onecore.kinds.vmgroup import membership
 from onecore.kinds.vnet.record import Lease, Range
@@ -91,6 +92,7 @@ def check(config: Config) -> Config:
         mapping(config.ldap.groups)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    sealed.check(config, is_read)
     return config
 
 
@@ -166,6 +168,7 @@ def _index(core: Core) -> None:
     core.store.index(Gap, gaps)
     core.kinds.update({"secgroup.members": by_secgroup, "vmgroup.members": by_vmgroup})
     core.kinds["hook.calls"] = set()
+    sealed.prepare(core, sealed.fields_of({VmText: ("vm", ("template", "user"))}))
     used = Sums(names(core.config.tenants.quota_vm_attributes))
     Usage(used).follow(core.store)
     guard = Guard(core.store, used)
@@ -265,6 +268,8 @@ def start(core: Core, writer: Writer) -> None:
     bootstrap(core)
     scheduler_token(core)
     offer_credentials(core)
+    if sealed.seal_what_is_not(core):
+        core.log.info("attributes that are encrypted now were sealed")
     give_up_lost(core)
     core.dispatcher.start()
 

@@ -111,6 +111,23 @@ class Tenants:
     """Of virtual networks, when they are changed."""
     restricted_datastore: str = "SAFE_DIRS, RESTRICTED_DIRS, TM_MAD, DS_MAD, LIMIT_MB, BRIDGE_LIST, NO_DECOMPRESS"
     """Of datastores, when they are changed."""
+    encrypted_vm: str = ""
+    """Attributes of VMs and templates, with commas between, such as CONTEXT/PASSWORD, that are kept encrypted and
+    shown so, except to drivers and, on demand, to who manages the object."""
+    encrypted_host: str = ""
+    """Of hosts."""
+    encrypted_datastore: str = ""
+    """Of datastores."""
+    encrypted_image: str = ""
+    """Of images."""
+    encrypted_vnet: str = ""
+    """Of virtual networks."""
+    encrypted_cluster: str = ""
+    """Of clusters."""
+    encrypted_user: str = ""
+    """Of users."""
+    encrypted_document: str = "PROVISION_BODY"
+    """Of documents."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from onecore.api import Request, method
 from onecore.errors import BadArgument, NotAllocated
-from onecore.kinds import restricted, verbs
+from onecore.kinds import restricted, sealed, verbs
 from onecore.kinds.cluster import cluster_ids, of_new
 from onecore.kinds.kind import (
     KINDS,
@@ -183,7 +183,7 @@ def delete(req: Request, ds: Datastore) -> int:
 def document(core: Core, ds: Datastore) -> Doc:
     """The datastore as drivers see it."""
     attrs: dict[str, Any] = {}
-    for name, value in tree_of(ds.template):
+    for name, value in sealed.of(core, "datastore", ds):
         attrs.setdefault(name, value)
     return {"id": ds.oid, "name": ds.name, "type": ds.type, "ds_mad": ds.ds_mad, "tm_mad": ds.tm_mad,
             "base_path": base_path(core, ds.oid), "attrs": attrs}

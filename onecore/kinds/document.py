@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument
-from onecore.kinds import verbs
+from onecore.kinds import sealed, verbs
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -83,7 +83,7 @@ def _keep(req: Request, name: str, type: int, template: bytes) -> int:
 def clone(req: Request, doc: Document, name: str) -> int:
     """Another one with the same content."""
     verbs.require_create(req, "document")
-    return _keep(req, name, doc.type, doc.template)
+    return _keep(req, name, doc.type, sealed.opened(req.core, "document", doc).template)
 
 
 @method("one.document.delete", right="MANAGE", on="document")

@@ -41,6 +41,8 @@ class Kind:
     """Fragments of the full body."""
     pool_body: BodyOf | None = None
     """Fragments inside the pool; the full body when None."""
+    open_body: BodyOf | None = None
+    """Fragments with encrypted attributes in plain; None: made of the record's template."""
     pool_tag: str = ""
     """The pool's element; NOUN_POOL when empty."""
     owned: bool = True

@@ -8,7 +8,7 @@ from onecore.api import Body, Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import NoExists, NotAllocated
 from onecore.kinds import image as images
-from onecore.kinds import restricted, verbs
+from onecore.kinds import restricted, sealed, verbs
 from onecore.kinds.kind import (
     KINDS,
     Kind,
@@ -73,7 +73,9 @@ verbs.declare(TEMPLATE, "pool", "update", "rename", "chown", "lock", "unlock", o
 
 @method("one.template.info", right="USE", on="template", reads=True)
 def info(req: Request, tpl: Template, extended: bool = False, decrypt: bool = False) -> Body:
-    """The body; EXTENDED adds what an instance would get from images."""
+    """The body; EXTENDED adds what an instance would get from images, DECRYPT is as with `info` of all."""
+    if decrypt and allowed(req.core, req.caller, "MANAGE", "template", tpl):
+        tpl = sealed.opened(req.core, "template", tpl)
     if not extended:
         return Body(body(req.core, tpl))
     tree = tree_of(tpl.template).copy()
@@ -152,7 +154,7 @@ def delete(req: Request, tpl: Template, recursive: bool = False) -> int:
 def clone(req: Request, tpl: Template, name: str, recursive: bool = False) -> int:
     """Copy a template, with RECURSIVE also its images."""
     verbs.require_create(req, "template")
-    tree = tree_of(tpl.template).copy()
+    tree = sealed.of(req.core, "template", tpl).copy()
     if recursive:
         _clone_images(req, tree, name, False)
     return make(req, tree, name)
@@ -177,7 +179,7 @@ def _clone_images(req: Request, tree: Tree, name: str, persistent: bool) -> None
 def instantiate(req: Request, tpl: Template, name: str = "", hold: bool = False, extra_template: str = "",
                 persistent: bool = False) -> int:
     """Make a VM of the template with EXTRA_TEMPLATE merged over it, PERSISTENT: of copies of it and its images."""
-    tree, extra = tree_of(tpl.template).copy(), parse_template(extra_template, "extra_template")
+    tree, extra = sealed.of(req.core, "template", tpl).copy(), parse_template(extra_template, "extra_template")
     trusted = _made_by_administrator(req, tpl)
     if persistent:
         copy = name or f"{tpl.name[:100]}-copy"

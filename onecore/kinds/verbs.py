@@ -15,6 +15,7 @@ from onecore.auth.authorize import KIND_NAMES, New, authorize
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
+from onecore.kinds import sealed
 from onecore.kinds.kind import KINDS, Kind, allowed, changing, check_name, inner_xml, lookup, parse_template, tree_of
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
@@ -59,7 +60,10 @@ def declare(kind: Kind, *verbs: str, on_update: OnUpdate | None = None, update_r
 
 def _info(kind: Kind) -> tuple[Callable[..., Any], Any, bool]:
     def info(req: Request, obj: Any, decrypt: bool = False) -> Body:
-        """The object's body."""
+        """The object's body; DECRYPT: with encrypted attributes in plain, for who manages it."""
+        if decrypt and allowed(req.core, req.caller, "MANAGE", kind.name, obj):
+            return Body(kind.open_body(req.core, obj) if kind.open_body
+                        else kind.body(req.core, sealed.opened(req.core, kind.name, obj)))
         return Body(kind.body(req.core, obj))
     return info, "USE", True
 

@@ -28,7 +28,7 @@ from onecore.pool.migrations import version
 
 FORMAT = 1
 MANIFEST, DATABASE, SERIES = "manifest.json", "onecore.db", "monitor.db"
-FILES = ("one_auth", "sched_auth", "serveradmin_auth", "oned.conf", "sched.conf", "dummy.json")
+FILES = ("one_auth", "sched_auth", "serveradmin_auth", "encryption_key", "oned.conf", "sched.conf", "dummy.json")
 """What else of the home belongs to the manager, as far as it is there."""
 FOLDERS = ("ssh", "hypervisor")
 """As FILES: directories of plain files."""

@@ -157,6 +157,8 @@ class Store:
         self.tables: dict[type[Record], dict[Any, Record]] = {c: {} for c in classes}
         self.indexes: dict[type[Record], list[Index]] = {c: [] for c in self.tables}
         self.guards: list[Guard] = []
+        self.seals: dict[type[Record], Callable[[Any, Any], Any]] = {}
+        """What changes a record on its way in: (new, the one before or None) -> what is kept."""
         self.now = now
         self.given = self.durable = 0
         self.refuses = ""
@@ -318,7 +320,10 @@ class Tx:
     def put(self, record: R) -> R:
         """Add or replace a record."""
         cls, key = type(record), record.key()
-        self._undo.append((cls, key, self.store.tables[cls].get(key)))
+        before = self.store.tables[cls].get(key)
+        if cls in self.store.seals:
+            record = self.store.seals[cls](record, before)
+        self._undo.append((cls, key, before))
         self.store.apply(cls, key, record)
         self._writes[cls, key] = record
         return record

@@ -14,6 +14,7 @@ from onecore import api
 from onecore.api import TABLE, Body, Method, Request
 from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Internal, Locked, NoExists, NotReady, OneError
+from onecore.kinds import sealed
 from onecore.kinds.hook.call import document as call_document
 from onecore.kinds.kind import KINDS
 from onecore.kinds.verbs import permit
@@ -105,8 +106,8 @@ class Dispatch:
                 self._note_refusal(call, error)
             if call.method.name in core.kinds["hook.calls"] and call.caller and not call.dry and not core.store.refuses:
                 with core.store.tx(call.actor()) as tx:
-                    tx.log("api", call.oid, "call", old="0", new=call_document(call.method, call.given[1:], False,
-                                                                              error.text))
+                    tx.log("api", call.oid, "call", old="0", new=call_document(
+                        call.method, call.given[1:], False, error.text, sealed.hidden(core.config)))
             try:
                 await wait_durable(core, given)
             except Internal as why:
@@ -252,7 +253,8 @@ class _Call:
         told = "" if isinstance(value, Body) else str(value)
         at = self.method.object_at
         given = [*arguments[:at], self.oid, *arguments[at:]] if self.method.on else arguments
-        tx.log("api", oid, "call", old="1", new=call_document(self.method, given, True, told))
+        tx.log("api", oid, "call", old="1", new=call_document(self.method, given, True, told,
+                                                                   sealed.hidden(self.dispatch.core.config)))
 
     async def _again(self, value: int | str) -> list[bytes]:
         """The answer that the call got before, once that is durable."""

@@ -253,4 +253,4 @@ def _host(core: Core, tree: Tree, event: Event) -> Doc:
     vm: Any = core.store.get(KINDS["vm"].record, event.oid) if event.kind == "vm" else None
     hid = event.oid if event.kind == "host" else vm.hid if vm is not None else -1
     host = core.store.get(Host, hid)
-    return host_document(host) if host is not None else {}
+    return host_document(core, host) if host is not None else {}

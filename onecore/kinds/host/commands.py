@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onecore.kinds import sealed
 from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS, tree_of
@@ -11,10 +12,10 @@ from onecore.wire.messages import Command, Doc
 from onecore.wire.states import DatastoreType
 
 
-def document(host: Host) -> Doc:
+def document(core: Core, host: Host) -> Doc:
     """The host as drivers see it."""
     attrs: dict[str, Any] = {}
-    for name, value in tree_of(host.template):
+    for name, value in sealed.of(core, "host", host):
         attrs.setdefault(name, value)
     return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad, "attrs": attrs}
 
@@ -22,7 +23,7 @@ def document(host: Host) -> Doc:
 def command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:
     """A command about HOST itself, in its lane."""
     return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), 60.0,
-                   args={"host": document(host), **(args or {})})
+                   args={"host": document(core, host), **(args or {})})
 
 
 def system_datastores(core: Core, host: Host) -> list[Doc]:

@@ -8,7 +8,7 @@ from typing import Any
 from onecore.api import Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, NotAllocated
-from onecore.kinds import restricted, verbs
+from onecore.kinds import restricted, sealed, verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image import work
@@ -181,7 +181,8 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     check_room(req.core, ds, image.size)
     work.fire(req.tx, image, "clone")
     oid, now = req.tx.next_id("image"), req.core.now()
-    made = replace(image, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",
+    plain = sealed.opened(req.core, "image", image)
+    made = replace(plain, oid=oid, uid=req.caller.uid, gid=req.caller.gid, name=name, lock="", op=0, source="",
                    persistent=0,
                    perms=new_perms(req.core, req.caller), regtime=now, modtime=now, ds_id=ds.oid, cloning_id=image.oid,
                    state=int(ImageState.INIT), prev_state=0, error="", made=req.core.dispatcher.new_op())

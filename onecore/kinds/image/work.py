@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from onecore.errors import BadArgument
+from onecore.kinds import sealed
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image.record import IMAGE, Image, clones_under_way
-from onecore.kinds.kind import KINDS, tree_of
+from onecore.kinds.kind import KINDS
 from onecore.kinds.restore import refuse
 from onecore.kinds.usage import usage
 from onecore.lifecycle.core import Core
@@ -18,10 +19,10 @@ from onecore.wire.messages import Command, Doc, Result
 from onecore.wire.states import ImageState, ImageType
 
 
-def document(image: Image) -> Doc:
+def document(core: Core, image: Image) -> Doc:
     """The image as drivers see it."""
     attrs: dict[str, Any] = {}
-    for name, value in tree_of(image.template):
+    for name, value in sealed.of(core, "image", image):
         attrs.setdefault(name, value)
     return {"id": image.oid, "name": image.name, "type": image.type, "persistent": bool(image.persistent),
             "format": image.format, "fs": image.fs, "size_mb": image.size, "source": image.source, "path": image.path,
@@ -60,15 +61,15 @@ def compose(core: Core, box: Outbox) -> Command | None:
     datastore: Any = core.store.get(KINDS["datastore"].record, image.ds_id) if image else None
     if image is None or datastore is None:
         return None
-    args: Doc = {"datastore": datastore_document(core, datastore), "image": document(image)}
+    args: Doc = {"datastore": datastore_document(core, datastore), "image": document(core, image)}
     action = box.command.split(".")[1]
     if action == "clone":
         source: Any = core.store.get(Image, image.cloning_id)
         if source is None:
             return None
         origin: Any = KINDS["datastore"].find(core, source.ds_id)
-        args = {"datastore": datastore_document(core, origin), "image": document(source), "target": args["datastore"],
-                "copy": document(image)}
+        args = {"datastore": datastore_document(core, origin), "image": document(core, source),
+                "target": args["datastore"], "copy": document(core, image)}
     return Command(box.op, box.attempt, core.epoch, 0, f"ds:{image.ds_id}", datastore.ds_mad, action,
                    ("image", image.oid), float(core.config.deadlines.image), box.rid, args)
 

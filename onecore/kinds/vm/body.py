@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from onecore.kinds import sealed
 from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
 from onecore.kinds.vm import scheduled, snapshots
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
@@ -109,6 +110,17 @@ def body(core: Core, vm: Vm | Archived) -> list[bytes]:
     if planned is None:
         planned = kept.scheduled[vm.oid] = scheduled.vectors_xml(core, vm.oid) + _USER
     return [head[2], text.template, planned, text.user, tail[3]]
+
+
+def opened(core: Core, vm: Vm | Archived) -> list[bytes]:
+    """The full body with encrypted attributes in plain; nothing of it is kept."""
+    one = vm.vm if isinstance(vm, Archived) else vm
+    text = vm.text if isinstance(vm, Archived) else core.store.get(VmText, vm.oid)
+    if text is None:
+        return []
+    template, user = (sealed.fragment(core, "vm", one.oid, part) for part in (text.template, text.user))
+    whole = body(core, vm)
+    return [whole[0], template, whole[2], user, whole[4]]
 
 
 def _full(core: Core, vm: Vm, text: VmText, found: list[History], head: bytes, tail: bytes) -> list[bytes]:

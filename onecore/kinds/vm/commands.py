@@ -6,6 +6,7 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
+from onecore.kinds import sealed
 from onecore.kinds.datastore import Datastore, base_path
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.host.commands import document as host_document
@@ -49,7 +50,7 @@ def compose(core: Core, box: Outbox) -> Command | None:
     datastore = core.store.get(Datastore, vm.ds_id)
     if stay is None or datastore is None:
         return None
-    args: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {}}
+    args: Doc = {"vm": document(core, vm), "host": host_document(core, host) if host else {}}
     if family == "tm":
         args["datastore"] = datastore_document(core, datastore)
     if vm.to_hid >= 0:
@@ -70,7 +71,7 @@ def _saved_as(core: Core, oid: int) -> Doc:
     """The image that a disk becomes, and its datastore."""
     image = core.store.get(Image, oid)
     datastore = core.store.get(Datastore, image.ds_id) if image else None
-    return {"image": image_work.document(image) if image else {},
+    return {"image": image_work.document(core, image) if image else {},
             "image_datastore": datastore_document(core, datastore) if datastore else {}}
 
 
@@ -80,7 +81,7 @@ def question(core: Core, vm: Vm, family: str, action: str, seconds: float, args:
     stay = core.store.get(History, (vm.oid, vm.seq))
     host = core.store.get(Host, vm.hid if vm.hid >= 0 else stay.hid if stay else -1)
     datastore = core.store.get(Datastore, vm.ds_id)
-    given: Doc = {"vm": document(core, vm), "host": host_document(host) if host else {},
+    given: Doc = {"vm": document(core, vm), "host": host_document(core, host) if host else {},
                   "datastore": datastore_document(core, datastore) if datastore else {}}
     if vm.to_hid >= 0:
         given |= destination(core, vm)
@@ -93,7 +94,7 @@ def destination(core: Core, vm: Vm) -> Doc:
     """Where a migration goes, and where it comes from, as drivers see it."""
     host, datastore = core.store.get(Host, vm.to_hid), core.store.get(Datastore, vm.to_ds)
     source = core.store.get(Datastore, vm.ds_id)
-    return {"to": host_document(host) if host else {}, "to_dir": f"{base_path(core, vm.to_ds)}/{vm.oid}",
+    return {"to": host_document(core, host) if host else {}, "to_dir": f"{base_path(core, vm.to_ds)}/{vm.oid}",
             "to_datastore": datastore_document(core, datastore) if datastore else {},
             "datastore": datastore_document(core, source) if source else {}}
 
@@ -131,7 +132,7 @@ def document(core: Core, vm: Vm) -> Doc:
     text = core.store.get(VmText, vm.oid)
     datastore = core.store.get(Datastore, vm.ds_id)
     tree = pending.without_leaving(vm, _tree(core, vm))
-    user = tree_of(text.user) if text else Tree()
+    user = sealed.tree(core, "vm", vm.oid, text.user) if text else Tree()
     size = pending.size(vm, tree)
     context = dict(tree.vector("CONTEXT") or {})
     disk_id, target = context.pop("DISK_ID", ""), context.pop("TARGET", "")
@@ -165,7 +166,7 @@ def _snapshots(vm: Vm, text: VmText | None) -> Doc:
 
 def _tree(core: Core, vm: Vm) -> Tree:
     text = core.store.get(VmText, vm.oid)
-    return tree_of(text.template) if text else Tree()
+    return sealed.tree(core, "vm", vm.oid, text.template) if text else Tree()
 
 
 def _disk(core: Core, disk: dict[str, str]) -> dict[str, str]:

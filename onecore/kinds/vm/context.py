@@ -7,6 +7,7 @@ from typing import Any
 
 from onecore.api import Request
 from onecore.errors import NotAllocated
+from onecore.kinds import sealed
 from onecore.kinds.kind import KINDS, tree_of
 from onecore.kinds.vm import eth
 from onecore.kinds.vm.disks import find_image
@@ -90,7 +91,7 @@ def _lookup(req: Request, tree: Tree, vector: str, inner: str) -> str:
     wanted = _conditions(conditions)
     user: Any = KINDS["user"].find(req.core, req.caller.uid)
     if vector == "USER":
-        return tree_of(user.template).get(key)
+        return sealed.of(req.core, "user", user).get(key)
     if vector == "TEMPLATE":
         return tree.get(key)
     section, kind = _BEHIND.get(vector, (vector, ""))

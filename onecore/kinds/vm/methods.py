@@ -26,7 +26,7 @@ from onecore.kinds.kind import (
 )
 from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm import search
-from onecore.kinds.vm.body import Archived, body, pool_body, short, values, warm
+from onecore.kinds.vm.body import Archived, body, opened, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.kinds.vm.shape import OF_USER
@@ -55,7 +55,7 @@ def _read(core: Core, where: str, parameters: dict[str, Any], limit: int | None 
 
 
 VM = Kind("vm", "VM", Vm, "one.vm", "one.vmpool", body, pool_body, lockable=True, unique="", archive=archive,
-          classes=(VmText, History, Owed, Scheduled))
+          classes=(VmText, History, Owed, Scheduled), open_body=opened)
 KINDS["vm"] = VM
 verbs.declare(VM, "info", "rename", "chmod", "chown", "lock", "unlock")
 

@@ -27,6 +27,14 @@ OURS = {"QEMU_GA_EXEC", "SNAPSHOT"}
 PLAIN = (set(TEMPLATE_NAMES) | {"NAME"}) - VECTORS - OURS
 NOT_YET = ("PCI",)
 """What would change where or how a VM runs, and is not done yet: better refused than forgotten."""
+def is_read(name: str) -> bool:
+    """Whether oned or the match-maker itself reads an attribute, ATTR or ATTR/KEY: all but what goes into guests."""
+    attribute, _, key = name.partition("/")
+    if attribute == "CONTEXT":
+        return key in ("", "NETWORK", "TARGET", "FILES", "FILES_DS")
+    return (attribute in TEMPLATE_NAMES or attribute.startswith(("SCHED_", "USER_"))) and name != "GRAPHICS/PASSWD"
+
+
 REPEATED = {"DISK", "NIC", "NIC_ALIAS", "PCI", "SNAPSHOT"}
 SINGLE = (set(TEMPLATE_NAMES) | {"NAME"}) - REPEATED
 KEYS = {"VIDEO": ("TYPE", "IOMMU", "ATS", "VRAM", "RESOLUTION"), "TPM": ("MODEL",), "MEMORY_ENCRYPTION": ("TYPE",)}
