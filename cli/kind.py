@@ -100,9 +100,9 @@ class Kind:
 
     `method` and `pool` stand between `one.` and the verb.  `filtered`: the pool takes a filter flag and an id range,
     then `tail`.  `extended` is the pool method with full bodies, if there is one.  `edits` is the element that
-    `update` changes.  `absent` is said before a name that is none's, else that it was not found.
-    `pool_reader` (filter flag, seconds to wait at most) and `reader` (id) are for kinds that no method of `one.` tells
-    of.
+    `update` changes.  `absent` is said before a name that is none's, else that it was not found.  `decrypt` is what
+    `info` takes to show encrypted attributes in plain.  `pool_reader` (filter flag, seconds to wait at most) and
+    `reader` (id) are for kinds that no method of `one.` tells of.
     """
 
     program: str
@@ -120,6 +120,7 @@ class Kind:
     extended: str = ""
     edits: str = "TEMPLATE"
     absent: str = ""
+    decrypt: tuple[object, ...] = ()
     pool_reader: PoolReader | None = None
     reader: Reader | None = None
 

@@ -23,10 +23,10 @@ LEVELS = {"use": 1, "manage": 2, "admin": 3, "all": 4}
 def show(kind: Kind) -> click.Command:
     """The command `show`."""
 
-    def run(session: Session, kind: Kind, oid: str, output: str | None, xml: bool, json: bool, yaml: bool) -> None:
+    def run(session: Session, kind: Kind, oid: str, output: str | None, decrypt: bool = False, **form_of: bool) -> None:
         """Show one object."""
-        body = read_info(session, kind, id_of(session, kind, oid))
-        form = formats.chosen(output, xml, json, yaml)
+        body = read_info(session, kind, id_of(session, kind, oid), *(kind.decrypt if decrypt else ()))
+        form = formats.chosen(output, **form_of)
         for line in shown(session, kind, body, form):
             session.say(line)
 
@@ -36,9 +36,15 @@ def show(kind: Kind) -> click.Command:
         run,
         object_argument(kind, "oid"),
         *formats.options(),
+        *([decrypt_option()] if kind.decrypt else ()),
         help=f"Show one of the {kind.title}.",
         examples=["show 7", "show 7 -o json"],
     )
+
+
+def decrypt_option() -> click.Option:
+    """--decrypt: encrypted attributes in plain, for who may manage the object."""
+    return click.Option(["--decrypt"], is_flag=True, help="Attributes that are encrypted in plain.")
 
 
 def shown(session: Session, kind: Kind, body: Body, form: str) -> list[str]:

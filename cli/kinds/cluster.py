@@ -59,6 +59,7 @@ KIND = Kind(
     method="cluster",
     pool="clusterpool",
     show=_show,
+    decrypt=(True,),
     columns=(
         Column("ID", "Id of the cluster", 4, leaf("ID")),
         Column("NAME", "Its name", 15, leaf("NAME"), left=True, wide=True),

@@ -81,6 +81,7 @@ KIND = Kind(
     method="datastore",
     pool="datastorepool",
     show=_show,
+    decrypt=(True,),
     columns=(
         Column("ID", "Id of the datastore", 4, leaf("ID")),
         Column("USER", "Its owner", 8, named("UNAME", "UID"), left=True),

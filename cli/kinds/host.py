@@ -64,6 +64,7 @@ KIND = Kind(
     method="host",
     pool="hostpool",
     show=later("cli.host.show:show"),
+    decrypt=(True,),
     columns=(
         Column("ID", "Id of the host", 4, leaf("ID")),
         Column("NAME", "Its name", 15, leaf("NAME"), left=True, wide=True),

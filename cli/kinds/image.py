@@ -172,6 +172,7 @@ KIND = Kind(
     pool="imagepool",
     filtered=True,
     show=_show,
+    decrypt=(True,),
     columns=(
         Column("ID", "Id of the image", 4, leaf("ID")),
         Column("USER", "Its owner", 8, named("UNAME", "UID"), left=True),

@@ -142,6 +142,7 @@ KIND = Kind(
     pool="templatepool",
     filtered=True,
     show=_show,
+    decrypt=(False, True),
     columns=(
         Column("ID", "Id of the template", 4, leaf("ID")),
         Column("USER", "Its owner", 8, named("UNAME", "UID"), left=True),

@@ -73,6 +73,7 @@ KIND = Kind(
     pool="vnpool",
     filtered=True,
     show=_show,
+    decrypt=(True,),
     columns=(
         Column("ID", "Id of the network", 4, leaf("ID")),
         Column("USER", "Its owner", 8, named("UNAME", "UID"), left=True),

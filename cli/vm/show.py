@@ -15,7 +15,7 @@ from cli.command import object_argument
 from cli.ids import id_of, read_info
 from cli.kind import Kind, View
 from cli.session import Session
-from cli.shared import shown
+from cli.shared import decrypt_option, shown
 from cli.task import ops
 from cli.vm import show_parts
 from cli.vm.body import state_pair
@@ -46,7 +46,7 @@ def command(kind: Kind) -> click.Command:
         run,
         object_argument(kind, "oid"),
         *formats.options(),
-        click.Option(["--decrypt"], is_flag=True, help="Attributes that are encrypted in plain."),
+        decrypt_option(),
         click.Option(
             ["--all", "everything"], is_flag=True, help="The template with disks and NICs, which stand above."
         ),

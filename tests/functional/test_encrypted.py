@@ -14,6 +14,8 @@ from cloud_process import Cloud, unique, vm_template
 from sim import Sim
 from xsd import validate
 
+from cli.main import program
+from cli.program import run
 from onecore import app
 from onecore.auth.vault import MARK, Vault
 from onecore.config import ConfigError, parse
@@ -236,3 +238,17 @@ def test_who_reads_it(cloud: Cloud) -> None:
     with sqlite3.connect(cloud.home / "onecore.db") as connection:
         assert PIN not in "\n".join(connection.iterdump())
     cloud.start()
+
+
+def test_on_the_command_line(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show --decrypt` of each kind that has encrypted attributes."""
+    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
+        monkeypatch.setenv(name, cloud.environment[name])
+    host, made = cloud.add_hosts(1, wait=False)[0], cloud.make_template(CONTEXT={"PIN": PIN})
+    cloud.client.call("one.host.update", host, f'VAULT_CODE="{PIN}"', 1)
+    vm = cloud.make_vm(hold=True, BADGE=PIN)
+    for kind, oid in (("host", host), ("template", made), ("vm", vm)):
+        for more, wanted in (([], False), (["--decrypt"], True)):
+            assert run(program(kind), ["show", str(oid), *more]) == 0
+            assert (PIN in capsys.readouterr().out) is wanted, (kind, more)
+    cloud.client.call("one.vm.action", "terminate", vm)
