@@ -138,6 +138,15 @@ def test_nics_and_addresses(cloud: BedCloud, pair: list[int]) -> None:
         assert "WORD='changed'" in seen and "ALIAS0" not in seen
 
 
+def test_a_cable_is_pulled_and_put_back(cloud: BedCloud, pair: list[int]) -> None:
+    """LINK_STATE by updatenic: the guest sees its carrier go and come."""
+    for vm in pair:
+        for state, carrier in (("down", "0"), ("up", "1")):
+            change(cloud, vm, "updatenic", 0, f"NIC=[LINK_STATE={state}]", 1)
+            soon(f"the cable {state}", lambda vm=vm, carrier=carrier: cloud.inside(  # type: ignore[misc]
+                vm, "cat /sys/class/net/eth0/carrier").strip() == carrier, cloud.guests)
+
+
 def test_a_guest_grows_as_it_runs(cloud: BedCloud, pair: list[int]) -> None:
     """A processor and memory more."""
     for vm in pair:
