@@ -30,7 +30,6 @@ def _moving(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE vm_text ADD COLUMN snapshots TEXT NOT NULL DEFAULT ''")
     connection.exec_driver_sql("UPDATE vm_pool SET came = 'stopped' WHERE state = 5")  # SUSPENDED: saved by us
     connection.exec_driver_sql("ALTER TABLE owed ADD COLUMN nics TEXT NOT NULL DEFAULT ''")
-    connection.exec_driver_sql("ALTER TABLE image_pool ADD COLUMN made BIGINT NOT NULL DEFAULT 0")
     connection.exec_driver_sql("ALTER TABLE host_pool ADD COLUMN drain BIGINT NOT NULL DEFAULT 0")
     numbers = ("vid", "repeat", "end_type", "end_value", "runs", "done", "due", "warning", "uid", "gid")
     texts = ("action", "args", "time", "days", "message", "misfire")
@@ -64,14 +63,19 @@ def _tenants(connection: sa.Connection) -> None:
             "UPDATE vdc_pool SET \"groups\" = '1', clusters = '0:-10' WHERE oid = 0",
             "ALTER TABLE group_pool ADD COLUMN admins TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE group_pool ADD COLUMN vlans TEXT NOT NULL DEFAULT ''",
-            "CREATE TABLE vmgroup_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
-            f"perms BIGINT, lock TEXT, roles TEXT, next_role BIGINT, template {_blob(connection)})",
             "ALTER TABLE log ADD COLUMN why TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE log ADD COLUMN client TEXT NOT NULL DEFAULT ''"):
         connection.exec_driver_sql(statement)
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants}
+def _grouped(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE vmgroup_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
+        f"perms BIGINT, lock TEXT, roles TEXT, next_role BIGINT, template {_blob(connection)})")
+    connection.exec_driver_sql("ALTER TABLE image_pool ADD COLUMN made BIGINT NOT NULL DEFAULT 0")
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants, 5: _grouped}
 """From schema number N to N + 1."""
 
 

@@ -210,4 +210,4 @@ def test_the_boot_sector_does_its_steps(tmp_path: Path) -> None:
     path = tmp_path / "sector"
     path.write_bytes(boot_sector())
     command = [word.replace("kvm", "tcg") if word == "kvm" else word for word in proof_command(str(path))]
-    assert subprocess.run(command, capture_output=True, text=True, timeout=15).stdout.strip() == EXPECTED
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip() == EXPECTED

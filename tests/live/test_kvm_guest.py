@@ -62,7 +62,7 @@ def test_a_guest_from_prolog_to_epilog(bench: Bench, tmp_path: Path, image: Path
     assert not answers()
     vm["generation"] = 2
     bench.ok("restore", vm)
-    until(answers, 10, "ping after restore")
+    until(answers, 45, "ping after restore")
 
     bench.ok("reboot", vm)
     until(lambda: not answers(), 30, "no ping while it reboots")

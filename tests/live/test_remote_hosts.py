@@ -81,5 +81,5 @@ def test_sync(cloud: BedCloud) -> None:
     host = cloud.hosts[cloud.bed.nodes[0].name]
     before = cloud.body("host", host).findtext("MONITORING/TIMESTAMP")
     cloud.client.call("onecore.host.sync", host)
-    until(15, "another sample", lambda: cloud.body("host", host).findtext("MONITORING/TIMESTAMP") not in ("", before))
+    until(60, "another sample", lambda: cloud.body("host", host).findtext("MONITORING/TIMESTAMP") not in ("", before))
     assert cloud.body("host", host).findtext("STATE") == "2"

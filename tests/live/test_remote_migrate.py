@@ -44,7 +44,7 @@ def there(mover: Mover) -> Node:
 def test_it_runs_on_and_hardly_a_ping_is_lost(mover: Mover, here: Node, there: Node) -> None:
     for node in (here, there):
         mover.bench.ok("watch", host={"id": node.index, "name": node.name, "attrs": {}})
-    until(lambda: mover.bench.states(ONE, here.index), 5, "the first news")
+    until(lambda: mover.bench.states(ONE, here.index), 45, "the first news")
     assert mover.bench.ok("premigrate", mover.vm, live=True, **mover.args(there)) == {"problems": []}
     mover.run("echo kept > /word; echo $$ > /run/word; sync")
     before, told = float(mover.run("cut -d' ' -f1 /proc/uptime")), len(mover.bench.messages)

@@ -17,6 +17,7 @@ import pytest
 import testbed_guest
 from bed import Bed, Failed, Node, missing
 from bed_plan import Plan
+from bed_system import until
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(missing()), reason=missing())]
 PROGRAM = Path(__file__).parents[1] / "testbed" / "bed.py"
@@ -161,11 +162,11 @@ def test_daemons_die_hang_and_start_again(bed: Bed, name: str) -> None:
     node.stop(name)
     assert not answers()
     node.cont(name)
-    assert answers()
+    until(answers, 60, f"an answer of {name}")
     node.kill(name)
     assert node.pids(name) == [] and not answers()
     node.start(name)
-    assert answers()
+    until(answers, 60, f"an answer of {name}")
 
 
 def test_killing_sshd_ends_its_sessions(bed: Bed) -> None:

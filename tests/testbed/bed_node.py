@@ -131,7 +131,7 @@ class Node:
     def kill(self, name: str) -> None:
         """kill -9 all its processes of that name ("sshd": the sessions too, "qemu-img") and wait for their end."""
         self._signal(name, signal.SIGKILL)
-        until(lambda: not self.pids(name), 10, f"the end of {name} in {self.hostname}")
+        until(lambda: not self.pids(name), 60, f"the end of {name} in {self.hostname}")
 
     def stop(self, name: str) -> None:
         """SIGSTOP all its processes of that name: they hang."""

@@ -111,7 +111,7 @@ def remove(plan: Plan) -> None:
     until(lambda: not roots(plan), 20, f"the end of the nodes of bed {plan.number}")
     for name in links(plan):
         remove_link(name)
-    until(lambda: _ungroup(plan), 10, f"the end of the control groups of bed {plan.number}")
+    until(lambda: _ungroup(plan), 60, f"the end of the control groups of bed {plan.number}")
     until(lambda: not loops(plan.directory), 20, f"the release of the disks of bed {plan.number}")
     if plan.directory.exists():
         shutil.rmtree(plan.directory)

@@ -105,7 +105,7 @@ def remove_link(name: str) -> None:
     """Remove a network card of the front-end, or wait for its end when its namespace takes it along."""
     if has_link(name):
         call("ip", "link", "delete", "dev", name, check=False)
-        until(lambda: not has_link(name), 10, f"the end of {name}")
+        until(lambda: not has_link(name), 60, f"the end of {name}")
 
 
 def make_bridges(plan: Plan) -> None:
