@@ -33,7 +33,10 @@ class Bed:
     def image(self, name: str, form: str) -> None:
         raw = self.ground.outside / name
         raw.write_bytes(b"\0" * MB)
-        qemu_img("convert", "-f", "raw", "-O", form, raw, self.ground.images / name)
+        if form == "raw":
+            raw.rename(self.ground.images / name)
+        else:
+            qemu_img("convert", "-f", "raw", "-O", form, raw, self.ground.images / name)
 
     def disk(self, number: int, name: str, form: str = "raw", **more: str) -> dict[str, str]:
         return {"DISK_ID": str(number), "TYPE": "FILE", "IMAGE_ID": str(number), "FORMAT": form, "SIZE": "1",
@@ -55,7 +58,11 @@ class Bed:
 
     def write(self, number: int, byte: int) -> None:
         """The guest writes."""
-        io(self.path(number), self.form(number), f"write -P {byte} 0 64k")
+        if self.form(number) == "raw":
+            with self.path(number).open("r+b") as file:
+                file.write(bytes([byte]) * 65536)
+        else:
+            io(self.path(number), self.form(number), f"write -P {byte} 0 64k")
 
     def reads(self, number: int) -> int:
         """What the guest reads."""
@@ -88,6 +95,9 @@ def io(path: Path, form: str, command: str) -> str:
 
 def first_byte(path: Path, form: str) -> int:
     """Of the disk; all its first 64 KB are the same."""
+    if form == "raw":
+        with path.open("rb") as file:
+            return file.read(1)[0]
     return int(io(path, form, "read -v 0 512").split(":")[1].split()[0], 16)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sim_points import LONG
 from storage_bed import MB, Bed, copy_tree, first_byte, io
 from storage_ground import FakeRemote, Killed, needs_qemu_img, qemu_img
 
@@ -17,7 +18,12 @@ from drivers.base import Cancelled, Permanent, Tell, Temporary
 from drivers.token import Token
 
 pytestmark = needs_qemu_img
-KINDS = ("qcow2", "shared", "ssh")
+KINDS = ("qcow2", "shared", "ssh") if LONG else ("qcow2", "ssh")
+"""shared does as qcow2 does, with disks that are in the format of ssh's."""
+FORMS = [(kind, number, form) for kind in KINDS for number, form in ((0, "raw"), (1, "raw"), (1, "qcow2"), (2, "qcow2"))
+         if LONG or (kind, number, form) in (("qcow2", 0, "raw"), ("qcow2", 1, "qcow2"), ("ssh", 1, "raw"),
+                                             ("ssh", 2, "qcow2"))]
+"""The kind, a disk, the format of the persistent one's image: an overlay, a link, a file in either format."""
 
 
 @pytest.fixture(params=KINDS)
@@ -32,7 +38,7 @@ def bed(tmp_path: Path, kind: str) -> Bed:
     return made
 
 
-@pytest.mark.parametrize(("number", "form"), [(0, "raw"), (1, "raw"), (1, "qcow2"), (2, "qcow2")])
+@pytest.mark.parametrize(("kind", "number", "form"), FORMS)
 def test_snapshots_keep_what_was_written(tmp_path: Path, kind: str, number: int, form: str) -> None:
     bed = Bed(tmp_path, kind, form)
     bed.do("prolog")
@@ -119,7 +125,7 @@ def test_a_snapshot_whose_deletion_broke_off_is_not_believed(bed: Bed, number: i
     bed.snap(number, 0, 0, (0, -1))
     bed.write(number, 2)
     bed.told(number, -1)
-    bed.ground.calls, bed.ground.kill_at = 0, 9
+    bed.ground.calls, bed.ground.kill_at = 0, 3
     with pytest.raises(Killed):
         bed.do("snap_delete", disk_id=number, snap_id=0)
     bed.ground.kill_at = 0
@@ -378,14 +384,18 @@ ACTS: dict[str, Callable[[Bed], object]] = {
     "epilog": lambda bed: bed.do("epilog"),
     "epilog_stop": lambda bed: bed.do("epilog_stop"),
     "resize": lambda bed: bed.do("resize", disk_id=0, size_mb=3),
-    "saveas": lambda bed: bed.saveas(disk_id=0, snap_id=0),
+    "saveas": lambda bed: bed.saveas(disk_id=0, snap_id=1),
 }
 CHANGING = ("merge", "merge into an image", "snap_revert", "epilog_stop")
 """After which, killed, a disk holds something else than before, or has another format."""
+ONCE = [("qcow2", "snap_create of a link"), ("qcow2", "merge"), ("qcow2", "merge into an image"), ("qcow2", "detach"),
+        ("ssh", "detach"), ("ssh", "saveas")]
+"""Each way through the code, but for what test_tm_ssh.py kills."""
+ALL = [(kind, act) for kind in ("qcow2", "ssh") for act in ACTS if (kind, act) != ("qcow2", "epilog_stop")]
+"""All but one that changes nothing."""
 
 
-@pytest.mark.parametrize("kind", ["qcow2", "ssh"])
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize(("kind", "act"), ALL if LONG else ONCE)
 def test_a_kill_anywhere_and_a_second_run_end_like_one_run(tmp_path: Path, kind: str, act: str) -> None:
     bed = Bed(tmp_path / "bed", kind)
     prepared(bed)
@@ -395,7 +405,8 @@ def test_a_kill_anywhere_and_a_second_run_end_like_one_run(tmp_path: Path, kind:
         bed.snap(1, 1, 0, (0, -1), action="delete")
     copy_tree(tmp_path / "bed", tmp_path / "before")
     wanted, steps = killed(bed, act, 0)
-    assert steps > 1
+    assert steps > 1 or act == "resize"
+    assert killed(bed, act, 0)[0] == wanted, "done twice"
     for at in range(1, steps + 1):
         copy_tree(tmp_path / "before", tmp_path / "bed")
         found, _ = killed(bed, act, at)
@@ -403,7 +414,7 @@ def test_a_kill_anywhere_and_a_second_run_end_like_one_run(tmp_path: Path, kind:
 
 
 def killed(bed: Bed, act: str, at: int) -> tuple[Any, int]:
-    """What there is after a run that is killed at its command number AT, and a second one."""
+    """What there is after a run that is killed before the command number AT that changes anything, and a second one."""
     op, ground = 100, bed.ground
     ground.calls, ground.kill_at, ground.op = 0, at, op
     if at:
