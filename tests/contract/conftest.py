@@ -22,13 +22,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from rig import LASTING, Bench, Rig
+from rig import LASTING, Bench, Disks, Rig
 
 from drivers.context import Surroundings
 from drivers.journal import Journal
 from drivers.timers import TimerThread
 from drivers.token import Token
-from onecore.wire.messages import Message
+from onecore.wire.messages import Doc, Message
 
 
 def _rigs() -> list[Rig]:
@@ -67,6 +67,24 @@ def bench(rig: Rig, tmp_path: Path) -> Iterator[Bench]:
         around.kept.get("timers", lambda: TimerThread(time.monotonic, Journal()))
         yield Bench(rig, ground, around, messages)
         around.kept.close()
+
+
+@pytest.fixture
+def pair(bench: Bench) -> Doc:
+    """A host and a guest that runs on it."""
+    if bench.ground.has is None:
+        pytest.skip("this rig cannot look into guests")
+    pair = {"host": bench.ground.host(), "vm": {**bench.ground.vm(1), **bench.ground.more}}
+    bench.ok("deploy", **pair)
+    return pair
+
+
+@pytest.fixture
+def disks(bench: Bench) -> Disks:
+    """Eyes and hands without the driver."""
+    if bench.ground.disks is None:
+        pytest.skip("this rig cannot look into disks")
+    return bench.ground.disks
 
 
 @pytest.fixture

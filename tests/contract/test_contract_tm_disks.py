@@ -12,14 +12,6 @@ BOTH = pytest.mark.parametrize("disk", [0, 1])
 
 
 @pytest.fixture
-def disks(bench: Bench) -> Disks:
-    """Eyes and hands without the driver."""
-    if bench.ground.disks is None:
-        pytest.skip("this rig cannot look into disks")
-    return bench.ground.disks
-
-
-@pytest.fixture
 def move(bench: Bench, disks: Disks) -> Doc:
     """What a transfer is about; the VM's directory is there."""
     assert bench.ground.datastore

@@ -7,14 +7,6 @@ from rig import Bench, Disks
 from onecore.wire.messages import Doc
 
 
-@pytest.fixture
-def disks(bench: Bench) -> Disks:
-    """Eyes and hands without the driver."""
-    if bench.ground.disks is None:
-        pytest.skip("this rig cannot look into disks")
-    return bench.ground.disks
-
-
 @pytest.fixture(params=["host", "datastore", "both"])
 def move(bench: Bench, disks: Disks, request: pytest.FixtureRequest) -> Doc:
     """The VM's files, 1 in a snapshot of disk 0, 2 on it, and 3 on disk 1, and where they are to go."""

@@ -18,16 +18,6 @@ CHANGES: dict[str, Doc] = {
 """The actions on a running guest, with arguments."""
 
 
-@pytest.fixture
-def pair(bench: Bench) -> Doc:
-    """A host and a guest that runs on it."""
-    if bench.ground.has is None:
-        pytest.skip("this rig cannot look into guests")
-    pair = {"host": bench.ground.host(), "vm": {**bench.ground.vm(1), **bench.ground.more}}
-    bench.ok("deploy", **pair)
-    return pair
-
-
 def has(bench: Bench, pair: Doc) -> Doc:
     """What the guest has."""
     assert bench.ground.has is not None

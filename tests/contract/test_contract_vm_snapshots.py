@@ -1,20 +1,9 @@
 """Every VM driver: snapshots of running guests and of their disks."""
 from __future__ import annotations
 
-import pytest
 from rig import Bench
 
 from onecore.wire.messages import Doc
-
-
-@pytest.fixture
-def pair(bench: Bench) -> Doc:
-    """A host and a guest that runs on it."""
-    if bench.ground.has is None:
-        pytest.skip("this rig cannot look into guests")
-    pair = {"host": bench.ground.host(), "vm": {**bench.ground.vm(1), **bench.ground.more}}
-    bench.ok("deploy", **pair)
-    return pair
 
 
 def snapshot(bench: Bench, pair: Doc, number: int) -> Doc:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, Settings
-from makers import MakeCloud, MakeGround
+from makers import MakeCloud, MakeGround, One
 from postgresql import Cluster, binaries
 from sim_ground import Ground, Template
 
@@ -78,6 +78,23 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 def make_cloud(tmp_path: Path, cluster: Cluster | None) -> Iterator[MakeCloud]:
     """make_cloud(config={section: {key: value}}, db=url) starts a cloud of the test's own."""
     yield from _clouds(tmp_path, cluster)
+
+
+@pytest.fixture
+def one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> One:
+    """The command line at the shared cloud, in this process."""
+    from cli.main import program
+    from cli.program import run
+    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
+        monkeypatch.setenv(name, cloud.environment[name])
+    monkeypatch.setattr("cli.source.piped", lambda: False)
+
+    def go(kind: str, *arguments: str, code: int = 0) -> str:
+        ended = run(program(kind), list(arguments))
+        told = capsys.readouterr()
+        assert ended == code, told.err
+        return told.out + told.err
+    return go
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,14 @@
 """What the fixtures that make clouds hand out."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cloud_process import Cloud, Settings
 from sim_ground import Ground
+
+One = Callable[..., str]
+"""one("vm", "list") as oneadmin gives what was printed; AssertionError with the message when it fails."""
 
 
 class MakeCloud(Protocol):

@@ -8,6 +8,7 @@ import asyncio
 import io
 import math
 import random
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +49,16 @@ class Refused(Exception):
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
         self.code = code
+
+
+def refused(code: int, text: str, call: Callable[[], object]) -> None:
+    """CALL is refused, and says so."""
+    try:
+        call()
+    except Refused as error:
+        assert error.code == code and re.search(text, str(error)), f"0x{error.code:04x} {error}"
+        return
+    raise AssertionError(f"it was not refused with {text!r}")
 
 
 class SimWriter(InlineWriter):

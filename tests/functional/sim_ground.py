@@ -58,6 +58,13 @@ class Ground:
             self.sim.wait(vm, ENDS[action])
         return vm
 
+    def end(self, vm: int) -> None:
+        """Terminate a VM while all dummies do as they should; nothing is left."""
+        self.script()
+        self.act(vm, "terminate")
+        self.sim.wait(vm, "DONE")
+        self.assert_nothing_left()
+
     def script(self, **script: object) -> None:
         """Another script for the dummy drivers, from their next action on."""
         path = self.sim.home / "dummy.json"

@@ -2,30 +2,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from cloud_process import Cloud, unique, until
-
-from cli.main import program
-from cli.program import run
-
-One = Callable[..., str]
-
-
-@pytest.fixture
-def one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> One:
-    """one("vm", "list") as oneadmin gives what was printed; AssertionError with the message when it fails."""
-    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
-        monkeypatch.setenv(name, cloud.environment[name])
-    monkeypatch.setattr("cli.source.piped", lambda: False)
-
-    def go(kind: str, *arguments: str, code: int = 0) -> str:
-        ended = run(program(kind), list(arguments))
-        told = capsys.readouterr()
-        assert ended == code, told.err
-        return told.out + told.err
-    return go
+from makers import One
 
 
 @pytest.fixture

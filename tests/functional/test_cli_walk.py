@@ -2,32 +2,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, unique, until
+from makers import One
 
-from cli.main import program
-from cli.program import run
 from onecore.wire.client import ClientError
-
-One = Callable[..., str]
-
-
-@pytest.fixture
-def one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> One:
-    """one("group", "list") as oneadmin gives what was printed; AssertionError with the message when it fails."""
-    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
-        monkeypatch.setenv(name, cloud.environment[name])
-    monkeypatch.setattr("cli.source.piped", lambda: False)
-
-    def go(kind: str, *arguments: str, code: int = 0) -> str:
-        ended = run(program(kind), list(arguments))
-        told = capsys.readouterr()
-        assert ended == code, told.err
-        return told.out + told.err
-    return go
 
 
 def made(told: str) -> int:

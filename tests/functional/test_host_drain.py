@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from api_calls import ACTION, AUTHORIZATION
 from makers import MakeGround
-from sim import Refused, Sim
+from sim import Sim, refused
 from sim_ground import Ground, assert_sums
 from xsd import validate
 
@@ -25,13 +24,6 @@ def drain(sim: Sim, host: int) -> dict[str, Any]:
 def marked(sim: Sim, *vms: int) -> list[int]:
     """RESCHED of VMs."""
     return [sim.vm(vm).resched for vm in vms]
-
-
-def refused(code: int, text: str, call: Callable[[], object]) -> None:
-    """CALL is refused, and says so."""
-    with pytest.raises(Refused, match=text) as caught:
-        call()
-    assert caught.value.code == code
 
 
 def move(sim: Sim, vm: int, host: int) -> None:

@@ -30,14 +30,6 @@ def recover(ground: Ground, vm: int, operation: str, force: bool = False) -> Non
     ground.sim.call("one.vm.recover", vm, RECOVER[operation], force)
 
 
-def end(ground: Ground, vm: int) -> None:
-    """Terminate, and nothing is left."""
-    ground.script()
-    ground.act(vm, "terminate")
-    ground.sim.wait(vm, "DONE")
-    ground.assert_nothing_left()
-
-
 @pytest.mark.parametrize("state", ["RUNNING", "POWEROFF"])
 def test_disks_come_and_go(ground: Ground, state: str) -> None:
     """Volatile, a clone, a persistent one; ids are not given twice; what a persistent one has grown to stays."""
@@ -65,7 +57,7 @@ def test_disks_come_and_go(ground: Ground, state: str) -> None:
     sim.wait(vm, state)
     assert ids(sim, vm) == [0, 4], "what is left of disk 3 is never taken for another"
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_the_last_of_several_disks_of_an_image_frees_it(ground: Ground) -> None:
@@ -80,7 +72,7 @@ def test_the_last_of_several_disks_of_an_image_frees_it(ground: Ground) -> None:
         sim.wait(vm, "RUNNING")
         assert image_state(sim, other) == state
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 FAILS = [
@@ -118,7 +110,7 @@ def test_what_fails_leaves_the_vm_as_it_was(ground: Ground, state: str, what: st
     sim.wait(vm, state)
     assert_agreed(sim, vm)
     assert sim.vm(vm).error == "" and len(ids(sim, vm)) == (2 if what == "attach" else 1)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_an_undo_that_fails_keeps_the_disk(ground: Ground) -> None:
@@ -133,7 +125,7 @@ def test_an_undo_that_fails_keeps_the_disk(ground: Ground) -> None:
     detach(ground, vm, 1)
     sim.wait(vm, "RUNNING")
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_an_undo_whose_file_stays(ground: Ground) -> None:
@@ -148,7 +140,7 @@ def test_an_undo_whose_file_stays(ground: Ground) -> None:
     attach(ground, vm, "DISK=[TYPE=swap,SIZE=5]")
     sim.wait(vm, "RUNNING")
     assert ids(sim, vm) == [0, 2] and guest(sim, vm) == {"0": 10, "2": 5}
-    end(ground, vm)
+    ground.end(vm)
 
 
 WORDS = [
@@ -234,7 +226,7 @@ def test_what_is_not_saved_is_not_called_detached(ground: Ground, state: str) ->
     sim.wait(vm, state)
     assert_agreed(sim, vm)
     assert ids(sim, vm) == [0]
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "POWEROFF"])
@@ -253,7 +245,7 @@ def test_what_is_not_there_is_not_called_attached(ground: Ground, state: str) ->
         recover(ground, vm, "success")
     sim.wait(vm, state)
     assert ids(sim, vm) == [0, 1]
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("what", ["delete", "recreate", "delete-db"])
@@ -292,7 +284,7 @@ def test_a_guest_that_ends_meanwhile(ground: Ground) -> None:
         detach(ground, vm, number)
         sim.wait(vm, "POWEROFF")
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def come_and_go(ground: Ground, state: str, after: int) -> bool:
@@ -307,7 +299,7 @@ def come_and_go(ground: Ground, state: str, after: int) -> bool:
     assert_agreed(sim, vm)
     sim.points.armed = False
     crashed = sim.core.epoch != epoch
-    end(ground, vm)
+    ground.end(vm)
     sim.close()
     return crashed
 

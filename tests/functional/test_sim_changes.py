@@ -8,7 +8,7 @@ from disk_ground import idle, survive
 from makers import MakeGround
 from sim import Refused
 from sim_ground import Ground
-from sim_points import BOTH, CORE, DRIVER, Strike
+from sim_points import BOTH, CORE, DRIVER, LONG, Strike
 from xsd import validate
 
 from onecore.wire.states import RECOVER
@@ -27,14 +27,6 @@ def ready(ground: Ground, name: str) -> tuple[Change, int]:
     return change, vm
 
 
-def end(ground: Ground, vm: int) -> None:
-    """Terminate, and nothing is left."""
-    ground.script()
-    ground.act(vm, "terminate")
-    ground.sim.wait(vm, "DONE")
-    ground.assert_nothing_left()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_done(ground: Ground, name: str) -> None:
     """Through its state; TEMPLATE shows it, the guest has it."""
@@ -50,7 +42,7 @@ def test_it_is_done(ground: Ground, name: str) -> None:
     assert_agreed(sim, vm)
     assert sim.vm(vm).error == "" and (result(sim, vm) == before) == (name == "revert")
     assert sim.path(vm)[-2:] == [change.state, "RUNNING"]
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +64,7 @@ def test_it_fails(ground: Ground, name: str) -> None:
     sim.wait(vm, "RUNNING")
     assert_agreed(sim, vm)
     assert sim.vm(vm).error == ""
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", UNDONE)
@@ -90,7 +82,7 @@ def test_its_undo_fails_too(ground: Ground, name: str) -> None:
     grown = name in ("attach nic", "attach alias", "snapshot", "resize")
     assert (result(sim, vm) != before) == grown
     ground.script()
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_a_size_in_doubt_can_be_asked_for_again(ground: Ground) -> None:
@@ -104,7 +96,7 @@ def test_a_size_in_doubt_can_be_asked_for_again(ground: Ground) -> None:
     ground.sim.wait(vm, "RUNNING")
     assert_agreed(ground.sim, vm)
     assert ground.sim.vm(vm).error == ""
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,7 +123,7 @@ def test_an_operators_word_in_the_middle(ground: Ground, name: str, word: str) -
         sim.wait(vm, "RUNNING")
         assert_agreed(sim, vm)
     if word not in ("delete", "delete-db"):
-        end(ground, vm)
+        ground.end(vm)
         return
     body = sim.call("one.vm.info", vm)
     validate("vm", body)
@@ -154,7 +146,7 @@ def test_it_is_cancelled(ground: Ground, name: str) -> None:
     if name not in KEPT:
         assert_agreed(sim, vm)
         assert result(sim, vm) == before
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,12 +162,13 @@ def test_it_hangs(make_ground: MakeGround, name: str) -> None:
     if name not in KEPT:
         assert_agreed(sim, vm)
         assert result(sim, vm) == before
-    end(ground, vm)
+    ground.end(vm)
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["works", "fails"])
+@pytest.mark.parametrize(("who", "fails"), [
+    pytest.param(who, fails, id=f"{who}-{'fails' if fails else 'works'}")
+    for who in (CORE, BOTH) for fails in (False, True) if LONG or fails == (who == BOTH)])
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("who", [CORE, BOTH])
 def test_a_crash_after_each_commit(make_ground: MakeGround, name: str, who: str, fails: bool) -> None:
     """Whatever SQL had got, the VM runs in the end, changed or as it was, and all agree."""
     for nth in range(1, 8):
@@ -194,7 +187,7 @@ def test_a_crash_after_each_commit(make_ground: MakeGround, name: str, who: str,
         if not (fails and name in KEPT) and "undoing it failed too" not in sim.vm(vm).error:
             assert_agreed(sim, vm)
         crashed = sim.core.epoch > epoch
-        end(ground, vm)
+        ground.end(vm)
         sim.close()
         if not crashed:
             break
@@ -215,7 +208,7 @@ def test_the_driver_dies(make_ground: MakeGround, name: str, point: str) -> None
     sim.wait(vm, "RUNNING")
     assert_agreed(sim, vm)
     assert sim.points.struck and sim.vm(vm).error == ""
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -232,7 +225,7 @@ def test_the_guest_ends_meanwhile(ground: Ground, name: str) -> None:
     ground.act(vm, "resume")
     sim.wait(vm, "RUNNING")
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,7 +240,7 @@ def test_it_is_refused_where_it_is_not_possible(ground: Ground, name: str) -> No
         change.ask(ground, vm)
     assert sim.vm(vm) == before
     sim.wait(vm, "RUNNING")
-    end(ground, vm)
+    ground.end(vm)
 
 
 # -- a system snapshot that is deleted while the VM is off
@@ -281,7 +274,7 @@ def test_a_snapshot_is_deleted_of_a_vm_that_is_off(ground: Ground, off: int, wor
     assert len(snapshots(sim, off)) == (word == "failure")
     if word != "success":
         assert_agreed(sim, off)
-    end(ground, off)
+    ground.end(off)
 
 
 def test_it_fails_while_the_vm_is_off(ground: Ground, off: int) -> None:
@@ -297,4 +290,4 @@ def test_it_fails_while_the_vm_is_off(ground: Ground, off: int) -> None:
     ground.act(off, "resume")
     sim.wait(off, "RUNNING")
     assert_agreed(sim, off)
-    end(ground, off)
+    ground.end(off)

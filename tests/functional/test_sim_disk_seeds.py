@@ -1,12 +1,10 @@
 """Random lives of VMs whose disks come, go, grow, are kept and saved, while anything fails; what must hold holds."""
 from __future__ import annotations
 
-import os
-
 import pytest
 from makers import MakeGround
 from sim_ground import Ground
-from test_sim_seeds import STEPS, Mischief, _no_bug
+from test_sim_seeds import SEEDS, STEPS, Mischief, _no_bug
 
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import tree_of
@@ -16,7 +14,6 @@ from onecore.kinds.vm.disk_record import MARKS, total_mb
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.wire.states import ImageState
 
-SEEDS = [int(s) for s in os.environ.get("SIM_SEEDS", "1 2 3 4").split()]
 RESTING = {"RUNNING", "POWEROFF", "SUSPENDED", "STOPPED", "UNDEPLOYED"}
 USED = {ImageState.USED, ImageState.USED_PERS, ImageState.LOCKED_USED, ImageState.LOCKED_USED_PERS}
 

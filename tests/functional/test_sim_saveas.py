@@ -43,14 +43,6 @@ def recover(ground: Ground, vm: int, word: str) -> None:
     ground.sim.call("one.vm.recover", vm, RECOVER[word], True)
 
 
-def end(ground: Ground, vm: int) -> None:
-    """Terminate, and nothing is left."""
-    ground.script()
-    ground.act(vm, "terminate")
-    ground.sim.wait(vm, "DONE")
-    ground.assert_nothing_left()
-
-
 def persistent(ground: Ground, state: str) -> tuple[int, int]:
     """A VM in STATE whose disk is an image itself; both ids."""
     sim, image = ground.sim, ground.sim.add_image("kept", persistent=True)
@@ -78,7 +70,7 @@ def test_a_disk_grows(ground: Ground, state: str) -> None:
         with pytest.raises(Refused, match="has 25 MB; disks only grow"):
             resize(ground, vm, size)
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_a_persistent_disk_grows_with_its_image(ground: Ground) -> None:
@@ -88,7 +80,7 @@ def test_a_persistent_disk_grows_with_its_image(ground: Ground) -> None:
     sim.wait(vm, "RUNNING")
     assert (sim.get(Image, image).size, sim.vm(vm).disk_mb) == (30, 0)
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
     assert sim.get(Image, image).size == 30
 
 
@@ -118,7 +110,7 @@ def test_a_resize_that_fails(ground: Ground, state: str) -> None:
     resize(ground, vm, 25)
     sim.wait(vm, state)
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("word", ["success", "failure", "retry", "delete", "recreate", "delete-db"])
@@ -137,7 +129,7 @@ def test_an_operators_word_on_a_resize(ground: Ground, state: str, word: str) ->
     if then != "DONE":
         size = 10 if word in ("failure", "recreate") else 25
         assert (disk(sim, vm, 0)["SIZE"], sim.vm(vm).disk_mb) == (str(size), size)
-        end(ground, vm)
+        ground.end(vm)
     elif word == "delete":
         ground.assert_nothing_left()
 
@@ -162,7 +154,7 @@ def test_a_disk_becomes_an_image(ground: Ground, state: str) -> None:
     assert folder(sim, vm).disks["0"].copy is None
     assert_agreed(sim, vm)
     sim.call("one.image.delete", copy)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_a_snapshot_becomes_an_image(ground: Ground) -> None:
@@ -188,7 +180,7 @@ def test_a_snapshot_becomes_an_image(ground: Ground) -> None:
     assert image_state(sim, off) == image_state(sim, running) == "READY"
     with pytest.raises(Refused, match="has no snapshot 5"):
         save(ground, vm, "no", 5)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_a_volatile_disk_becomes_an_image(ground: Ground) -> None:
@@ -200,7 +192,7 @@ def test_a_volatile_disk_becomes_an_image(ground: Ground) -> None:
     sim.wait(vm, "RUNNING")
     made = sim.get(Image, copy)
     assert (made.ds_id, made.type, made.size, image_state(sim, copy)) == (1, 2, 20, "READY")
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_a_vm_waits_for_the_image(ground: Ground) -> None:
@@ -216,7 +208,7 @@ def test_a_vm_waits_for_the_image(ground: Ground) -> None:
         ground.act(waits, "terminate")
         sim.wait(waits, "DONE")
     assert "no room" in sim.vm(vm).error
-    end(ground, vm)
+    ground.end(vm)
 
 
 STEPS = [("RUNNING", "vm.copy_disk"), *((state, "tm.saveas") for state in SAVES)]
@@ -238,7 +230,7 @@ def test_a_save_that_fails(ground: Ground, state: str, action: str) -> None:
     sim.wait(vm, state)
     assert image_state(sim, again) == "READY"
     assert_agreed(sim, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("word", ["success", "failure", "retry", "delete", "recreate", "delete-db"])
@@ -258,7 +250,7 @@ def test_an_operators_word_on_a_save(ground: Ground, state: str, action: str, wo
     assert (word == "success") == ("no driver told" in sim.get(Image, copy).error)
     if then != "DONE":
         assert "HOTPLUG_SAVE_AS" not in disk(sim, vm, 0)
-        end(ground, vm)
+        ground.end(vm)
     elif word == "delete":
         ground.assert_nothing_left()
     assert_sums(sim)
@@ -279,7 +271,7 @@ def live(ground: Ground, state: str, after: int) -> bool:
     assert len(images) == before + 1 and image_state(sim, images[-1]) == "READY"
     sim.points.armed = False
     crashed = sim.core.epoch != epoch
-    end(ground, vm)
+    ground.end(vm)
     sim.close()
     return crashed
 

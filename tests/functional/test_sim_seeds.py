@@ -8,13 +8,14 @@ import pytest
 from makers import MakeGround
 from sim import Refused, Sim
 from sim_ground import Ground, assert_sums
+from sim_points import LONG
 
 from onecore.kinds.vm.record import Vm
 from onecore.kinds.vm.states import USER_EVENTS
 from onecore.kinds.vnet.record import Lease
 from onecore.lifecycle.outbox import Outbox, Owed
 
-SEEDS = [int(s) for s in os.environ.get("SIM_SEEDS", "1 2 3 4").split()]
+SEEDS = [int(s) for s in os.environ.get("SIM_SEEDS", "1 2 3 4 5 6 7 8" if LONG else "1 2").split()]
 STEPS = int(os.environ.get("SIM_STEPS", "50"))
 SCRIPTS: list[dict[str, object]] = [
     {}, {}, {"delay": {"default": 1.0}},

@@ -52,14 +52,6 @@ def make(ground: Ground, vm: int, number: int = 1) -> None:
         ground.sim.wait(vm, state)
 
 
-def end(ground: Ground, vm: int) -> None:
-    """Terminate, and nothing is left."""
-    ground.script()
-    ground.act(vm, "terminate")
-    ground.sim.wait(vm, "DONE")
-    ground.assert_nothing_left()
-
-
 def linked(ground: Ground, state: str) -> int:
     """A VM whose snapshots stand on each other: of a qcow2 image, persistent."""
     sim = ground.sim
@@ -91,7 +83,7 @@ def test_a_tree_grows_and_shrinks(ground: Ground, state: str) -> None:
     if not reverting:
         with pytest.raises(Refused, match="it is possible in POWEROFF"):
             call(ground, "revert", vm, 0)
-        end(ground, vm)
+        ground.end(vm)
         return
     call(ground, "revert", vm, 1)
     assert sim.state(vm) == reverting
@@ -105,7 +97,7 @@ def test_a_tree_grows_and_shrinks(ground: Ground, state: str) -> None:
     sim.wait(vm, state)
     assert [(one.id, one.parent) for one in tree(ground, vm).snaps] == [(0, -1), (1, 0), (3, 1)]
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_copies_go_in_any_order(ground: Ground) -> None:
@@ -119,7 +111,7 @@ def test_copies_go_in_any_order(ground: Ground) -> None:
         agreed(ground, vm)
     with pytest.raises(Refused, match="active"):
         call(ground, "delete", vm, 2)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_copies_need_room(ground: Ground) -> None:
@@ -164,7 +156,7 @@ def test_they_go_with_their_disk_and_with_a_new_life(ground: Ground) -> None:
     sim.call("one.vm.detach", vm, 0)
     sim.wait(vm, "POWEROFF")
     assert sim.get(VmText, vm).snapshots == "" and sim.vm(vm).disk_mb == 0
-    end(ground, vm)
+    ground.end(vm)
     vm = ground.bring("POWEROFF")
     make(ground, vm, 2)
     ground.act(vm, "recover-recreate")
@@ -175,7 +167,7 @@ def test_they_go_with_their_disk_and_with_a_new_life(ground: Ground) -> None:
     assert call(ground, "create", vm, "") == 2
     sim.wait(vm, "RUNNING")
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 def test_another_name(ground: Ground) -> None:
@@ -189,7 +181,7 @@ def test_another_name(ground: Ground) -> None:
     sim.wait(vm, "RUNNING")
     assert [one.name for one in tree(ground, vm).snaps] == ["other", "second"]
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 STEPS = [
@@ -236,7 +228,7 @@ def test_what_fails_changes_nothing(ground: Ground, state: str, what: str, actio
     if what == "create":
         assert [one.id for one in tree(ground, vm).snaps] == [0, 1, 3]
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 UNDOES = {"RUNNING": ("vm.disk_snapshot_create", "vm.disk_snapshot_delete"),
@@ -255,7 +247,7 @@ def test_one_that_was_made_although_it_failed(ground: Ground, state: str) -> Non
     sim.wait(vm, state)
     assert "recover" in sim.vm(vm).error and tree(ground, vm).snaps == ()
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("state", UNDOES)
@@ -275,7 +267,7 @@ def test_one_of_which_nobody_knows(ground: Ground, state: str) -> None:
     make(ground, vm)
     assert [(one.id, one.parent) for one in tree(ground, vm).snaps] == [(1, -1)]
     agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("word", ["success", "failure", "retry"])
@@ -293,7 +285,7 @@ def test_an_operators_word_on_an_undo(ground: Ground, state: str, word: str) -> 
     sim.call("one.vm.recover", vm, RECOVER[word], True)
     sim.wait(vm, state)
     assert [one.id for one in tree(ground, vm).snaps] == ([0] if word == "failure" else [])
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("word", ["success", "failure", "retry"])
@@ -313,7 +305,7 @@ def test_an_operators_word(ground: Ground, state: str, what: str, action: str, w
     assert sim.vm(vm).disk_mb == 10 + tree(ground, vm).total_mb
     if word == "retry":
         agreed(ground, vm)
-    end(ground, vm)
+    ground.end(vm)
 
 
 @pytest.mark.parametrize("what", ["delete", "recreate", "delete-db"])
@@ -352,7 +344,7 @@ def live(ground: Ground, after: int) -> bool:
     assert [one.id for one in tree(ground, vm).snaps] == [0, 2]
     sim.points.armed = False
     crashed = sim.core.epoch != epoch
-    end(ground, vm)
+    ground.end(vm)
     sim.close()
     return crashed
 

@@ -21,7 +21,7 @@ RIGHTS = {
     "one.vm.rename": MANAGE, "one.vm.resize": MANAGE, "one.vm.retryexec": MANAGE, "one.vm.schedadd": MANAGE,
     "one.vm.scheddelete": MANAGE, "one.vm.schedupdate": MANAGE, "one.vm.snapshotcreate": MANAGE,
     "one.vm.snapshotdelete": MANAGE, "one.vm.snapshotrevert": MANAGE, "one.vm.update": MANAGE,
-    "one.vm.updateconf": MANAGE, "one.vm.updatenic": MANAGE,
+    "one.vm.updateconf": MANAGE, "one.vm.updatenic": MANAGE, "one.vm.vmgroupadd": MANAGE, "one.vm.vmgroupdel": MANAGE,
 }
 """What OpenNebula asks for each: ADMIN for what only operators do, MANAGE for the rest."""
 ACTIONS = {"resched": ADMIN, "unresched": ADMIN, "hold": MANAGE, "poweroff": MANAGE, "terminate-hard": MANAGE}

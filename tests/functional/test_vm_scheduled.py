@@ -3,13 +3,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from api_calls import ALLOCATE, AUTHORIZATION, NO_EXISTS, RPC_API
 from makers import MakeGround
-from sim import Refused, Sim
+from sim import Sim, refused
 from sim_ground import Ground, assert_sums
 from sim_points import CORE, Crash, Strike
 from xsd import validate
@@ -47,13 +46,6 @@ def shown(sim: Sim, vm: int) -> list[dict[str, str]]:
 def rows(sim: Sim, vm: int) -> list[Scheduled]:
     """The records, which are those in SQL."""
     return sorted((r for r in sim.core.store.all(Scheduled) if r.vid == vm), key=lambda r: r.oid)
-
-
-def refused(code: int, text: str, call: Callable[[], object]) -> None:
-    """CALL is refused, and says so."""
-    with pytest.raises(Refused, match=text) as caught:
-        call()
-    assert caught.value.code == code
 
 
 def times(sim: Sim, vm: int, state: str) -> int:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from sched_fake import FakeHost, FakeOned, FakeVm
-from test_sched_moves import CONFIG, GB, RUNNING, cloud, hosts, where
+from sched_starting import starting
+from test_sched_moves import GB, RUNNING, cloud, hosts, where
 
 from onecore.wire import xmlbody
 from onecore.wire.affinity import Group, Role, conflict
-from onecore.wire.client import Client
 from scheduler import bodies
 from scheduler.bodies import Demand, Host, Vm
-from scheduler.daemon import Daemon, Signal
 from scheduler.match import match
 from scheduler.plan import Plan, Reason, Waiting
 from scheduler.ranks import policy
@@ -195,14 +193,9 @@ def test_a_body() -> None:
 @contextmanager
 def running(oned: FakeOned) -> Iterator[None]:
     """A match-maker that has read everything."""
-    daemon = Daemon(CONFIG, lambda: Client(oned.url, "oneadmin:secret", 5), lambda: None)
-    thread = threading.Thread(target=daemon.run, daemon=True)
-    thread.start()
-    assert oned.wait(lambda: oned.calls.count("onecore.events") > 1)
-    yield
-    daemon.signal(Signal.STOP)
-    thread.join(5)
-    assert not thread.is_alive()
+    with contextmanager(starting)(oned) as start:
+        start()
+        yield
 
 
 def test_the_running_match_maker_keeps_up() -> None:

@@ -9,22 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sched_fake import FakeHost, FakeOned, FakeVm
+from sched_starting import Start
 
-from onecore.wire.client import Client, ClientError
+from onecore.wire.client import ClientError
 from onecore.wire.states import VmState
 from scheduler.__main__ import connect
-from scheduler.config import Config
-from scheduler.daemon import Daemon, Signal
 from scheduler.plan import Placement
 from scheduler.submit import Message, Outcome, Submitter
-
-CONFIG = Config(retry_seconds=0.05, message_seconds=0.05, refresh_seconds=30.0)
 
 
 @pytest.fixture
@@ -35,30 +31,6 @@ def oned() -> Iterator[FakeOned]:
     fake.start()
     yield fake
     fake.stop()
-
-
-Start = Callable[..., Daemon]
-
-
-@pytest.fixture
-def start(oned: FakeOned) -> Iterator[Start]:
-    """Start a match-maker; it has read everything when this returns."""
-    running: list[tuple[Daemon, threading.Thread]] = []
-
-    def begin(**changes: float) -> Daemon:
-        config = replace(CONFIG, **changes)  # type: ignore[arg-type]
-        daemon = Daemon(config, lambda: Client(oned.url, "oneadmin:secret", 5), lambda: None)
-        thread = threading.Thread(target=daemon.run, daemon=True)
-        thread.start()
-        running.append((daemon, thread))
-        assert oned.wait(lambda: oned.calls.count("onecore.events") > 1)
-        return daemon
-
-    yield begin
-    for daemon, thread in running:
-        daemon.signal(Signal.STOP)
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 def message(oned: FakeOned, vm: int) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from sched_fake import FakeHost, FakeOned, FakeVm
+from sched_starting import Start
 
-from onecore.wire.client import Client
 from onecore.wire.states import NOT_LIVE, Lcm
 from scheduler.bodies import Datastore, Demand, Host, Vm
 from scheduler.changes import Event, digest
-from scheduler.config import Config, ConfigError, build
-from scheduler.daemon import Daemon, Signal
+from scheduler.config import ConfigError, build
 from scheduler.match import TURN, match
 from scheduler.plan import Plan, Reason, Waiting
 from scheduler.ranks import policy
@@ -24,7 +23,6 @@ from scheduler.waiting import is_live
 
 GB = 1024 * 1024
 RUNNING, POWEROFF = (3, 3), (8, 0)
-CONFIG = Config(retry_seconds=0.05, retry_most_seconds=0.2, message_seconds=0.05, refresh_seconds=30.0)
 
 
 def hosts(*numbers: int, gb: int = 8, **states: int) -> list[Host]:
@@ -214,29 +212,6 @@ def oned() -> Iterator[FakeOned]:
 def running(number: int, host: int, **more: object) -> FakeVm:
     """A running VM."""
     return FakeVm(number, state=3, lcm=3, host=host, store=0, **more)  # type: ignore[arg-type]
-
-
-Start = Callable[..., None]
-
-
-@pytest.fixture
-def start(oned: FakeOned) -> Iterator[Start]:
-    """Start a match-maker; it has read everything when this returns."""
-    running: list[tuple[Daemon, threading.Thread]] = []
-
-    def begin(**changes: object) -> None:
-        config = replace(CONFIG, **changes)  # type: ignore[arg-type]
-        daemon = Daemon(config, lambda: Client(oned.url, "oneadmin:secret", 5), lambda: None)
-        thread = threading.Thread(target=daemon.run, daemon=True)
-        thread.start()
-        running.append((daemon, thread))
-        assert oned.wait(lambda: oned.calls.count("onecore.events") > 1)
-
-    yield begin
-    for daemon, thread in running:
-        daemon.signal(Signal.STOP)
-        thread.join(5)
-        assert not thread.is_alive()
 
 
 def message(oned: FakeOned, number: int = 1) -> str:
