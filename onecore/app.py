@@ -15,7 +15,7 @@ from onecore.auth.password import Passwords
 from onecore.auth.people import mapping
 from onecore.auth.sessions import Sessions
 from onecore.config import Config, ConfigError, names
-from onecore.kinds import KINDS, reconcile, retention, sealed, usage
+from onecore.kinds import KINDS, optimize, reconcile, retention, sealed, usage
 from onecore.kinds.acl import AclRule
 from onecore.kinds.bootstrap import bootstrap, offer_credentials, scheduler_token
 from onecore.kinds.datastore import monitor_all
@@ -286,6 +286,7 @@ def keep_going(core: Core) -> None:
     clock.every(ha.EVERY, lambda: ha.check(core))
     clock.every(10.0, core.dispatcher.check_drivers)
     clock.every(2.0, lambda: core.dispatcher.release() if held(core) and compared(core) else None)
+    clock.every(1.0, lambda: optimize.advance(core))
     clock.every(float(monitoring.datastore_period), lambda: monitor_all(core))
     clock.every(0.5, background(core, lambda: asyncio.to_thread(core.log.flush_vms)))
     clock.every(5.0, background(core, lambda: watch.write_series(core)))

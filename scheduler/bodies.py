@@ -72,11 +72,17 @@ class Datastore:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster; PRIORITY is for those of its hosts that have none."""
+    """A cluster; PRIORITY is for those of its hosts that have none.
+
+    `goal` is what its plans are for: PACK, BALANCE or "" (the match-maker's own policy); `most` the most moves of one,
+    -1: as many as there are.
+    """
 
     id: int
     name: str
     priority: str
+    goal: str = ""
+    most: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,9 @@ def datastore(body: Body) -> Datastore:
 
 def cluster(body: Body) -> Cluster:
     """A CLUSTER body."""
-    return Cluster(_whole(body, "ID"), body.findtext("NAME") or "", body.findtext("TEMPLATE/PRIORITY") or "")
+    return Cluster(_whole(body, "ID"), body.findtext("NAME") or "", body.findtext("TEMPLATE/PRIORITY") or "",
+                   (body.findtext("TEMPLATE/ONE_DRS/POLICY") or "").upper(),
+                   _whole(body, "TEMPLATE/ONE_DRS/MIGRATION_THRESHOLD", -1))
 
 
 def group(body: Body) -> tuple[Group, list[int]]:
@@ -220,8 +228,11 @@ def group(body: Body) -> tuple[Group, list[int]]:
     return Group(_whole(body, "ID"), body.findtext("NAME") or "", tuple(roles), together, apart), vms
 
 
-def vm(body: Body) -> Vm:
-    """A VM body, short or extended; what is only read for placing is left out of a VM that does not wait for it."""
+def vm(body: Body, in_full: bool = False) -> Vm:
+    """A VM body, short or extended; what is only read for placing is left out of a VM that does not wait for it.
+
+    IN_FULL: of any VM, as if it was to be moved.
+    """
     records = body.findall("HISTORY_RECORDS/HISTORY")
     last = records[-1] if records else None
     state, lcm = _whole(body, "STATE"), _whole(body, "LCM_STATE")
@@ -229,10 +240,10 @@ def vm(body: Body) -> Vm:
     resched = _whole(body, "RESCHED") == 1
     moves = resched and (state, lcm) in MOVABLE
     waits = state == VmState.PENDING or moves
-    keeps = moves or (waits and last is not None and (
+    keeps = moves or in_full or (waits and last is not None and (
         last.findtext("ACTION") in _KEPT_DISKS or _whole(body, "PREV_STATE") in (VmState.STOPPED, VmState.UNDEPLOYED)))
     return Vm(
-        _whole(body, "ID"), state, lcm, at, store, _demand(body, waits, store if keeps else -1),
+        _whole(body, "ID"), state, lcm, at, store, _demand(body, waits or in_full, store if keeps else -1),
         number(body.findtext("USER_TEMPLATE/USER_PRIORITY") or "", 0.0),
         (body.findtext("USER_TEMPLATE/SCHED_MESSAGE") or "") if waits else "", resched,
         group=_whole(body, "TEMPLATE/VMGROUP/VMGROUP_ID", -1), role=body.findtext("TEMPLATE/VMGROUP/ROLE") or "")

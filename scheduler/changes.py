@@ -51,6 +51,8 @@ class Changes:
     clusters: bool = False
     groups: bool = False
     """VM groups."""
+    plans: bool = False
+    """Plans of clusters, one of which may be asked for."""
 
 
 def decode(text: str) -> Batch:
@@ -77,6 +79,8 @@ def digest(events: Iterable[Event], vms: Mapping[int, Vm]) -> Changes:
             changes.hosts.add(event.id)
         elif event.kind == "datastore":
             changes.datastores = True
+        elif event.kind == "cluster" and event.what == "plan":
+            changes.plans = True
         elif event.kind == "cluster":
             changes.clusters = True
         elif event.kind == "vmgroup":

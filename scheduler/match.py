@@ -39,14 +39,7 @@ class Board:
     def take(self, row: int, column: int, vm: Waiting) -> None:
         """Take what VM needs off host ROW and store COLUMN."""
         view, demand = self.view, vm.demand
-        view.used_cpu[row] += demand.cpu
-        view.used_memory[row] += demand.memory
-        view.running[row] += 1
-        view.idle_cpu[row] -= demand.cpu
-        view.idle_memory[row] -= demand.memory
-        view.vms[row] = view.vms[row] | {vm.id}
-        view.company.take(vm, view.fixed.hosts[row].id)
-        self.touched.append(row)
+        self.take_up(row, vm)
         if vm.source >= 0:
             self._count_move(row, vm.source)
         megabytes = int(needed(view.fixed, demand)[column])
@@ -54,6 +47,25 @@ class Board:
             take_space(view.fixed, view.space, row, column, megabytes)
             self.shared_space += int(view.fixed.common[column])
 
+    def take_up(self, row: int, vm: Waiting) -> None:
+        """Count VM on host ROW, whose storage it does not touch."""
+        self._count(row, vm.demand, 1)
+        self.view.vms[row] = self.view.vms[row] | {vm.id}
+        self.view.company.take(vm, self.view.fixed.hosts[row].id)
+
+    def give_back(self, row: int, vm: Waiting) -> None:
+        """The opposite, but that its group still knows it there."""
+        self._count(row, vm.demand, -1)
+        self.view.vms[row] = self.view.vms[row] - {vm.id}
+
+    def _count(self, row: int, demand: Demand, sign: int) -> None:
+        view = self.view
+        view.used_cpu[row] += sign * demand.cpu
+        view.used_memory[row] += sign * demand.memory
+        view.running[row] += sign
+        view.idle_cpu[row] -= sign * demand.cpu
+        view.idle_memory[row] -= sign * demand.memory
+        self.touched.append(row)
 
     def _count_move(self, row: int, source: int) -> None:
         """One more migration, from the host SOURCE to the one in ROW."""

@@ -1,6 +1,7 @@
 """Reading oned: pools at the start, then only what events name.  Reads, and nothing else."""
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from itertools import islice
 
@@ -8,10 +9,13 @@ from onecore.wire import xmlbody
 from onecore.wire.client import Client, ClientError
 from onecore.wire.states import VmState
 from scheduler import bodies
+from scheduler.bodies import Demand
 from scheduler.snapshot import Snapshot
 
 NO_EXISTS = 0x0400
 FEW_HOSTS = 8
+ASKED = -1
+"""The state of a plan that nobody made yet."""
 
 
 def read_everything(client: Client, snapshot: Snapshot, batch: int) -> None:
@@ -75,3 +79,18 @@ def read_groups(client: Client, snapshot: Snapshot) -> set[int]:
     found = list(map(bodies.group, pool.findall("VM_GROUP")))
     snapshot.put_groups(group for group, _ in found)
     return {vm for _, vms in found for vm in vms}
+
+
+def read_demands(client: Client, vms: Collection[int], batch: int) -> dict[int, Demand]:
+    """All that VMs which wait for nothing ask for, as if they were to be moved, BATCH in a call."""
+    wanted, found = iter(sorted(vms)), dict[int, Demand]()
+    while some := tuple(islice(wanted, batch)):
+        pool = xmlbody.read(client.text("one.vmpool.infoset", ",".join(map(str, some)), True))
+        found |= {vm.id: vm.demand for vm in (bodies.vm(body, True) for body in pool.findall("VM"))}
+    return found
+
+
+def read_asked(client: Client) -> list[tuple[int, int]]:
+    """(cluster, plan's number) of each plan that is asked for."""
+    told = json.loads(client.text("onecore.cluster.plans"))
+    return [(int(plan["cluster"]), int(plan["number"])) for plan in told if plan["state"] == ASKED]

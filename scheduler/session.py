@@ -1,6 +1,7 @@
 """One acquaintance with oned, from a full read to the first sign that it went away: news in, decisions out."""
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from scheduler.config import Config
 from scheduler.feed import Feed, Lost, News
 from scheduler.match import match
 from scheduler.messages import Messages
+from scheduler.optimize import movable, optimize
 from scheduler.plan import Placement, Reason, Refusal, Waiting
 from scheduler.snapshot import Snapshot
 from scheduler.submit import Message, Outcome, Submitter
@@ -44,6 +46,7 @@ class Session:
         self._submitter: Submitter | None = None
         self._mover: Submitter | None = None
         self._refresh_at = 0.0
+        self._plans_asked = True
 
     def begin(self, now: float) -> None:
         """Read everything, follow the events from there, decide; raises ClientError."""
@@ -80,6 +83,7 @@ class Session:
         self._read(changes, now)
         self._refresh(now)
         self._decide(now)
+        self._plan()
         for vm, text in self.messages.due(now):
             self._sender.message(vm, text)
 
@@ -165,6 +169,8 @@ class Session:
             self._look(vm, None, now)
         if changes.clusters:
             reader.read_clusters(self._client, self.snapshot)
+        if changes.plans:
+            self._plans_asked = True
         if changes.groups:
             reader.read_groups(self._client, self.snapshot)
         if changes.hosts or changes.clusters:
@@ -241,6 +247,29 @@ class Session:
             self._send(placement)
         for refusal in plan.refusals:
             self._no_host(refusal, now)
+
+    def _plan(self) -> None:
+        """Make the plans that clusters are asked for."""
+        if self._plans_asked:
+            self._plans_asked = False
+            for cluster, number in reader.read_asked(self._client):
+                self._plan_for(cluster, number)
+
+    def _plan_for(self, cid: int, number: int) -> None:
+        cluster = self.snapshot.clusters.get(cid)
+        if cluster is None:
+            return
+        vms = movable(self.snapshot, cluster)
+        demands = reader.read_demands(self._client, vms, self.config.read_batch)
+        moves = optimize(self.snapshot, cluster, demands, self.policy)
+        LOG.info("cluster %d: plan %d: %d of %d VMs would be better elsewhere", cid, number, len(moves), len(vms))
+        try:
+            told = json.dumps([{"vm": move.vm, "host": move.host} for move in moves])
+            self._client.call("onecore.cluster.planned", cid, number, told)
+        except ClientError as error:
+            if error.code in LASTING:
+                raise
+            LOG.warning("cluster %d: plan %d was not taken: %s", cid, number, error)
 
     def _send(self, placement: Placement) -> None:
         if placement.source < 0:

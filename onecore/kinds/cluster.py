@@ -8,7 +8,7 @@ from typing import ClassVar
 from onecore.api import Request, method
 from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, NotAllocated
-from onecore.kinds import verbs
+from onecore.kinds import plan, verbs
 from onecore.kinds.kind import KINDS, Kind, check_name, rules
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
@@ -66,17 +66,20 @@ def _members(core: Core, oid: int) -> dict[str, list[int]]:
 
 def body(core: Core, cluster: Cluster) -> list[bytes]:
     """<CLUSTER>."""
+    made = plan.of(core, cluster.oid)
     members = "".join(xmlbody.ids(tag, found) for tag, found in _members(core, cluster.oid).items())
     return [escape_bytes(f"<CLUSTER><ID>{cluster.oid}</ID>{xmlbody.text('NAME', cluster.name)}{members}<TEMPLATE>"),
-            cluster.template, b"&lt;/TEMPLATE&gt;&lt;/CLUSTER&gt;"]
+            cluster.template, escape_bytes(f"{plan.message(made)}</TEMPLATE>{plan.xml(made)}</CLUSTER>")]
 
 
-CLUSTER = Kind("cluster", "CLUSTER", Cluster, "one.cluster", "one.clusterpool", body, owned=False, unique="all")
+CLUSTER = Kind("cluster", "CLUSTER", Cluster, "one.cluster", "one.clusterpool", body, owned=False, unique="all",
+               classes=(plan.Plan,))
 KINDS["cluster"] = CLUSTER
 
 
 def _updated(req: Request, cluster: Cluster, _old: Tree, new: Tree) -> Cluster:
     check_reserved(new)
+    new.remove(plan.MESSAGE)
     return cluster
 
 

@@ -73,6 +73,9 @@ def _grouped(connection: sa.Connection) -> None:
         "CREATE TABLE vmgroup_pool (oid BIGINT NOT NULL PRIMARY KEY, uid BIGINT, gid BIGINT, name TEXT, "
         f"perms BIGINT, lock TEXT, roles TEXT, next_role BIGINT, template {_blob(connection)})")
     connection.exec_driver_sql("ALTER TABLE image_pool ADD COLUMN made BIGINT NOT NULL DEFAULT 0")
+    connection.exec_driver_sql(
+        "CREATE TABLE plan_pool (oid BIGINT NOT NULL PRIMARY KEY, number BIGINT, state BIGINT, time BIGINT, "
+        "uid BIGINT, actions TEXT)")
 
 
 STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants, 5: _grouped}

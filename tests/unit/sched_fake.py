@@ -107,6 +107,8 @@ class FakeOned:
         self.vms: dict[int, FakeVm] = {}
         self.hosts: dict[int, FakeHost] = {}
         self.groups: list[Group] = []
+        self.plans: list[dict[str, int]] = []
+        self.planned: list[tuple[int, int, list[dict[str, int]]]] = []
         self.log: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.refuse: Callable[[FakeVm, int], str] = lambda vm, host: ""
@@ -233,6 +235,14 @@ class FakeOned:
 
     def _in(self, role: Role) -> str:
         return ",".join(str(vm.id) for vm in self.vms.values() if vm.group and vm.group[1] == role.name)
+
+    def do_onecore_cluster_plans(self) -> bytes:
+        return xmlrpc.success(json.dumps(self.plans))
+
+    def do_onecore_cluster_planned(self, cluster: int, number: int, moves: str) -> bytes:
+        self.plans = [plan for plan in self.plans if plan["cluster"] != cluster]
+        self.planned.append((cluster, number, json.loads(moves)))
+        return xmlrpc.success(cluster)
 
     def do_one_clusterpool_info(self) -> bytes:
         return xmlrpc.success(f"<CLUSTER_POOL>{CLUSTER}</CLUSTER_POOL>")

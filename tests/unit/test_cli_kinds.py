@@ -37,7 +37,8 @@ CONTRACT = {
     "encode key token-create token-delete token-delete-all token-list token-set "
     "quota batchquota defaultquota",
     "group": "create delete update quota batchquota defaultquota addadmin deladmin list show top",
-    "cluster": "create delete rename update list show addhost delhost top",
+    "cluster": "create delete rename update list show addhost delhost top adddatastore deldatastore addvnet delvnet "
+    "optimize planexecute plandelete",
     "secgroup": f"{_BITS} create clone commit delete rename",
     "vmgroup": f"{_BITS} create delete rename lock unlock role-add role-delete role-update",
     "vdc": "create delete rename update list show top addgroup delgroup "
