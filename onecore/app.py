@@ -41,10 +41,9 @@ from onecore.kinds.vm.exec import give_up_lost
 from onecore.kinds.vm.fire import fire as fire_vm
 from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.ports import Ports
-from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.record import Vm, VmText, membership
 from onecore.kinds.vm.shape import is_read
 from onecore.kinds.vm.states import LIVE
-from onecore.kinds.vmgroup import membership
 from onecore.kinds.vnet.record import Lease, Range
 from onecore.kinds.vnet.taken import Free
 from onecore.lifecycle.calendar import Calendar, trigger

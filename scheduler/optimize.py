@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onecore.wire.states import HostState
+from onecore.wire.states import HostState, Lcm
 from scheduler.bodies import MOVABLE, Cluster, Demand
 from scheduler.columns import Bools
 from scheduler.company import parts
@@ -31,7 +31,7 @@ def movable(snapshot: Snapshot, cluster: Cluster) -> list[int]:
     hosts = {host.id for host in snapshot.hosts.values()
              if host.cluster == cluster.id and host.state == HostState.MONITORED}
     return sorted(vm.id for vm in snapshot.vms.values() if vm.host in hosts and (vm.state, vm.lcm) in MOVABLE
-                  and not vm.resched and not vm.placing and vm.to < 0)
+                  and vm.lcm != Lcm.UNKNOWN and not vm.resched and not vm.placing and vm.to < 0)
 
 
 def optimize(snapshot: Snapshot, cluster: Cluster, demands: Mapping[int, Demand], own: Policy) -> list[Placement]:

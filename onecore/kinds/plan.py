@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from onecore.lifecycle.core import Core
-from onecore.pool.record import Record
+from onecore.pool.record import Object, Record
 from onecore.wire import xmlbody
 
 
@@ -59,6 +59,10 @@ class Plan(Record):
     time: int
     uid: int
     actions: str
+
+    def touches(self) -> tuple[Object, ...]:
+        """The cluster."""
+        return (("cluster", self.oid),)
 
     @property
     def moves(self) -> tuple[Move, ...]:

@@ -36,7 +36,6 @@ from onecore.wire.xmlrpc import escape_bytes
 MAX_ROLES = 48
 """OpenNebula's."""
 _KEYS = ("HOST_AFFINED", "HOST_ANTI_AFFINED", "NAME", "POLICY")
-_ELEMENT = b"&lt;VMGROUP&gt;"
 Role = dict[str, str]
 """What a role was given, and its ID; only what it has."""
 
@@ -84,12 +83,6 @@ def _rules(tree: Tree, word: str) -> tuple[frozenset[str], ...]:
 
 
 # -- the VMs in it
-
-def membership(fragment: bytes) -> tuple[tuple[int, str], ...]:
-    """(group, role) that the fragment of a VM's TEMPLATE names, if any."""
-    vector = tree_of(fragment).vector("VMGROUP") if _ELEMENT in fragment else None
-    return ((int(vector["VMGROUP_ID"]), vector["ROLE"]),) if vector else ()
-
 
 def members(core: Core, oid: int, role: str) -> set[int]:
     """The VMs in a role."""

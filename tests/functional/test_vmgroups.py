@@ -1,6 +1,7 @@
 """VM groups: their whole lives, what they may not be, who is in them, and what they say of hosts that are asked for."""
 from __future__ import annotations
 
+import pyone
 import pytest
 from api_calls import ACTION, ALLOCATE, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, refused
 from cloud_process import Cloud, unique, until
@@ -202,3 +203,23 @@ def test_the_match_maker_heeds_groups(make_cloud: MakeCloud) -> None:
     assert f"VM {webs[2]}" in says(late)
     client.call("one.vm.vmgroupdel", webs[2])
     cloud.wait_vm(late, "RUNNING")
+
+
+def test_by_pyone(cloud: Cloud) -> None:
+    """OpenNebula's binding reads the roles and joins a VM."""
+    one = pyone.OneServer(cloud.endpoint, session=":".join(cloud.credentials()))
+    group = one.vmgroup.allocate({"TEMPLATE": {"NAME": unique("vmg"), "AFFINED": "a,b", "ROLE": [
+        {"NAME": "a", "HOST_AFFINED": "1"}, {"NAME": "b"}]}})
+    one.vmgroup.roleadd(group, {"ROLE": {"NAME": "c", "POLICY": "ANTI_AFFINED"}})
+    vm = cloud.make_vm(hold=True)
+    one.vm.vmgroupadd(vm, group, "c")
+    found = one.vmgroup.info(group)
+    assert [(role.ID, role.NAME, role.POLICY, role.VMS) for role in found.ROLES.ROLE] == [
+        (0, "a", None, None), (1, "b", None, None), (2, "c", "ANTI_AFFINED", str(vm))]
+    assert found.ROLES.ROLE[0].HOST_AFFINED == "1" and found.TEMPLATE["AFFINED"] == "a,b"
+    assert group in [other.ID for other in one.vmgrouppool.info(-2, -1, -1).VM_GROUP]
+    one.vm.vmgroupdel(vm)
+    one.vmgroup.chmod(group, *[-1] * 9)
+    one.vmgroup.rename(group, unique("vmg"))
+    one.vmgroup.delete(group)
+    cloud.client.call("one.vm.action", "terminate", vm)

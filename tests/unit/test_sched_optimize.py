@@ -60,6 +60,7 @@ def test_who_does_not_move() -> None:
         vm(10, 1, requirements="ID = 1"),
         vm(11, 1, requirements="ID ="),
         vm(12, 1, (3, 1)),
+        vm(16, 1, (3, 16)),
         replace(vm(13, 1), resched=True),
         vm(14, 3),
         vm(15, 1, POWEROFF),

@@ -10,8 +10,8 @@ from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS, identifier, named
 from onecore.kinds.vm.disks import owner
 from onecore.kinds.vm.edit import keep, template_of
-from onecore.kinds.vm.record import Vm, VmText
-from onecore.kinds.vmgroup import VmGroup, group_of, members, membership, roles_of
+from onecore.kinds.vm.record import Vm, VmText, membership
+from onecore.kinds.vmgroup import VmGroup, group_of, members, roles_of
 from onecore.lifecycle.core import Core
 from onecore.wire.affinity import Place, Ruling, ruling
 from onecore.wire.template import Tree

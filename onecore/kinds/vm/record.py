@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from onecore.kinds.kind import tree_of
 from onecore.pool.record import Object, Record
 from onecore.wire.states import VmState
 
@@ -85,8 +86,8 @@ class VmText(Record):
     snapshots: str = ""
 
     def touches(self) -> tuple[Object, ...]:
-        """The VM."""
-        return (("vm", self.oid),)
+        """The VM, and its VM group."""
+        return (("vm", self.oid), *(("vmgroup", gid) for gid, _ in membership(self.template)))
 
     @classmethod
     def live(cls, row: Record) -> bool:
@@ -163,6 +164,15 @@ class Scheduled(Record):
     def touches(self) -> tuple[Object, ...]:
         """The VM."""
         return (("vm", self.vid),)
+
+
+_IN_A_GROUP = b"&lt;VMGROUP&gt;"
+
+
+def membership(fragment: bytes) -> tuple[tuple[int, str], ...]:
+    """(group, role) that the fragment of a VM's TEMPLATE names, if any."""
+    vector = tree_of(fragment).vector("VMGROUP") if _IN_A_GROUP in fragment else None
+    return ((int(vector["VMGROUP_ID"]), vector["ROLE"]),) if vector else ()
 
 
 def ids(text: str) -> tuple[int, ...]:
