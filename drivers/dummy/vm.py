@@ -82,6 +82,7 @@ def _start(ctx: Context, args: Doc, action: str) -> Doc:
         try:
             act(ctx, action, host, vm)
         except DriverError:
+            check_newest(ctx, host, vm)  # the networks are those of a newer guest
             net.unplug(ctx, args)
             raise
         write_disks(ctx, args)

@@ -34,6 +34,10 @@ class Action:
     """The name of the image that the goals are about; empty: the VM."""
     overtaken: frozenset[str] = frozenset()
     """Where it may be instead when what it is about ended by itself before it was heard."""
+    again: frozenset[str] = frozenset()
+    """Where another try may lead besides, as the first one was done in part."""
+    retry: Step | None = None
+    """How somebody tries again, where that is not asking for the same: it was scheduled, and its time is over."""
     leaves: bool = False
     """It leaves things on hosts, on purpose; `then` is what becomes of them."""
     forgets: bool = False

@@ -6,7 +6,7 @@ from typing import Any
 
 from chaos_action import Action, Done
 from chaos_facts import Facts, content
-from chaos_roads import call, migrate, speak
+from chaos_roads import act, call, migrate, speak
 from chaos_site import Site, Step
 
 
@@ -15,6 +15,9 @@ def _row(start: str, name: str, ask: Step, goals: str, done: Done, **more: Any) 
 
 
 # -- moves
+
+SAVED = frozenset(("SUSPENDED",))
+"""Where a VM is that was saved to be moved, of which nobody heard; it is moved as it is."""
 
 def _at(host: int, store: bool = False) -> Done:
     """The VM is on that host and, with STORE, in the other datastore."""
@@ -31,10 +34,12 @@ def moves() -> Iterator[Action]:
     for start, kinds in (("RUNNING", (0, 1, 2)), ("POWEROFF", (0,)), ("SUSPENDED", (0,)), ("UNKNOWN", (0,))):
         for kind in kinds:
             goal = "RUNNING" if start == "UNKNOWN" else start
-            yield _row(start, f"migrate-{kind}", migrate(1, kind=kind), goal, _at(1))
-            yield _row(start, f"migrate-{kind}-both", migrate(1, "other", kind=kind), goal, _at(1, True))
+            more = {"again": SAVED if start == "RUNNING" and not kind else frozenset()}
+            yield _row(start, f"migrate-{kind}", migrate(1, kind=kind), goal, _at(1), **more)
+            yield _row(start, f"migrate-{kind}-both", migrate(1, "other", kind=kind), goal, _at(1, True), **more)
     for start in ("RUNNING", "POWEROFF", "SUSPENDED"):
-        yield _row(start, "migrate-store", migrate(0, "other"), start, _at(0, True))
+        yield _row(start, "migrate-store", migrate(0, "other"), start, _at(0, True),
+                   again=SAVED if start == "RUNNING" else frozenset())
     for operation in ("success", "failure"):
         yield Action("UNKNOWN moving", f"recover-{operation}", lambda site, operation=operation: site.act(
             f"recover-{operation}"), frozenset(("RUNNING", "UNKNOWN", "POWEROFF")), patience=30, lies=True)
@@ -46,8 +51,13 @@ def moves() -> Iterator[Action]:
 
 # -- disks
 
-def _has_disk(number: str, there: bool = True) -> Done:
-    return lambda facts, site: (number in [disk["DISK_ID"] for disk in facts.disks(site.vm)]) == there
+def _disk_more(facts: Facts, site: Site) -> bool:
+    """Ids of disks that failed to come are not given again."""
+    return len(facts.disks(site.vm)) == 3
+
+
+def _disk_less(facts: Facts, site: Site) -> bool:
+    return "0" not in [disk["DISK_ID"] for disk in facts.disks(site.vm)]
 
 
 def _detached(facts: Facts, site: Site) -> bool:
@@ -80,10 +90,10 @@ def _template(path: str, *values: str) -> Done:
 def _disks() -> Iterator[Action]:
     attach = call("one.vm.attach", "DISK=[IMAGE_ID={spare}]")
     for start in ("RUNNING", "POWEROFF"):
-        yield _row(start, "disk-attach", attach, start, _has_disk("3"))
-        yield _row(start, "disk-attach-volatile", call("one.vm.attach", "DISK=[TYPE=fs,SIZE=5]"), start, _has_disk("3"))
+        yield _row(start, "disk-attach", attach, start, _disk_more)
+        yield _row(start, "disk-attach-volatile", call("one.vm.attach", "DISK=[TYPE=fs,SIZE=5]"), start, _disk_more)
         yield _row(f"{start} disk", "disk-detach", call("one.vm.detach", 3), start, _detached)
-        yield _row(f"{start} disk", "disk-detach-volatile", call("one.vm.detach", 0), start, _has_disk("0", False))
+        yield _row(f"{start} disk", "disk-detach-volatile", call("one.vm.detach", 0), start, _disk_less)
     for start in ("RUNNING", "POWEROFF", "SUSPENDED"):
         yield _row(start, "disk-snapshot-create", call("one.vm.disksnapshotcreate", 0, "s"), start, _snapshots(1))
         yield _row(f"{start} snapshot", "disk-snapshot-create", call("one.vm.disksnapshotcreate", 0, "third"), start,
@@ -164,7 +174,7 @@ def scheduled() -> Iterator[Action]:
     yield _row("RUNNING", "schedule-snapshot", _schedule("disk-snapshot-create", ',ARGS="0,once"'), "RUNNING",
                _snapshots(1), patience=60)
     yield Action("RUNNING scheduled", "schedule-time", lambda site: site.sim.advance(25), frozenset({"SUSPENDED"}),
-                 patience=30)
+                 patience=30, retry=act("suspend"))
     yield Action("RUNNING scheduled", "schedule-delete", call("one.vm.scheddelete", 0), frozenset({"RUNNING"}))
     yield Action("RUNNING scheduled", "schedule-update", call("one.vm.schedupdate", 0, "SCHED_ACTION=[ACTION=stop]"),
-                 frozenset({"STOPPED"}), patience=60)
+                 frozenset({"STOPPED"}), patience=60, retry=act("stop"))

@@ -37,7 +37,7 @@ def by_themselves() -> Iterator[Action]:
     yield Action("UNKNOWN", "host-speaks", speak, frozenset({"RUNNING"}), patience=30)
     yield Action("RUNNING fenceable", "host-silent", silence, frozenset({"PENDING"}), patience=120,
                  stores=("shared",), then=(speak,))
-    yield Action("RUNNING fenceable", "host-silent-in-save", nothing, frozenset({"PENDING"}), (
+    yield Action("RUNNING fenceable", "host-silent-in-save", nothing, frozenset({"PENDING", "SUSPENDED"}), (
         hangs("vm.save"), act("suspend"), come("SAVE_SUSPEND"), a_moment, silence), patience=150, stores=("shared",),
         then=(speak,))
     yield Action("RUNNING fenceable", "fenced-as-its-end-fails", act("recover-failure"), frozenset({"PENDING"}), (

@@ -270,7 +270,8 @@ class Run:
             return state, state in self.action.goals
         state = facts.state(site.vm)
         done = site.vm not in facts.vms or self.action.done(facts, site)
-        return state, (state in self.action.goals and done) or (self._overtaken and state in self.action.overtaken)
+        goals = self.action.goals | (self.action.again if self._again_asked else set())
+        return state, (state in goals and done) or (self._overtaken and state in self.action.overtaken)
 
     def _judge(self) -> None:
         """It is where it was heading; or where it was, or failed, with a word why, and another try mends it."""
@@ -308,7 +309,11 @@ class Run:
     def _again(self) -> None:
         """The same once more, by the same way; an image that could not be made is in its way."""
         self._remove_failed_images()
+        self.sim.advance(5)
         try:
+            if self.action.retry:
+                self.action.retry(self.site)
+                return
             for step in self.action.first:
                 step(self.site)
             self.action.ask(self.site)

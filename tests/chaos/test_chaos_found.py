@@ -14,6 +14,13 @@ FOUND = (
     ("RUNNING/schedule-snapshot", 1, "step.before:vm.disk_snapshot_create#1=hang~1"),
     # a size that could be given neither to the guest nor back
     ("RUNNING/HOTPLUG_RESIZE/recover-failure", 1, "step.middle:vm.resize#2=hang~1"),
+    # a move that was tried again and could not begin: the VM was POWEROFF and half of its files stayed elsewhere
+    ("PROLOG_MIGRATE_POWEROFF_FAILURE/recover-retry", 5, "step.before:vm.destroy#1=deaf~1"),
+    ("PROLOG_MIGRATE_SUSPEND_FAILURE/recover-retry", 5, "step.before:vm.destroy#1=late~30"),
+    # the file of a disk whose coming was given up
+    ("POWEROFF/disk-attach-volatile", 5, "step.after:tm.attach#1=deaf~1"),
+    # a dummy's start that was given up took the networks of the next one away
+    ("SUSPENDED/BOOT_SUSPENDED/recover-retry", 5, "cancel.before:vm.restore#1=delay~20"),
     # a fence that works after it was given up
     ("RUNNING-fenceable/fenced-as-its-end-fails", 2, "step.middle:im.fence#1=late~90"),
 )
@@ -22,7 +29,7 @@ FOUND = (
 @pytest.mark.parametrize(("action", "seed", "strikes"), FOUND)
 def test_what_was_found(worker: Worker, action: str, seed: int, strikes: str) -> None:
     """STRIKES: one or more, with a space between; in each store."""
-    for store in ACTIONS[action].stores:
-        plan = Plan(action, store, seed, tuple(Strike.parse(strike) for strike in strikes.split()))
-        report = worker.run(plan)
-        assert report.struck and not report.violations, f"{plan.command()}: {report.violations}"
+    struck = tuple(Strike.parse(strike) for strike in strikes.split())
+    reports = [worker.run(Plan(action, store, seed, struck)) for store in ACTIONS[action].stores]
+    assert any(report.struck for report in reports)
+    assert [f"{report.plan.command()}: {report.violations}" for report in reports if report.violations] == []

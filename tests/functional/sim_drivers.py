@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +94,8 @@ class Job:
     token: Token = field(default_factory=Token)
     deaf: bool = False
     """It does not hear a cancel (a host that hangs)."""
+    successor: Command | None = None
+    """The newer attempt, which begins when this one has ended."""
 
 
 Net = tuple[str, int, str]
@@ -182,6 +185,9 @@ class Family:
             if not older.deaf:
                 older.token.cancel()
                 self._enter(older)
+            if not older.deaf and not older.fiber.done:
+                older.successor = command  # it cleans up first
+                return
         job = Job(command, Fiber(lambda: self._work(job)), deaf=self.transport.deaf(command))
         self.jobs[command.op] = job
         self._enter(job)
@@ -196,10 +202,12 @@ class Family:
         if self.jobs.get(job.command.op) is job:
             del self.jobs[job.command.op]
         self._emit(result)
+        if job.successor is not None:
+            self.transport.clock.call_later(0.0, partial(self.take, job.successor))
 
     def _cancel(self, message: Cancel) -> None:
         job = self.jobs.get(message.op)
-        if job is None:
+        if job is None or job.command.attempt != message.attempt:
             self._emit(Result(message.op, message.attempt, self.transport.epoch(), False, "not here", cancelled=True))
         elif not job.deaf:
             job.token.cancel()

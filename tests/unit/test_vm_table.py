@@ -191,9 +191,9 @@ def test_guards_are_exclusive() -> None:
              "nic_attach_undo", "nic_update_undo", "snapshot_create_undo", "resize_undo", *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
-        records = product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE, (-1, 0)) if guarded else ()
-        for came, kind, to, before, on in records:
-            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to, prev_state=before, hid=on)
+        records = product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE, (0, 43), (-1, 0)) if guarded else ()
+        for came, kind, to, before, lcm, on in records:
+            record = SimpleNamespace(oid=1, came=came, op_kind=kind, to_hid=to, prev_state=before, prev_lcm=lcm, hid=on)
             assert sum(bool(row.when and row.when(record)) for row in guarded) <= 1, (state, event, record)
 
 

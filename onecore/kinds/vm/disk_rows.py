@@ -16,7 +16,7 @@ DISK_ROWS: list[Row] = [
     # attach: its file first, then the guest has it; when the guest cannot have it, both are taken back
     row(S.RUNNING,             "disk_attach",     S.HOTPLUG,            *GO, disk.comes, send="tm.attach"),
     row(S.HOTPLUG,             "attach.ok",       None,                 send="vm.attach_disk"),
-    row(S.HOTPLUG,             "attach.fail",     S.RUNNING,            do.note_error, disk.gone),
+    row(S.HOTPLUG,             "attach.fail",     None,                 do.note_error, disk.undo, send="tm.detach"),
     row(S.HOTPLUG,             "attach_disk.ok",  S.RUNNING,            disk.stays),
     row(S.HOTPLUG,             "attach_disk.fail", None,                do.note_error, disk.undo, send="vm.detach_disk"),
 
@@ -40,7 +40,7 @@ DISK_ROWS: list[Row] = [
     # the same of a VM that is off: files only
     row(S.POWEROFF,            "disk_attach",     S.HOTPLUG_PROLOG_POWEROFF, *GO, disk.comes, send="tm.attach"),
     row(S.HOTPLUG_PROLOG_POWEROFF, "attach.ok",   S.POWEROFF,           disk.stays),
-    row(S.HOTPLUG_PROLOG_POWEROFF, "attach.fail", S.POWEROFF,           do.note_error, disk.gone),
+    row(S.HOTPLUG_PROLOG_POWEROFF, "attach.fail", None,                 do.note_error, disk.undo, send="tm.detach"),
     row(S.HOTPLUG_PROLOG_POWEROFF, "detach.ok",   S.POWEROFF,           disk.gone),
     row(S.HOTPLUG_PROLOG_POWEROFF, "detach.fail", S.POWEROFF,           do.add_error, disk.gone),
     row(S.HOTPLUG_PROLOG_POWEROFF, "recover_success", S.POWEROFF,       disk.gone, when=_undoing),

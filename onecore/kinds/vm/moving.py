@@ -9,6 +9,7 @@ from dataclasses import replace
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm.effects import Info, action_of, history, owe, stay_ends
+from onecore.kinds.vm.public import MOVING, STATE_OF
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
@@ -64,6 +65,12 @@ def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
         return vm
     owe(tx, core, vm, vm.to_hid, vm.to_ds, 1)
     return unreserve(tx, core, vm, info)
+
+
+def begun_before(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """A further try of a move, from the beginning: files may be anywhere, as the state before says from now on."""
+    known = STATE_OF.get((vm.prev_state, vm.prev_lcm)) in MOVING
+    return vm if known else replace(vm, prev_state=vm.state, prev_lcm=vm.lcm)
 
 
 def turn_back(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

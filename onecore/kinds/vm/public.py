@@ -95,6 +95,8 @@ OFF = {S.SUSPENDED, S.POWEROFF}
 AWAY = {S.STOPPED, S.UNDEPLOYED}
 BUSY_AWAY = {S.DISK_RESIZE_UNDEPLOYED, S.HOTPLUG_SAVEAS_UNDEPLOYED, S.HOTPLUG_SAVEAS_STOPPED}
 """Something is done with the files of a VM that is on no host."""
+MOVING = {s for s in S if s.name.startswith("PROLOG_MIGRATE")}
+"""The files of a VM are on their way from one place to another, or stopped there."""
 CLEANING = {S.CLEANUP_DELETE, S.CLEANUP_RESUBMIT}
 ACTIVE = {s for (state, _), s in STATE_OF.items() if state == VmState.ACTIVE}
 TRANSIENT = ACTIVE - LIVE - FAILED - CLEANING

@@ -19,6 +19,7 @@ from onecore.kinds.vm.public import (
     CLONING,
     FAILED,
     LIVE,
+    MOVING,
     OFF,
     STATE_OF,
     STAYS,
@@ -77,6 +78,11 @@ def _not_saved(vm: Any) -> bool:
 
 def _goes_on(vm: Any) -> bool:
     return not _returns(vm)
+
+
+def _tried(vm: Any) -> bool:
+    """Whether a move was begun before, so that files may be anywhere."""
+    return STATE_OF.get((vm.prev_state, vm.prev_lcm)) in MOVING
 
 
 def _settled(vm: Any) -> bool:
@@ -201,12 +207,15 @@ ROWS += [
 
     row(S.POWEROFF,            "migrate",         S.PROLOG_MIGRATE_POWEROFF, *_GO, go.reserve, send="vm.destroy"),
     row(S.PROLOG_MIGRATE_POWEROFF, "destroy.ok",  None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.PROLOG_MIGRATE_POWEROFF_FAILURE, do.note_error, when=_tried),
     row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.POWEROFF,          do.note_error, go.unreserve),
     row(S.SUSPENDED,           "migrate",         S.PROLOG_MIGRATE_SUSPEND, *_GO, go.reserve, send="vm.destroy"),
     row(S.PROLOG_MIGRATE_SUSPEND, "destroy.ok",   None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.PROLOG_MIGRATE_SUSPEND_FAILURE, do.note_error, when=_tried),
     row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.SUSPENDED,          do.note_error, go.unreserve),
     row(S.UNKNOWN,             "migrate",         S.PROLOG_MIGRATE_UNKNOWN, *_GO, go.reserve, send="vm.cleanup"),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.ok",   None,                 send="tm.move"),
+    row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.PROLOG_MIGRATE_UNKNOWN_FAILURE, do.note_error, when=_tried),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.UNKNOWN,            do.note_error, go.unreserve),
 ]
 for _event in ("save.ok", "shutdown.ok", "destroy.ok", "recover_success"):
@@ -233,7 +242,7 @@ def _move(state: S, failure: S, target: S, *effects: Any, retry: str = "tm.move"
     for source, begin in ((state, do.again), (failure, do.clear_error)):
         target_again = None if source is state else state
         rows += [row(source, "recover_retry", target_again, begin, when=_returns, send="tm.move_back"),
-                 row(source, "recover_retry", target_again, begin, send=retry)]
+                 row(source, "recover_retry", target_again, begin, go.begun_before, send=retry)]
     return [*rows,
             row(state, "move.fail", failure, do.note_error),
             row(state, "move_back.fail", failure, do.note_error),
