@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import chaos_bodies
 import chaos_oracle as oracle
 from chaos_action import Action
 from chaos_facts import FAILURES, RESTING, Facts, rows
@@ -108,8 +109,8 @@ class Run:
     def _all(self) -> None:
         for step in self.action.first:
             step(self.site)
-        self._memory.see()
-        self.sim.points.on_hit = self._memory.see
+        self._see()
+        self.sim.points.on_hit = self._see
         self.sim.strike(*self.plan.strikes)
         if self.action.forgets:
             self.sim.points.on_hit = self._memory.forget
@@ -122,6 +123,10 @@ class Run:
         self._judge()
         self._judged = True
         self._finish()
+
+    def _see(self) -> None:
+        self._memory.see()
+        self.report.violations += chaos_bodies.wrong(self.sim)
 
     # -- to survive
 

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from random import Random
 
+import chaos_bodies
 import chaos_matrix as matrix
 import pytest
 from chaos_actions import ACTIONS
@@ -15,6 +16,8 @@ from chaos_pool import Worker
 from chaos_roads import ROADS
 from chaos_run import Plan, Report
 from sim_points import LONG, POINTS
+
+from onecore.kinds.vm.public import S
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SEEN: set[tuple[str, str]] = set()
@@ -65,6 +68,12 @@ def test_every_event_of_the_table_was_asked_for() -> None:
     """In each of its states, by some action."""
     _needs_all()
     assert matrix.unasked(SEEN) == []
+
+
+def test_every_state_was_looked_at() -> None:
+    """In each, the VM's bodies and those of what it is on were what their schemas say, else a run had told."""
+    _needs_all()
+    assert sorted({state.name for state in S} - {state for state, _ in chaos_bodies.SEEN}) == []
 
 
 def _needs_all() -> None:

@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyone
 import pytest
-from api_calls import AUTHORIZATION, INTERNAL, NO_EXISTS, call_xml, post
+from api_calls import NO_EXISTS, call_xml, post
 from cloud_process import Cloud, unique, until
-from minimal_calls import MINIMAL, NEVER
 
 from onecore.wire import xmlrpc
 
@@ -237,22 +235,3 @@ def test_answers_have_three_or_five_elements(cloud: Cloud) -> None:
     answer = post(cloud, call_xml("one.vm.info", session, "<i4>4711</i4>"))[1]
     assert value_of(answer) == [False, "[one.vm.info] Error getting virtual machine [4711].", NO_EXISTS, 4711, 0]
     assert b"<value><i8>0</i8></value></data>" in answer and b"<int>4711</int>" in answer
-
-
-@pytest.mark.parametrize("method", MINIMAL)
-def test_each_method_with_its_least_arguments(cloud: Cloud, method: str) -> None:
-    """Answers with a value, or with NO_EXISTS of the object that is not there: never for want of an argument."""
-    arguments = [a.replace("{new}", unique("new")) if isinstance(a, str) else a for a in MINIMAL[method]]
-    call = xmlrpc.encode_call(method, (":".join(cloud.credentials()), *arguments))
-    found = value_of(post(cloud, call)[1])
-    if 4711 in arguments:
-        assert found[0] is False and found[2] == NO_EXISTS and "4711" in found[1], found
-        assert INTERNAL != found[2] != AUTHORIZATION
-    else:
-        assert found[0] is (method not in NEVER), found
-
-
-def test_the_list_is_complete() -> None:
-    """Every `one.` method of the table is called above, or is this release's own."""
-    listed = (Path(__file__).parents[1] / "golden" / "methods.txt").read_text().split()
-    assert {name for name in listed if name.startswith("one.")} == set(MINIMAL)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -10,6 +11,7 @@ from api_calls import ALLOCATE, INTERNAL, NO_EXISTS, RPC_API, call_xml, post, re
 from cloud_process import Cloud, unique
 from minimal_calls import MINIMAL, NEVER
 
+from onecore.api import TABLE
 from onecore.wire import xmlrpc
 from onecore.wire.template import parse, to_xml
 
@@ -62,15 +64,23 @@ def answer(cloud: Cloud, method: str, *values: str) -> list[Any]:
 
 @pytest.mark.parametrize("method", MINIMAL)
 def test_elements_and_types(cloud: Cloud, method: str) -> None:
-    """Each method, its integers as <int>, <i4> and <i8>, always the same kind of answer."""
-    for word in ("int", "i4", "i8"):
+    """Each method, integers as <int>, <i4> and <i8>, always the same kind of answer; with all arguments and more."""
+    for word, more in (("int", ()), ("i4", ()), ("i8", ()), ("int", ("surplus", 9, True))):
         given = [a.replace("{new}", unique("new")) if isinstance(a, str) else a for a in MINIMAL[method]]
-        found = answer(cloud, method, *(typed(a, word) for a in given))
+        rest = [p.default for p in TABLE[method].parameters[len(given):]] if more else []
+        found = answer(cloud, method, *(typed(a, word) for a in (*given, *rest, *more)))
         assert found[0] is (4711 not in given and method not in NEVER), found
         if method == "one.acl.addrule":  # the same rule is not added twice
             cloud.client.call("one.acl.delrule", found[1])
         if not found[0]:
-            assert found[2] == ALLOCATE if method in NEVER else NO_EXISTS
+            assert found[2] == (ALLOCATE if method in NEVER else NO_EXISTS)
+            assert method in NEVER or "4711" in found[1]
+
+
+def test_the_list_is_complete() -> None:
+    """Every `one.` method of the table is called above, or is this release's own."""
+    listed = (Path(__file__).parents[1] / "golden" / "methods.txt").read_text().split()
+    assert {name for name in listed if name.startswith("one.")} == set(MINIMAL)
 
 
 def test_surplus_arguments(cloud: Cloud, estate: dict[str, int]) -> None:
