@@ -7,7 +7,7 @@ from typing import Any
 import pyone
 import pytest
 from cloud_process import Cloud, unique, until
-from xsd import validate_known
+from xsd import schema_of, validate_known
 
 from onecore.api import TABLE
 from onecore.kinds.kind import KINDS
@@ -59,15 +59,13 @@ class Life:
 
     def looked(self) -> Any:
         """The body, as pyone binds it; it and the pool are valid."""
-        schema = {"secgroup": "security_group", "vmgroup": "vm_group", "template": "vmtemplate"}.get(
-            self.kind.name, self.kind.name)
+        schema = schema_of(self.kind.name)
         validate_known(schema, self.cloud.client.text(f"{self.kind.api}.info", self.oid))
         pool = self.kind.pool_api.removeprefix("one.")
         arguments = MORE.get(pool, (-2, -1, -1))
         validate_known(f"{schema}_pool", self.cloud.client.text(f"{self.kind.pool_api}.info", *arguments))
         shown = getattr(self.one, pool).info(*arguments)
-        element = {"secgroup": "SECURITY_GROUP", "vmgroup": "VM_GROUP", "template": "VMTEMPLATE"}.get(
-            self.kind.name, self.kind.noun)
+        element = schema.upper()
         body = self.calls.info(self.oid)
         assert [each.NAME for each in getattr(shown, element) if self.oid == each.ID] == [body.NAME]
         return body

@@ -50,6 +50,11 @@ def validate(name: str, body: str) -> None:
     assert not found, f"{name}.xsd: " + "; ".join(dict.fromkeys(found)) + f"\n{body}"
 
 
+def schema_of(kind: str) -> str:
+    """The name of a kind's schema."""
+    return {"secgroup": "security_group", "vmgroup": "vm_group", "template": "vmtemplate"}.get(kind, kind)
+
+
 CLOSED = {"security_group": ("DESCRIPTION",),
           "hook": ("ARGUMENTS", "ARGUMENTS_STDIN", "CALL", "COMMAND", "LCM_STATE", "REMOTE", "RESOURCE", "STATE")}
 """What the schemas of some templates know; the others take anything but elements that are known everywhere."""
