@@ -164,6 +164,34 @@ def _show(session: Session, kind: Kind, body: Body) -> list[str]:
     ]
 
 
+def _chtype(kind: Kind) -> click.Command:
+    def run(session: Session, kind: Kind, ids: str, type: str) -> int:
+        """Give images another TYPE: OS, CDROM, DATABLOCK, KERNEL, RAMDISK or CONTEXT."""
+        return each(session, kind, ids, lambda oid: session.call("one.image.chtype", oid, type), "type changed")
+
+    return command(kind, "chtype", run, ids_argument(kind), click.Argument(["type"]), examples=["chtype 7 datablock"])
+
+
+_SNAPSHOTS = {
+    "delete": ("deleted", "Delete a snapshot of an image."),
+    "revert": ("reverted", "Make a snapshot of an image its current content."),
+    "flatten": ("flattened", "Make a snapshot of an image its only content; all others go."),
+}
+
+
+def _snapshot(verb: str) -> Factory:
+    def make(kind: Kind) -> click.Command:
+        done, help = _SNAPSHOTS[verb]
+
+        def run(session: Session, kind: Kind, oid: str, snapshot: int) -> int:
+            return each(session, kind, oid, lambda one: session.call(f"one.image.snapshot{verb}", one, snapshot), done)
+
+        number = click.Argument(["snapshot"], type=click.IntRange(min=0))
+        return command(kind, f"snapshot-{verb}", run, object_argument(kind, "oid"), number, help=help)
+
+    return make
+
+
 KIND = Kind(
     program="oneimage",
     title="images",
@@ -192,6 +220,8 @@ KIND = Kind(
         "create": _create,
         "delete": _delete,
         "clone": _clone,
+        "chtype": _chtype,
+        **{f"snapshot-{verb}": _snapshot(verb) for verb in _SNAPSHOTS},
         "enable": _switch("enable", "enable", True, "enabled", "Let images be used."),
         "disable": _switch("disable", "enable", False, "disabled", "Keep images from being used."),
         "persistent": _switch("persistent", "persistent", True, "persistent", "Keep the changes that VMs make."),

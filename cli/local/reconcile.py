@@ -34,16 +34,20 @@ def reconcile(home: Home | None, as_json: bool, **given: bool) -> int:
 
 
 def _ask(home: Home | None, arguments: list[bool]) -> dict[str, Any]:
-    """Of the oned of HOME, or of the one that the environment names."""
+    return dict(json.loads(ask(home, "onecore.reconcile", *arguments)))
+
+
+def ask(home: Home | None, method: str, *arguments: object, seconds: float = 30.0) -> str:
+    """The answer of the oned of HOME, or of the one that the environment names."""
     from cli.local.home import default
     from onecore.wire.client import ClientError
 
     if home is None and os.environ.get("ONE_XMLRPC"):
-        return dict(json.loads(Session(Account()).text("onecore.reconcile", *arguments)))
+        return Session(Account()).text(method, *arguments, timeout=seconds)
     home = home or default()
-    client = launch.client(home, home.endpoint(), 30.0)
+    client = launch.client(home, home.endpoint(), seconds)
     try:
-        return dict(json.loads(client.text("onecore.reconcile", *arguments)))
+        return client.text(method, *arguments)
     except ClientError as error:
         raise CliError(str(error), error.code) from None
     finally:

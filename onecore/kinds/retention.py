@@ -30,6 +30,15 @@ async def purge_all(core: Core) -> None:
         await asyncio.sleep(REST)
 
 
+async def purge_done(core: Core, before: int) -> int:
+    """Forget all VMs that were DONE before that Unix second, with rests as above; how many they were."""
+    gone = 0
+    while not core.store.refuses and (some := await _vms(core, before)):
+        gone += some
+        await asyncio.sleep(REST)
+    return gone
+
+
 async def _vms(core: Core, before: int) -> int:
     rows = await asyncio.to_thread(core.database.rows, (
         f"SELECT oid, seq FROM vm_pool WHERE state = {int(VmState.DONE)} AND etime < :before "

@@ -6,6 +6,7 @@ import json
 import onecore
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, Forbidden
+from onecore.kinds import retention
 from onecore.kinds.datastore import TM_CONF
 from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.restore import told
@@ -49,11 +50,26 @@ def config(req: Request) -> Body:
 
 
 
+async def _purge(req: Request, before: int) -> int:
+    _administers(req, "PURGE")
+    return await retention.purge_done(req.core, before)
+
+
+@method("onecore.purge", prepare=_purge, dry=False)
+def purge(req: Request, before: int) -> int:
+    """Forget the VMs that were DONE before a Unix second; how many they were."""
+    return int(req.prepared)
+
+
+def _administers(req: Request, what: str) -> None:
+    if not req.caller.admin:
+        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN {what}.")
+
+
 @method("onecore.status", reads=True)
 def status(req: Request) -> str:
     """How the core is, as JSON."""
-    if not req.caller.admin:
-        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN STATUS.")
+    _administers(req, "STATUS")
     core = req.core
     under_way = [{"kind": box.kind, "id": box.oid, "command": box.command, "since": box.since,
                   "step": progress.step if progress else "", "done": progress.done if progress else 0,

@@ -153,6 +153,16 @@ def test_vm_groups(cloud: Cloud, one: One, tmp_path: Path, monkeypatch: pytest.M
     cloud.client.call("one.vm.action", "terminate", vm)
 
 
+def test_images_change_their_type(cloud: Cloud, one: One) -> None:
+    """chtype; of snapshots an image without any has none to tell of."""
+    image = cloud.make_image(unique("disk"))
+    one("image", "chtype", str(image), "datablock")
+    assert "DATABLOCK" in one("image", "show", str(image)).upper()
+    for verb in ("delete", "revert", "flatten"):
+        assert "snapshot" in one("image", f"snapshot-{verb}", str(image), "0", code=255)
+    one("image", "delete", str(image))
+
+
 def test_virtual_data_centres(cloud: Cloud, one: One, tmp_path: Path) -> None:
     """Groups and resources are given and taken, ALL of a kind too."""
     name, team = unique("lab"), unique("team")

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from api_calls import AUTHORIZATION, refused
 from cloud_process import Cloud, unique, vm_template
+from makers import MakeCloud
 from sim import Sim
 from xsd import validate
 
@@ -252,3 +255,22 @@ def test_on_the_command_line(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caps
             assert run(program(kind), ["show", str(oid), *more]) == 0
             assert (PIN in capsys.readouterr().out) is wanted, (kind, more)
     cloud.client.call("one.vm.action", "terminate", vm)
+
+
+def test_a_restored_cloud_has_the_key(make_cloud: MakeCloud) -> None:
+    """A backup put into another home: what is encrypted is read there."""
+    cloud, other = make_cloud({"tenants": LISTS}), make_cloud({"tenants": LISTS}, start=False)
+    vm = cloud.make_vm(hold=True, BADGE=PIN)
+    copy = cloud.home.parent / "copy"
+    onecore(cloud, "backup", str(copy), "--home", str(cloud.home))
+    cloud.stop()
+    onecore(other, "restore", str(copy), "--home", str(other.home))
+    other.start()
+    assert PIN in other.client.text("one.vm.info", vm, True) and PIN not in other.client.text("one.vm.info", vm)
+
+
+def onecore(cloud: Cloud, *words: str) -> None:
+    """The command `onecore`, which succeeds."""
+    program = "from cli.onecore import main; raise SystemExit(main())"
+    subprocess.run([sys.executable, "-c", program, *words], cwd=cloud.home.parent, timeout=60, check=True,
+                   env=cloud.environment)

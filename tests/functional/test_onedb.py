@@ -10,12 +10,15 @@ import pytest
 from cloud_process import Cloud
 from makers import MakeCloud
 
+from onecore.wire.client import ClientError
+
 ONEDB = [sys.executable, "-c", "from cli.onedb import main; raise SystemExit(main())"]
 
 
-def onedb(cloud: Cloud, *words: str, code: int = 0) -> str:
-    """What `onedb` said, with the exit code that is expected."""
-    done = subprocess.run([*ONEDB, *words, "--home", str(cloud.home)], cwd=cloud.home.parent, timeout=60, text=True,
+def onedb(cloud: Cloud, *words: str, code: int = 0, home: bool = True) -> str:
+    """What `onedb` said, with the exit code that is expected; about the cloud's HOME, or who answers for it."""
+    about = ["--home", str(cloud.home)] if home else []
+    done = subprocess.run([*ONEDB, *words, *about], cwd=cloud.home.parent, timeout=60, text=True,
                           capture_output=True, env=cloud.environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -53,3 +56,21 @@ def test_a_damaged_database(make_cloud: MakeCloud) -> None:
     assert "there is no database" in onedb(cloud, "check", code=255)
     (cloud.home / "onecore.db").write_bytes(b"nothing" * 1000)
     assert "onecore check" in onedb(cloud, "check", code=255)
+
+
+@pytest.mark.surface
+def test_purge_done(make_cloud: MakeCloud) -> None:
+    """VMs that are DONE are forgotten, those of before a time alone if one is given; others stay."""
+    cloud = make_cloud()
+    done, stays = cloud.make_vm(hold=True), cloud.make_vm(hold=True)
+    cloud.client.call("one.vm.action", "terminate-hard", done)
+    assert onedb(cloud, "purge-done", "--end_time", "1h", home=False) == "0 VMs purged\n"
+    assert cloud.vm_state(done) == "DONE"
+    assert onedb(cloud, "purge-done", home=False) == "1 VMs purged\n"
+    with pytest.raises(ClientError, match=rf"Error getting virtual machine \[{done}\]"):
+        cloud.client.call("one.vm.info", done)
+    assert cloud.vm_state(stays) == "HOLD"
+    with pytest.raises(ClientError, match="Not authorized"):
+        cloud.make_user()[1].call("onecore.purge", 1)
+    cloud.stop()
+    assert "cannot reach" in onedb(cloud, "purge-done", code=255)

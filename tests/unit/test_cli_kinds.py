@@ -30,7 +30,8 @@ CONTRACT = {
     "host": "create delete enable disable offline update list show top flush rename forceupdate monitoring sync check "
     "reconcile",
     "vnet": f"{_BITS} create delete addar rmar free hold release updatear reserve recover rename lock unlock",
-    "image": f"{_BITS} create clone delete persistent nonpersistent enable disable rename lock unlock",
+    "image": f"{_BITS} create clone delete persistent nonpersistent enable disable rename lock unlock chtype "
+    "snapshot-delete snapshot-revert snapshot-flatten",
     "template": f"{_BITS} create clone delete instantiate rename lock unlock",
     "datastore": f"{_BITS} create delete rename enable disable",
     "user": "create update login delete passwd chgrp chauth list show top addgroup delgroup enable disable umask "
