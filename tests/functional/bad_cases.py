@@ -213,7 +213,7 @@ CALLS: list[tuple[int, str, tuple[Any, ...], str]] = [
     (RPC_API, "one.vdc.addgroup", (0, 1), "already assigned"),
     (RPC_API, "one.vdc.delgroup", (0, 0), "not assigned"),
     (RPC_API, "one.vdc.addcluster", (0, 0, -10), "already assigned"),
-    (RPC_API, "one.vdc.delhost", (0, 0, 5), "not assigned"),
+    (RPC_API, "one.vdc.delhost", (0, 0, -10), "not assigned"),
     (NO_EXISTS, "one.vdc.addhost", (0, 0, 4711), "host [4711]"),
     (NO_EXISTS, "one.vdc.addvnet", (0, 7, 0), "zone [7]"),
     (NO_EXISTS, "one.vdc.addgroup", (0, 4711), "group [4711]"),
