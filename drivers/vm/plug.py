@@ -139,7 +139,7 @@ def _plug(ctx: Context, args: Doc, guest: Guest, nic: Nic) -> None:
     try:
         around.post(ctx, _only(args, nic))
     except DriverError:
-        _unplug(ctx, args, guest, nic)
+        _unplug(ctx.beyond(LAST_SECONDS), args, guest, nic)
         raise
 
 

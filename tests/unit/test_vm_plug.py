@@ -41,3 +41,19 @@ def test_a_network_is_cleaned_although_the_command_was_cancelled(monkeypatch: py
     """With time of its own; not when another NIC of the guest is in it."""
     assert refused(monkeypatch, NIC) == [(LAST_SECONDS, [NIC])]
     assert refused(monkeypatch, OTHER, NIC) == []
+
+
+def test_a_nic_goes_again_although_the_command_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the guest, its network is not wholly made: out with it, with time for that."""
+    taken: list[Any] = []
+
+    def cancel(*given: Any) -> None:
+        raise Cancelled("cancelled")
+    monkeypatch.setattr(plug, "read", lambda ctx, args, guest: SimpleNamespace(interface=lambda nic: nic))
+    monkeypatch.setattr(around, "post", cancel)
+    monkeypatch.setattr(plug, "detach", lambda ctx, args, guest, noun, find: taken.append((ctx, noun)))
+    monkeypatch.setattr(around, "clean", lambda ctx, args: taken.append((ctx, "network")))
+    ctx = cast(Context, SimpleNamespace(beyond=lambda seconds: seconds))
+    with pytest.raises(Cancelled):
+        plug._plug(ctx, {"host": {}, "vm": {"id": 7, "nics": [NIC]}}, cast(Guest, None), NIC)
+    assert taken == [(LAST_SECONDS, "NIC 1"), (LAST_SECONDS, "network")]
