@@ -40,6 +40,7 @@ from onecore.kinds.vm.effects import owe_guest
 from onecore.kinds.vm.exec import give_up_lost
 from onecore.kinds.vm.fire import fire as fire_vm
 from onecore.kinds.vm.fire import state_of
+from onecore.kinds.vm.owner_places import Places
 from onecore.kinds.vm.ports import Ports
 from onecore.kinds.vm.record import Vm, VmText, membership
 from onecore.kinds.vm.shape import is_read
@@ -162,6 +163,8 @@ def _index(core: Core) -> None:
     core.store.index(User, in_groups)
     rules, bodies = _Rules(), Bodies()
     bodies.follow(core.store)
+    places = Places()
+    places.follow(core.store)
     core.store.index(AclRule, rules)
     gaps = Gaps()
     core.store.index(Gap, gaps)
@@ -174,7 +177,7 @@ def _index(core: Core) -> None:
     core.store.guards.append(guard)
     core.kinds.update({"quota.used": used, "quota.guard": guard})
     core.kinds.update({"vnet.free": free, "vnet.ranges": ranges, "image.by_datastore": by_datastore,
-                       "image.cloning": cloning, "acl.rules": rules.rules, "samples": Samples(),
+                       "image.cloning": cloning, "acl.rules": rules.rules, "vm.places": places, "samples": Samples(),
                        "vm.bodies": bodies,
                        "datastore.room": {}, "pid": os.getpid(), "started": int(core.clock.time()), "drivers": dict,
                        "cloud": "", "vm.gaps": gaps, "vm.ports": ports, "user.groups": in_groups})

@@ -18,6 +18,10 @@ _NO_MATTER = frozenset(f"one.vm.{verb}" for verb in (
 """Methods whose changes concern the match-maker only while the VM waits for a host."""
 
 
+_MEMBERS = frozenset(f"one.user.{verb}" for verb in ("addgroup", "delgroup", "chgrp"))
+"""Methods that change in which groups a user is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One row of oned's change log."""
@@ -51,6 +55,8 @@ class Changes:
     clusters: bool = False
     groups: bool = False
     """VM groups."""
+    rights: bool = False
+    """What owners may use: their VMs' automatic requirements."""
     plans: bool = False
     """Plans of clusters, one of which may be asked for."""
 
@@ -78,7 +84,9 @@ def digest(events: Iterable[Event], vms: Mapping[int, Vm]) -> Changes:
         elif event.kind == "host":
             changes.hosts.add(event.id)
         elif event.kind == "datastore":
-            changes.datastores = True
+            changes.datastores = changes.rights = True
+        elif event.kind == "acl" or (event.kind == "user" and event.method in _MEMBERS):
+            changes.rights = True
         elif event.kind == "cluster" and event.what == "plan":
             changes.plans = True
         elif event.kind == "cluster":

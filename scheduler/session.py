@@ -178,6 +178,8 @@ class Session:
             self._call_back(changes.hosts)
         if changes.datastores or changes.clusters:
             reader.read_datastores(self._client, self.snapshot)
+        if changes.rights:
+            changes.vms |= {vm.id for vm in self.snapshot.vms.values() if vm.waits}
         if changes.vms:
             known = {vm: self.snapshot.vms.get(vm) for vm in changes.vms}
             reader.read_vms(self._client, self.snapshot, changes.vms, self.config.read_batch)

@@ -27,7 +27,7 @@ __all__ = ["ADMIN", "ALL", "CLUSTER", "CREATE", "DEFAULT_RULES", "GROUP", "INDIV
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a kind rules let a user use: all of it, or these objects, those of these groups or clusters."""
+    """What of a kind rules give a user a right on: all of it, or these objects, those of these groups or clusters."""
 
     everything: bool
     ids: frozenset[int]
@@ -74,10 +74,10 @@ class Rules:
                     return min(targets[target])
         return None
 
-    def shown(self, uid: int, gids: Iterable[int], kind: int) -> Shown:
-        """What of KIND the rules let a user USE."""
+    def shown(self, uid: int, gids: Iterable[int], kind: int, right: int = USE) -> Shown:
+        """What of KIND the rules give a user RIGHT on."""
         targets = {target for subject in _subjects(uid, gids)
-                   for target in self._found.get((subject, kind, USE), ())}
+                   for target in self._found.get((subject, kind, right), ())}
 
         def of(form: int) -> frozenset[int]:
             return frozenset(target & 0xFFFFFFFF for target in targets if target & form)

@@ -15,8 +15,10 @@ from xml.etree import ElementTree
 
 import pytest
 from api_calls import ACTION, AUTHORIZATION, NO_EXISTS, RPC_API
+from matched import plan_of
 from sim import Refused, Sim
 from tenants import ROLES, Row, Tenant, rows, typed
+from xsd import validate
 
 from onecore.api import TABLE
 from onecore.kinds.kind import KINDS
@@ -193,3 +195,30 @@ def _leak(world: World, secret: str, method: str, words: list[str]) -> str:
     if not TABLE[method].reads or not isinstance(answer, str):
         return f"allowed: {answer!r:.200}"
     return f"shows {answer:.200}" if name in answer or any(world.shown(method, answer)[1:]) else ""
+
+
+# -- where VMs are put
+
+def test_a_tenants_vms_are_put_on_its_hosts(world: World) -> None:
+    """And in its datastores, though the match-maker may all; where rules change, so does that, at once."""
+    sim, mine = world.sim, world.mine
+    for tenant in (world.mine, world.theirs):
+        found = [place for place in plan_of(sim).placements if place.vm == tenant.ids["waiting"]]
+        assert [(place.host, place.store) for place in found] == [(tenant.ids["host"], tenant.ids["system"])]
+    vm, told = mine.ids["waiting"], sim.call("one.vm.info", mine.ids["waiting"], secret=mine.secret("user"))
+    validate("vm", told)
+    requirements = ElementTree.fromstring(told).findtext("TEMPLATE/AUTOMATIC_REQUIREMENTS")
+    assert requirements == f"(CLUSTER_ID = {mine.ids['cluster']}) & (ID = {mine.ids['host']})"
+    sim.call("one.vdc.delhost", mine.ids["vdc"], 0, mine.ids["host"])
+    assert [refusal.vm for refusal in plan_of(sim).refusals if refusal.vm == vm] == [vm]
+    sim.call("one.vdc.addcluster", mine.ids["vdc"], 0, mine.ids["cluster"])
+    assert [place.host for place in plan_of(sim).placements if place.vm == vm] == [mine.ids["host"]]
+    sim.call("one.vdc.delcluster", mine.ids["vdc"], 0, mine.ids["cluster"])
+    sim.call("one.vdc.addhost", mine.ids["vdc"], 0, mine.ids["host"])
+    free = int(sim.call("one.vm.allocate", "CPU=0.1\nMEMORY=64"))
+    assert "AUTOMATIC_REQUIREMENTS" not in sim.call("one.vm.info", free)
+    assert [place.vm for place in plan_of(sim).placements if place.vm == free] == [free]
+    sim.call("one.vm.chown", free, mine.ids["user"], mine.ids["group"])
+    assert [(place.host, place.store) for place in plan_of(sim).placements if place.vm == free] == [
+        (mine.ids["host"], mine.ids["system"])]
+    sim.call("one.vm.action", "terminate", free)

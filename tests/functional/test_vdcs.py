@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 from api_calls import AUTHORIZATION, RPC_API, refused
-from cloud_process import Cloud, unique, vm_template
+from cloud_process import Cloud, unique, until, vm_template
 from makers import MakeCloud
 from xsd import validate
 
@@ -122,3 +122,21 @@ def test_other_rights(make_cloud: MakeCloud) -> None:
     for part, oid in (("host", host), ("vnet", net), ("datastore", 1)):
         cloud.client.call(f"one.vdc.add{part}", vdc, 0, oid)
     assert rules(cloud, gid) == ["DATASTORE/#1 USE+MANAGE #0", f"NET/#{net} USE+MANAGE #0"]
+
+
+def test_the_match_maker_heeds_them(make_cloud: MakeCloud) -> None:
+    """A VM waits until its owner's group gets a host and a system datastore, and is put there at once, nowhere else."""
+    cloud = make_cloud()
+    cloud.start_scheduler()
+    client, hosts, (gid, user) = cloud.client, cloud.add_hosts(3), team(cloud)
+    vm, uid = cloud.make_vm(hold=True), int(user.text("one.user.info", -1).partition("<ID>")[2].partition("<")[0])
+    client.call("one.vm.chown", vm, uid, gid)
+    client.call("one.vm.action", "release", vm)
+    until(10, "it to be refused", lambda: cloud.body("vm", vm).findtext("USER_TEMPLATE/SCHED_MESSAGE"))
+    assert cloud.vm_state(vm) == "PENDING"
+    vdc = make(cloud)
+    client.call("one.vdc.addgroup", vdc, gid)
+    client.call("one.vdc.addhost", vdc, 0, hosts[1])
+    client.call("one.vdc.adddatastore", vdc, 0, 0)
+    cloud.wait_vm(vm, "RUNNING")
+    assert cloud.body("vm", vm).findtext("HISTORY_RECORDS/HISTORY/HID") == str(hosts[1])

@@ -18,6 +18,7 @@ import fuzz_words as words
 from fuzz_run import Tally, bounded
 from hypothesis import strategies as st
 from lxml import etree
+from matched import plan_of
 from sim import Sim
 from sim_ground import assert_sums
 from tenants import Tenant, rows
@@ -29,12 +30,6 @@ from onecore.api import TABLE, Parameter
 from onecore.kinds.kind import KINDS
 from onecore.request.introspection import NAMES
 from onecore.wire import xmlrpc
-from scheduler.match import match
-from scheduler.plan import Waiting
-from scheduler.ranks import policy
-from scheduler.reader import read_everything
-from scheduler.snapshot import Snapshot
-from scheduler.waiting import wants_host
 
 CALLS = 700
 """After which the cloud is looked at as a whole, stopped, started again, and another one is made."""
@@ -255,7 +250,7 @@ class World:
         self._recent.append("then the cloud was looked at")
         try:
             self._look(sim)
-            _placed(sim)
+            plan_of(sim)
             sim.advance(700)
             sim.reboot()
             assert_sums(sim)
@@ -272,24 +267,3 @@ class World:
                     assert not (found := problems(schema, body)), f"{name}: {found} {body}"
                 except Exception as error:
                     self._note(error)
-
-
-class _Reads:
-    """What onesched reads through."""
-
-    def __init__(self, sim: Sim) -> None:
-        self._sim = sim
-
-    def text(self, method: str, *given: object) -> str:
-        """The answer to a call."""
-        return str(self._sim.call(method, *given))
-
-
-def _placed(sim: Sim) -> None:
-    """The match-maker reads everything, and finds a place for each VM that waits, or says why not."""
-    snapshot = Snapshot()
-    read_everything(_Reads(sim), snapshot, 100)  # type: ignore[arg-type]
-    waiting = [Waiting(vm.id, vm.demand, vm.priority, frozenset(), vm.host if vm.moves else -1, vm.group, vm.role)
-               for vm in snapshot.vms.values() if wants_host(vm)]
-    plan = match(snapshot.view(), waiting, policy())
-    assert len(plan.placements) + len(plan.refusals) == len(waiting), plan

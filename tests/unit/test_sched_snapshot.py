@@ -254,6 +254,13 @@ def test_the_last_word_counts() -> None:
     assert changes.clusters and changes.datastores
 
 
+@pytest.mark.parametrize(("kind", "method", "told"), [
+    ("acl", "one.vdc.addhost", True), ("datastore", "one.datastore.chmod", True), ("user", "one.user.chgrp", True),
+    ("user", "one.user.login", False), ("group", "one.group.update", False)])
+def test_what_changes_the_rights_of_owners(kind: str, method: str, told: bool) -> None:
+    assert digest([Event(kind, 3, "update", method=method)], {}).rights is told
+
+
 def test_decoding_events() -> None:
     row = {
         "seq": 1,

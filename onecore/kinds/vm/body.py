@@ -10,6 +10,7 @@ from typing import Any
 from onecore.kinds import sealed
 from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
 from onecore.kinds.vm import scheduled, snapshots
+from onecore.kinds.vm.owner_places import restricted
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
@@ -109,7 +110,7 @@ def body(core: Core, vm: Vm | Archived) -> list[bytes]:
     planned = kept.scheduled.get(vm.oid)
     if planned is None:
         planned = kept.scheduled[vm.oid] = scheduled.vectors_xml(core, vm.oid) + _USER
-    return [head[2], text.template, planned, text.user, tail[3]]
+    return [head[2], restricted(core, vm, text.template), planned, text.user, tail[3]]
 
 
 def opened(core: Core, vm: Vm | Archived) -> list[bytes]:
@@ -118,8 +119,8 @@ def opened(core: Core, vm: Vm | Archived) -> list[bytes]:
     text = vm.text if isinstance(vm, Archived) else core.store.get(VmText, vm.oid)
     if text is None:
         return []
-    template, user = (sealed.fragment(core, "vm", one.oid, part) for part in (text.template, text.user))
     whole = body(core, vm)
+    template, user = (sealed.fragment(core, "vm", one.oid, part) for part in (whole[1], text.user))
     return [whole[0], template, whole[2], user, whole[4]]
 
 
