@@ -295,7 +295,10 @@ class Run:
         if self.action.lies:
             return
         self._again_asked = True
-        self.site.act("recover-retry") if state in FAILURES else self._again()
+        if state == "CLONING_FAILURE":
+            self.site.call("one.image.enable", self.site.own, True)
+        else:
+            self.site.act("recover-retry") if state in FAILURES else self._again()
         self._come_to_rest(max(DEADLINES.values()) + self.action.patience + CONVERGES)
         mended, arrived = self._arrived_at()
         if not arrived:
