@@ -70,24 +70,29 @@ def _after_failure(ctx: Context, args: Doc) -> Doc:
     """What was announced on `to` is gone; where the guest is."""
     found, lost = _whereabouts(ctx, args)
     there = _guest(ctx, args, "to")
-    if there and there.state == INCOMING and not lost:
-        world(ctx).drop(args["to"]["name"], args["vm"]["id"])
     if found == "from":
-        guest_disks.leave(ctx, args, moved=False)
+        try:
+            if there and there.state == INCOMING:
+                world(ctx).drop(args["to"]["name"], args["vm"]["id"])
+            if args["host"]["name"] != args["to"]["name"]:
+                net.unplug(ctx, {**args, "host": args["to"]})
+            guest_disks.leave(ctx, args, moved=False)
+        except DriverError as error:
+            lost = str(error)
     return {"where": found, "left": [args["to"]["id"]] if lost else []}
 
 
 def _complete(ctx: Context, args: Doc) -> list[int]:
     """The guest has the directory there, and nothing is left where it came from, or that host's id is told."""
     ctx.progress("cleaning up")
-    guest = _guest(ctx, args, "to")
-    if guest is not None:
-        world(ctx).put(args["to"]["name"], args["vm"]["id"],
-                       guest.with_equipment({**guest.equipment(), "dir": _directory(args)}))
-    why = failure(ctx, "vm.migrate.clean", args["host"], args["vm"])
-    if not why:
-        guest_disks.leave(ctx, args, moved=True)
     try:
+        guest = _guest(ctx, args, "to")
+        if guest is not None:
+            world(ctx).put(args["to"]["name"], args["vm"]["id"],
+                           guest.with_equipment({**guest.equipment(), "dir": _directory(args)}))
+        why = failure(ctx, "vm.migrate.clean", args["host"], args["vm"])
+        if not why:
+            guest_disks.leave(ctx, args, moved=True)
         if args["host"]["name"] != args["to"]["name"] and not why:
             net.unplug(ctx, args)
     except DriverError as error:

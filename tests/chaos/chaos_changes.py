@@ -16,8 +16,8 @@ def _row(start: str, name: str, ask: Step, goals: str, done: Done, **more: Any) 
 
 # -- moves
 
-SAVED = frozenset(("SUSPENDED",))
-"""Where a VM is that was saved to be moved, of which nobody heard; it is moved as it is."""
+SAVED, OFF = frozenset(("SUSPENDED",)), frozenset(("POWEROFF",))
+"""Where a VM is that was saved, or powered off, to be moved, and nobody heard of it; it is moved as it is."""
 
 def _at(host: int, store: bool = False) -> Done:
     """The VM is on that host and, with STORE, in the other datastore."""
@@ -34,7 +34,7 @@ def moves() -> Iterator[Action]:
     for start, kinds in (("RUNNING", (0, 1, 2)), ("POWEROFF", (0,)), ("SUSPENDED", (0,)), ("UNKNOWN", (0,))):
         for kind in kinds:
             goal = "RUNNING" if start == "UNKNOWN" else start
-            more = {"again": SAVED if start == "RUNNING" and not kind else frozenset()}
+            more = {"again": (OFF if kind else SAVED) if start == "RUNNING" else frozenset()}
             yield _row(start, f"migrate-{kind}", migrate(1, kind=kind), goal, _at(1), **more)
             yield _row(start, f"migrate-{kind}-both", migrate(1, "other", kind=kind), goal, _at(1, True), **more)
     for start in ("RUNNING", "POWEROFF", "SUSPENDED"):

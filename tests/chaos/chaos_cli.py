@@ -6,10 +6,12 @@ import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import chaos_matrix as matrix
+import chaos_real as real
 from chaos_actions import ACTIONS
 from chaos_pool import carry_out, scratch
 from chaos_run import Plan, Report
@@ -30,6 +32,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--strike", action="append", type=Strike.parse, default=[],
                         metavar="POINT[:DETAIL]#N=FAULT[~S]",
                         help="one run with these strikes, as the summary prints it; may be repeated")
+    parser.add_argument("--real", type=int, default=0, metavar="N",
+                        help="N runs with real processes and a real kill -9 instead, at a moment that the seed says")
     parser.add_argument("--alone", action="store_true", help="each action once, with nothing that strikes")
     parser.add_argument("--keep-going", action="store_true", help="do not stop after 20 violations")
     parser.add_argument("--list", action="store_true", help="print the actions and points, run nothing")
@@ -99,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"no action is like {args.action!r}", file=sys.stderr)
         return 2
     with scratch() as base:
-        return _chaos(args, names, base)
+        return _really(args, names, base) if args.real else _chaos(args, names, base)
 
 
 def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
@@ -114,6 +118,29 @@ def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
         return bool(before.wrong)
     plans = matrix.plans(_only(found, args.point), args.seed, args.runs)
     return _told(plans, args.jobs, base, args.keep_going)
+
+
+def _really(args: argparse.Namespace, names: list[str], base: Path) -> int:
+    plans, reports, began = real.plans(names, args.seed, args.real), list[real.RealReport](), time.monotonic()
+
+    def heard(report: real.RealReport) -> None:
+        reports.append(report)
+        if report.violations:
+            print(f"\n{report.command()} ({report.victim} in {report.met})\n"
+                  f"    {report.violations[0][:2000]}", flush=True)
+    with ThreadPoolExecutor(args.jobs) as threads:
+        shares = [threads.submit(real.carry_out, plans[n::args.jobs], base / str(n), heard) for n in range(args.jobs)]
+    for share in shares:
+        share.result()
+    wrong = [report for report in reports if report.violations]
+    killed, met = Counter(r.victim for r in reports), Counter(r.met for r in reports)
+    actions, seconds = len({r.action for r in reports}), time.monotonic() - began
+    print(f"{len(reports)} real runs of {actions} actions in {seconds:.0f} s, "
+          f"the longest way to rest {max((r.seconds for r in reports), default=0):.1f} s\n"
+          f"killed: {', '.join(f'{name} {n}' for name, n in killed.most_common())}\n"
+          f"met in {len(met)} states: {', '.join(f'{name} {n}' for name, n in met.most_common())}\n"
+          f"{len(wrong)} violations" + "".join(f"\n  python -m tests.chaos {report.command()}" for report in wrong))
+    return bool(wrong or len(reports) < len(plans))
 
 
 def _only(found: dict[tuple[str, str], matrix.Hits], pattern: str) -> dict[tuple[str, str], matrix.Hits]:

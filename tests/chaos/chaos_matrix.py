@@ -82,7 +82,9 @@ def strike(dice: Random, place: tuple[str, str, int]) -> Strike:
     """A fault of a point, as the dice say."""
     point, detail, nth = place
     fault = dice.choice(POINTS[point].faults)
-    return Strike(point, nth, fault, detail, dice.choice(AMOUNTS.get(fault, (1.0,))))
+    amount = dice.choice(AMOUNTS.get(fault, (1.0,)))
+    at_once = point == "send.before" and fault == "duplicate"  # in a pipe no command comes again after its end
+    return Strike(point, nth, fault, detail, 0.0 if at_once else amount)
 
 
 def unasked(cells: set[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import chaos_bodies
 import chaos_oracle as oracle
 from chaos_action import Action
 from chaos_facts import FAILURES, RESTING, Facts, rows
+from chaos_roads import well
 from chaos_site import DEADLINES, Site, Stock
 from sim import Refused
 from sim_points import Crash, Strike
@@ -30,7 +31,6 @@ IMAGE_ERROR = 5
 WRONG_STATE, INTERNAL = 0x0800, 0x2000
 MOST_REFUSALS = 3
 """How often somebody asks who is refused because of what was struck."""
-Holds = Callable[[Facts], Iterable[str]]
 SHOWN = (("one.hostpool.info", ()), ("one.vnpool.info", (-2, -1, -1)), ("one.imagepool.info", (-2, -1, -1)))
 ENDS_BY_TERMINATE = ("RUNNING", "POWEROFF", "SUSPENDED", "STOPPED", "UNDEPLOYED", "PENDING", "HOLD", "CLONING",
                      "CLONING_FAILURE")
@@ -198,7 +198,7 @@ class Run:
         if self._written(before) < asked and not self.action.ignored:
             raise Violation(f"an answer was given, and SQL has nothing of it since {before}")
 
-    def _come_to_rest(self, limit: float, holds: Holds = oracle.at_rest) -> None:
+    def _come_to_rest(self, limit: float, holds: oracle.Holds = oracle.at_rest) -> None:
         """Within LIMIT seconds nothing is under way any more, and HOLDS holds."""
         left = self._ending(limit)
         late = max((strike.amount for strike in self.plan.strikes if strike.fault not in ("hang", "deaf")), default=0.0)
@@ -257,7 +257,7 @@ class Run:
 
     # -- what must hold
 
-    def _wrong(self, holds: Holds) -> list[str]:
+    def _wrong(self, holds: oracle.Holds) -> list[str]:
         """What does not hold."""
         facts = Facts(self.home)
         hosts, networks, images = (self._in_the_end(lambda m=m, a=a: self.sim.call(m, *a))  # type: ignore[misc]
@@ -322,13 +322,27 @@ class Run:
             if self.action.retry:
                 self.action.retry(self.site)
                 return
-            for step in self.action.first:
-                step(self.site)
+            try:
+                for step in self.action.first:
+                    step(self.site)
+            except AssertionError:  # it went another way, as the first try was done in part
+                self._overtaken = True
+                well(self.site)
+                return
             self.action.ask(self.site)
         except Refused as refused:
             if refused.code != WRONG_STATE:
                 raise
             self._overtaken = True
+
+    def _take_away_doubted(self) -> None:
+        """Whoever reads that a disk may or may not be there takes it away."""
+        for vm, row in Facts(self.home).vms.items():
+            if row["error"] and row["op_kind"] == "disk_attach_undo" and self.sim.state(vm) == "RUNNING":
+                for disk in Facts(self.home).disks(vm):
+                    if int(disk["DISK_ID"]) > 2:
+                        self.site.call("one.vm.detach", vm, int(disk["DISK_ID"]))
+                        self._come_to_rest(max(DEADLINES.values()) + CONVERGES)
 
     # -- the end
 
@@ -338,6 +352,7 @@ class Run:
         self.site.silence()
         self.sim.until(lambda: all(self.sim.host_state(h) in ("MONITORED", "DISABLED") for h in self.site.hosts), 120,
                        "all hosts to be ON")
+        self._take_away_doubted()
         saved = True
         for vm in sorted(Facts(self.home).vms):
             self._memory.see()

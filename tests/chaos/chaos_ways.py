@@ -132,7 +132,8 @@ def under_way() -> Iterator[Action]:
     for way in WAYS:
         cleans = way.state.startswith("CLEANUP")
         yield _row(way, act("recover-retry"), "recover-retry", way.goal)
-        yield _row(way, act("recover-failure"), "recover-failure", way.goal if cleans else way.failure, ignored=cleans)
+        yield _row(way, act("recover-failure"), "recover-failure", way.goal if cleans else
+                   f"{way.failure} POWEROFF" if way.state == "BOOT_UNKNOWN" else way.failure, ignored=cleans)
         yield _row(way, act("recover-success"), "recover-success", way.goal, done=True)
         yield _row(way, act("recover-delete"), "recover-delete", "DONE")
         yield _row(way, act("recover-deletedb"), "recover-deletedb", "DONE", then=(speak, reconcile))
@@ -151,7 +152,9 @@ def _row(way: Way, ask: Step, name: str, goals: str, done: bool = False, then: t
     last = "tm.delete" if cleans else way.last or way.waits
     begin = unheard(last) if done else hangs(way.waits)
     first = (begin, way.ask, come(way.state), a_moment, *(() if done else (well,)))
+    again = frozenset({"POWEROFF", "SUSPENDED"} if way.state == "SAVE_MIGRATE" else ())
     return Action(way.start, f"{way.name}/{name}", ask, frozenset(goals.split()), first, then, patience=_patience(way),
+                  retry=way.ask if again else None, again=again,
                   ignored=ignored, overtaken=frozenset(f"{way.goal} {way.failure}".split()), leaves=bool(then),
                   forgets=cleans or forgets_disks("", name) or "REVERT" in way.state or "revert" in way.more)
 

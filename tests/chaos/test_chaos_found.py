@@ -19,6 +19,11 @@ FOUND = (
     ("PROLOG_MIGRATE_SUSPEND_FAILURE/recover-retry", 5, "step.before:vm.destroy#1=late~30"),
     # the file of a disk whose coming was given up
     ("POWEROFF/disk-attach-volatile", 5, "step.after:tm.attach#1=deaf~1"),
+    # what a live migration of which nobody heard left where the VM was: files in another datastore, networks
+    ("RUNNING/migrate-live-store", 11, "step.middle:vm.migrate#5=deaf~1"),
+    # a dummy's migration that was given up left networks on either side
+    ("RUNNING/MIGRATE/recover-retry", 11, "step.middle:vm.migrate#4=hang~1"),
+    ("RUNNING/migrate-live", 11, "step.middle:vm.migrate#6=hang~1"),
     # a dummy's start that was given up took the networks of the next one away
     ("SUSPENDED/BOOT_SUSPENDED/recover-retry", 5, "cancel.before:vm.restore#1=delay~20"),
     # a fence that works after it was given up

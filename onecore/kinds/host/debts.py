@@ -40,11 +40,14 @@ def pay(core: Core, host: Host) -> None:
     for owed in debts(core, host.oid):
         vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
         here = vm is not None and vm.hid == host.oid
+        left = _steps(core, host, owed)
         if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
+            left = left[1:] if vm.ds_id != owed.ds_id else []  # but its files in another datastore
+        if not left:
             _strike_off(core, owed)
         elif owed.key() not in paying and not (_is_busy(vm) and (here or vm.generation == owed.generation)):
             paying.add(owed.key())
-            _pay_steps(core, owed, _steps(core, host, owed))
+            _pay_steps(core, owed, left)
     if not host.error.startswith(OWES) and debts(core, host.oid):
         _show(core, host, "it is ON when that is done")
 

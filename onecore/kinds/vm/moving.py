@@ -59,6 +59,14 @@ def owe_left(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return vm
 
 
+def owe_source(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """As owe_left; when no driver told what is left where the VM was, all of it is owed."""
+    if "left" in info:
+        return owe_left(tx, core, vm, info)
+    owe(tx, core, vm, vm.hid, vm.ds_id, 1)
+    return vm
+
+
 def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """The VM goes nowhere, and what the move left on its destination, files and guest, is owed."""
     if vm.to_hid < 0:
