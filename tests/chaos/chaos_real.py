@@ -33,8 +33,10 @@ from onecore.wire.client import ClientError
 CONVERGES = 60.0
 """Seconds within which all is at rest."""
 VICTIMS = ("oned", "oned", "oned", "vm", "tm", "im", "vm oned", "tm oned")
-LATEST = 1.5
-"""Seconds after the request when the last kill comes."""
+LATEST = 1.0
+"""Seconds after the request when the last kill comes; most come sooner."""
+SLOW = 0.1, 0.4
+"""Seconds that each thing takes that a driver does, from and to."""
 _NEEDS = ("UNKNOWN", "PROLOG_MIGRATE_UNKNOWN", "CLONING", "nothing", "RUNNING fenceable", "SUSPENDED paused",
           "RUNNING scheduled")
 """Starting places that need the simulated clock."""
@@ -92,8 +94,11 @@ class Real:
         until(CONVERGES, "all to be at rest", lambda: not rows(self.home, "SELECT op FROM outbox"))
 
     def drivers(self) -> dict[str, int]:
-        """Process ids of the drivers."""
-        return dict(json.loads(self.cloud.client.text("onecore.status"))["drivers"])
+        """Process ids of the drivers, when all are up."""
+        def up() -> dict[str, int]:
+            found = dict(json.loads(self.cloud.client.text("onecore.status"))["drivers"])
+            return found if {"vm", "tm", "im"} <= found.keys() else {}
+        return until(CONVERGES, "all drivers to be up", up)
 
     def restart(self) -> None:
         """Another oned, when the last one was killed."""
@@ -169,7 +174,7 @@ class _RealRun:
         for step in ROADS[self._action.start]:
             step(self._site)
         self._memory.see()
-        self._site.script(delay={"default": self._dice.uniform(0.02, 0.25), **_QUICK})
+        self._site.script(delay={"default": self._dice.uniform(*SLOW), **_QUICK})
         began = time.monotonic()
         killer = self._killer()
         self._ask(killer)
