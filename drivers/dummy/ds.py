@@ -7,6 +7,7 @@ from drivers.dummy.stage import act, stage
 from onecore.wire.messages import Doc
 
 _SIZE_MB = 1024
+_FORMATS = ("raw", "qcow2")
 
 
 def stat(ctx: Context, args: Doc) -> Doc:
@@ -69,8 +70,12 @@ def _source(image: Doc) -> str:
 
 def _facts(image: Doc) -> Doc:
     attributes = image.get("attrs") or {}
-    size = image.get("size_mb") or attributes.get("SIZE") or _SIZE_MB
-    return {"size_mb": int(size), "format": image.get("format") or str(attributes.get("FORMAT", "raw"))}
+    size, format_ = (str(attributes.get(key) or usual) for key, usual in (("SIZE", _SIZE_MB), ("FORMAT", "raw")))
+    if not (size.isascii() and size.isdigit() and len(size) < 16):
+        raise Permanent(f"SIZE must be a whole number of MB, not {size[:40]!r}")
+    if format_ not in _FORMATS:
+        raise Permanent(f"FORMAT must be one of {', '.join(_FORMATS)}, not {format_[:40]!r}")
+    return {"size_mb": image.get("size_mb") or int(size), "format": image.get("format") or format_}
 
 
 ACTIONS: dict[str, Action] = {

@@ -13,13 +13,14 @@ from fuzz_grammars import GRAMMARS
 from fuzz_run import MEGABYTES, Hang, Tally, bounded, megabytes, tried
 from fuzz_world import AT_ONCE, World, dummies_only
 from hypothesis import strategies as st
+from sim_points import LONG
 
 from onecore.api import TABLE
 
 pytestmark = pytest.mark.surface
-INPUTS, BATCHES = 150, 16
+INPUTS, BATCHES = (1500, 160) if LONG else (150, 16)
 REGRESSIONS: dict[str, list[Any]] = json.loads((Path(__file__).parent / "found.json").read_text())
-"""Inputs that were found to break something: by grammar, or `methods` for batches of calls."""
+"""Inputs that were found to break a grammar; calls that were are in tests/functional/bad_cases.py."""
 
 
 @pytest.fixture

@@ -84,6 +84,8 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
         raise NotAllocated("PATH and SOURCE cannot both be given: one is copied, the other taken as it is")
     if req.prepared is not None and not req.prepared.ok:
         raise NotAllocated(f"PATH: {req.prepared.error}")
+    if path and req.prepared is None:  # the datastore, or the right to it, is newer than the question
+        raise NotAllocated("PATH was not looked at yet; ask again")
     if path:
         size = int(req.prepared.data["size_mb"])
         format_ = str(req.prepared.data.get("format") or tree.get("FORMAT", "raw"))
