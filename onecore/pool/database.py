@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ R = TypeVar("R", bound=Record)
 _ADVISORY = 0x0E0C04E
 
 
+LINGERS = 5.0
+"""Seconds for which a busy PostgreSQL may not have noticed yet that an oned that ended, or was killed, is gone."""
 PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
             "tcp_user_timeout": 20_000}
 """A PostgreSQL server that is silent is gone (seconds; milliseconds the last), unless the URL says otherwise."""
@@ -53,7 +56,7 @@ class Database:
         self._lock = lock_home(self.home)
         if self.sqlite:
             private(self.path)
-        self._writer = self._connect()
+        self._writer = self._connect(LINGERS)
 
     def unlock(self) -> None:
         """Give the home back."""
@@ -63,7 +66,7 @@ class Database:
 
     def writer_connection(self) -> sa.Connection:
         """The connection that writes; on PostgreSQL it holds the advisory lock."""
-        made, self._writer = self._writer or self._connect(), None
+        made, self._writer = self._writer or self._connect(LINGERS), None
         return made
 
     def writer_again(self, old: sa.Connection) -> sa.Connection:
@@ -73,14 +76,18 @@ class Database:
         old.close()
         return self._connect()
 
-    def _connect(self) -> sa.Connection:
+    def _connect(self, patience: float = 0.0) -> sa.Connection:
+        """A connection that has the lock, which may be taken for that many seconds more."""
+        end = time.monotonic() + patience
         try:
             made = self.engine.connect()
-            if not self.sqlite:
-                if not made.exec_driver_sql(f"SELECT pg_try_advisory_lock({_ADVISORY})").scalar():
+            while not self.sqlite and not made.exec_driver_sql(f"SELECT pg_try_advisory_lock({_ADVISORY})").scalar():
+                made.rollback()
+                if time.monotonic() >= end:
                     made.close()
                     raise DatabaseError("another oned holds this PostgreSQL database")
-                made.commit()
+                time.sleep(0.1)
+            made.commit()
         except sa.exc.SQLAlchemyError as error:
             raise self._failed(error) from None
         return made

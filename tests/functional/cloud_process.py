@@ -133,7 +133,7 @@ class Cloud:
 
     def client_as(self, user: str, password: str) -> Client:
         """A client with another session."""
-        made = Client(self.endpoint, f"{user}:{password}", 20.0)
+        made = Client(self.endpoint, f"{user}:{password}", 2 * PATIENCE)
         self._clients.append(made)
         return made
 

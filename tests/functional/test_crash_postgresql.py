@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, free_port, until
@@ -10,6 +12,7 @@ from crash_ground import check_books
 from makers import MakeCloud
 from postgresql import Cluster
 
+from onecore.pool.database import Database, DatabaseError
 from onecore.wire.client import ClientError
 
 
@@ -49,12 +52,26 @@ def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cl
     assert cloud.oned is not None and cloud.oned.poll() is None
 
 
+def test_a_lock_that_lingers(tmp_path: Path, server: Cluster) -> None:
+    """A busy server may see late that the one before is gone: that is waited for, another daemon is not."""
+    url = server.database()
+    old, new = (Database(tmp_path / name, url, ()) for name in ("old", "new"))
+    old.lock()
+    held = old.writer_connection()
+    threading.Timer(1.0, held.invalidate).start()
+    new.lock()
+    with pytest.raises(DatabaseError, match="another oned holds"):
+        old.writer_connection()
+    for each in (old, new):
+        each.close()
+
+
 def test_two_daemons_on_one_database(make_cloud: MakeCloud, server: Cluster) -> None:
     """The second, with a home of its own, is refused before it touches anything."""
     url = server.database()
     first, second = make_cloud(db=url), make_cloud(db=url, start=False)
     done = subprocess.run([sys.executable, "-m", "onecore", "--home", str(second.home), "--port", str(free_port())],
-                          capture_output=True, text=True, timeout=20, env=second.environment)
+                          capture_output=True, text=True, timeout=100, env=second.environment)
     assert done.returncode == 1 and "another oned holds this PostgreSQL database" in done.stderr
     assert "Traceback" not in done.stderr
     assert _stored(first) is not None
