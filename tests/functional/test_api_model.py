@@ -27,7 +27,7 @@ MOST = 6
 USE, MANAGE, ADMINISTER = range(3)
 GROUP, EVERY, VM, CREATE = 1 << 33, 1 << 34, 1 << 36, 8
 """Bits of ACL rules."""
-FORBIDDEN, UNKNOWN, UNFIT, LOCKED = 0x0200, 0x0400, 0x0800, 0x8000
+FORBIDDEN, UNFIT, LOCKED = 0x0200, 0x0800, 0x8000
 
 ENDS_FROM = ("PENDING", "HOLD", "RUNNING", "POWEROFF", "SUSPENDED", "STOPPED", "UNDEPLOYED")
 LEADS: dict[str, dict[str, str]] = {
@@ -74,7 +74,7 @@ class Machine:
         if not self.allows(user, need):
             return FORBIDDEN
         if self.state == "DONE":
-            return UNKNOWN
+            return UNFIT
         return LOCKED if locked and self.locks(need) else 0
 
 
