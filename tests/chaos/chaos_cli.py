@@ -23,7 +23,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help="how many (default: %(default)s); the first ones strike "
-                        "each action at each point, then each hit of it, the rest is random")
+                        "each action at each point, then each hit of it in turn with random ones")
     parser.add_argument("--seed", type=int, default=1, help="other seeds, other strikes (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--action", default="*", help="only these actions (a pattern, such as 'RUNNING/*')")

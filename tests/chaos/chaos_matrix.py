@@ -70,12 +70,14 @@ def at_random(found: Mapping[tuple[str, str], Hits], seed: int) -> Iterator[Plan
 
 
 def plans(found: Mapping[tuple[str, str], Hits], seed: int, number: int) -> list[Plan]:
-    """NUMBER runs: the pairs come first, then each hit, then what the dice say."""
+    """NUMBER runs: the pairs come first, then each hit and, in turn with them, what the dice say."""
     first = list(pairs(found, seed))
     Random(seed).shuffle(first)
     second = list(each(found, seed + 1))
     Random(seed).shuffle(second)
-    return list(islice(chain(first, second, at_random(found, seed)), number))
+    dice = at_random(found, seed)
+    mixed = chain.from_iterable((one, next(dice)) for one in second)
+    return list(islice(chain(first, mixed, dice), number))
 
 
 def strike(dice: Random, place: tuple[str, str, int]) -> Strike:
