@@ -38,7 +38,7 @@ def connect(account: Account) -> Caller:
 
 READS = frozenset(
     ("audit", "check", "config", "drain", "events", "info", "infoextended", "infoset", "list", "log", "monitoring")
-    + ("orphans", "raftstatus", "schedule", "version", "wait")
+    + ("orphans", "plans", "raftstatus", "schedule", "version", "wait")
 )
 """Last words of the methods that only read, and so are called in a dry run too."""
 TRY = "onecore.dryrun"

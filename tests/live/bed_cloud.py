@@ -25,7 +25,7 @@ SHARED = 0
 """The id of the system datastore that all hosts share."""
 KEEP_LOGS = os.environ.get("ONECORE_KEEP_LOGS", "")
 """A directory for the logs of the last cloud, which go with its bed otherwise."""
-BOOT_SECONDS = 180.0
+BOOT_SECONDS = 360.0
 _SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {"system_tm": "qcow2"},
     "monitoring": {"host_period": 2, "host_silence": 10, "datastore_period": 5},

@@ -10,6 +10,9 @@ HERE = ("test_kvm_", "test_quickstart")
 LONG = ("test_remote_life.py", "test_remote_kill.py")
 """Files that take longest: the first to begin, so that nobody waits for them in the end."""
 
+HANGS = 1200
+"""Seconds after which a test hangs and is not just slow: these guests are emulated, beside whatever else runs."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent == Path(__file__).parent:
             here = item.path.name.startswith(HERE)
             item.add_marker(pytest.mark.xdist_group("here" if here else item.path.stem))
+            item.add_marker(pytest.mark.timeout(HANGS))
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

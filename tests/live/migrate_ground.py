@@ -78,7 +78,7 @@ class Mover:
         """What a command in the guest says."""
         def ready() -> bool:
             return self.bench.do("exec", self.vm, host=remote.host(self.at), command="true").ok
-        until(ready, 20, "the agent")
+        until(ready, 90, "the agent")
         done = self.bench.ok("exec", self.vm, host=remote.host(self.at), command=command)
         assert done["return_code"] == 0, done
         return str(done["stdout"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from quickstart_ground import BRIDGE, address_in, domains, facts, needs_venv, quickstart
 
-pytestmark = [pytest.mark.timeout(400), needs_venv]
+pytestmark = needs_venv
 
 
 def test_simulated_hosts(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from quickstart_ground import Quickstart, domains, facts, needs_venv, page, quickstart, within
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400), needs_venv]
+pytestmark = [pytest.mark.live, needs_venv]
 
 COUNT_BOOTS = b"""
 mkdir -p /data

@@ -14,7 +14,7 @@ from cloud_process import ROOT, until
 
 from onecore.wire.client import ClientError
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.live
 
 
 @pytest.fixture

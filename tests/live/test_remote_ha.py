@@ -9,7 +9,7 @@ from bed_cloud import SHARED, BedCloud, bed_cloud
 from button_guest import button_image, button_vm
 from cloud_process import until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.live
 
 
 def _vms_of(cloud: BedCloud, number: int) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from bed_cloud import SHARED, BedCloud, bed_cloud
 from cloud_process import until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.live
 WILD = """<domain type='qemu'><name>stranger</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 </domain>"""
 

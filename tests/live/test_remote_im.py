@@ -16,7 +16,7 @@ from onecore.wire.messages import Command, Doc, Sample
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from drivers_process import Driver
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.live
 PERIOD = 2.0
 PROBES = ("python3", "virsh")
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><metadata>{metadata}</metadata>

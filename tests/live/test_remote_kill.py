@@ -20,7 +20,7 @@ from bed_kills import KILLS
 from cloud_process import until
 from crash_ground import check_books_but_guests
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.live
 
 BIG = 160
 """MB of random bytes: seconds on their way."""

@@ -17,7 +17,7 @@ from crash_ground import check_books_but_guests
 
 from onecore.wire.client import ClientError
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.live
 
 VICTIMS = list(KILLS) if os.environ.get("ONECORE_LONG") else ["oned", "node"]
 GROWS = {"MEMORY": "112", "MEMORY_MAX": "160", "VCPU_MAX": "2"}

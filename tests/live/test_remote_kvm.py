@@ -14,7 +14,7 @@ import pytest
 from bed import Bed, Node
 from kvm_bench import Bench, until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.live
 ONE = 8131
 AWAY = 120.0
 """Within so many seconds a host that came back is heard of again."""

@@ -10,7 +10,7 @@ from bed_cloud import SHARED, BedCloud, bed_cloud, pings
 from button_guest import button_image, button_vm
 from cloud_process import template, until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.live
 
 KEEP_BOOTS = """mkdir -p /data; mount /dev/vdb /data || exit 1
 cat /proc/sys/kernel/random/boot_id >> /data/boots; sync; cp /data/boots /www/"""

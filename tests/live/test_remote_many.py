@@ -15,7 +15,7 @@ from button_guest import button_image, button_vm
 from cloud_process import until
 from crash_ground import drivers
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.live
 
 HOSTS = 20
 QUIET = 20.0

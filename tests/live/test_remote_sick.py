@@ -17,7 +17,7 @@ from crash_ground import drivers
 
 from onecore.wire.client import ClientError
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.live
 
 ROUNDS = 3
 SICK: dict[str, tuple[Callable[[Node], object], Callable[[Node], object]]] = {
