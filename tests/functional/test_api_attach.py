@@ -10,6 +10,8 @@ from api_calls import ACTION, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, Watch, 
 from cloud_process import Cloud, template, unique, until, vm_template
 from xsd import validate
 
+pytestmark = pytest.mark.surface
+
 
 class Place:
     """A host, an image, a VM that runs with one disk."""

@@ -8,6 +8,8 @@ from xsd import validate
 
 from onecore.auth import acl
 
+pytestmark = pytest.mark.surface
+
 
 @pytest.fixture
 def cid(cloud: Cloud) -> int:

@@ -13,6 +13,8 @@ from cloud_process import Cloud, unique, until
 from makers import MakeCloud
 from xsd import validate
 
+pytestmark = pytest.mark.surface
+
 VM = "CPU=1\nMEMORY=64\n"
 
 

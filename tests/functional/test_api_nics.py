@@ -13,6 +13,8 @@ from xsd import validate
 
 from onecore.wire.client import Client
 
+pytestmark = pytest.mark.surface
+
 
 @dataclass
 class Place:

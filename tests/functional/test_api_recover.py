@@ -5,6 +5,8 @@ import pytest
 from api_calls import ACTION, refused
 from cloud_process import Cloud, template
 
+pytestmark = pytest.mark.surface
+
 FAILURE, SUCCESS, RETRY, DELETE, RECREATE, DELETE_DB = range(6)
 
 

@@ -12,6 +12,8 @@ from xsd import validate
 
 from onecore.wire.client import Client
 
+pytestmark = pytest.mark.surface
+
 HUGE = "9" * 30
 
 

@@ -11,6 +11,8 @@ from xsd import validate
 
 from onecore.kinds.vm.updateconf import CONF
 
+pytestmark = pytest.mark.surface
+
 VALUES = {"UUID": "6f6e6563-6f72-4500-8000-00000000abcd", "PORT": "29999", "VRAM": "4096", "LISTEN": "127.0.0.1"}
 TYPES = {"GRAPHICS": "VNC", "SERIAL": "tcp", "INPUT": "tablet", "VIDEO": "virtio", "RAW": "kvm"}
 

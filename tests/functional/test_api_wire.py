@@ -15,6 +15,8 @@ from onecore.api import TABLE
 from onecore.wire import xmlrpc
 from onecore.wire.template import parse, to_xml
 
+pytestmark = pytest.mark.surface
+
 BITS = ("OWNER_U", "OWNER_M", "OWNER_A", "GROUP_U", "GROUP_M", "GROUP_A", "OTHER_U", "OTHER_M", "OTHER_A")
 OWNED = ("vm", "image", "vn", "template", "datastore", "secgroup", "vmgroup", "document")
 CHANGED = (*OWNED, "host", "cluster", "user", "group")

@@ -7,6 +7,8 @@ import pytest
 from cloud_process import Cloud, unique, until
 from makers import One
 
+pytestmark = pytest.mark.surface
+
 
 @pytest.fixture
 def vm(cloud: Cloud) -> str:

@@ -15,6 +15,8 @@ from makers import MakeCloud
 
 from onecore.wire.client import Client
 
+pytestmark = pytest.mark.surface
+
 QUICK = 'retry_seconds = 0.1\nretry_most_seconds = 1.0\nmessage_seconds = 0.1\nlog_level = "debug"\n'
 
 

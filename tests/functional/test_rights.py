@@ -13,6 +13,8 @@ from onecore.api import TABLE, Method
 from onecore.kinds.kind import KINDS
 from onecore.wire.client import Client, ClientError
 
+pytestmark = pytest.mark.surface
+
 OWNED = ("vm", "image", "vnet", "template", "datastore")
 ON = sorted(name for name, row in TABLE.items() if row.on and row.on != "zone")
 POOLS = sorted(name for name, row in TABLE.items() if not row.on and "pool." in name)

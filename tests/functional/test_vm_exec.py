@@ -13,6 +13,8 @@ from sim_ground import Ground
 from sim_points import BOTH, CORE, Strike
 from xsd import validate
 
+pytestmark = pytest.mark.surface
+
 
 def last(sim: Sim, vm: int) -> dict[str, str]:
     """QEMU_GA_EXEC, its outputs decoded; empty when there is none."""

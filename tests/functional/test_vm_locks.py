@@ -10,6 +10,8 @@ import onecore.kinds
 from onecore.api import TABLE
 from onecore.wire.client import ClientError
 
+pytestmark = pytest.mark.surface
+
 ADMIN, MANAGE = "ADMIN", "MANAGE"
 RIGHTS = {
     "one.vm.action": MANAGE, "one.vm.attach": MANAGE, "one.vm.attachnic": MANAGE, "one.vm.attachsg": MANAGE,

@@ -14,6 +14,8 @@ from sim_ground import Ground
 from onecore.kinds.kind import tree_of
 from onecore.kinds.vm.record import VmText
 
+pytestmark = pytest.mark.surface
+
 VNC = "GRAPHICS=[TYPE=VNC]\n"
 SERIAL = "SERIAL=[TYPE=tcp]\n"
 
