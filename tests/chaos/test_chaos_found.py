@@ -24,6 +24,8 @@ FOUND = (
     # a dummy's migration that was given up left networks on either side
     ("RUNNING/MIGRATE/recover-retry", 11, "step.middle:vm.migrate#4=hang~1"),
     ("RUNNING/migrate-live", 11, "step.middle:vm.migrate#6=hang~1"),
+    # a guest that is paused on a host that speaks again, of which the first news could not be stored: UNKNOWN for ever
+    ("UNKNOWN/guest-suspended", 21, "commit.before#3=fail~1"),
     # a dummy's start that was given up took the networks of the next one away
     ("SUSPENDED/BOOT_SUSPENDED/recover-retry", 5, "cancel.before:vm.restore#1=delay~20"),
     # a fence that works after it was given up

@@ -123,6 +123,8 @@ def _event(vm: Vm, doc: dict[str, object] | None, complete: bool) -> str:
     if doc.get("generation") != vm.generation:
         return ""
     event = EVENTS.get(str(doc.get("state")), "")
+    if vm.state == VmState.ACTIVE and vm.lcm == Lcm.UNKNOWN:
+        return event
     running = vm.state == VmState.ACTIVE and vm.lcm == Lcm.RUNNING
     return "" if (event == "seen_running") == running else event
 
