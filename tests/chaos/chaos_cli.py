@@ -52,6 +52,8 @@ class Tally:
         self.wrong: list[Report] = []
         self.simulated = 0.0
         self.longest = 0.0
+        self.possible: set[tuple[str, str]] = set()
+        """The pairs that actions reach when nothing strikes."""
 
     def take(self, report: Report) -> None:
         """One more."""
@@ -74,9 +76,11 @@ class Tally:
 
     def summary(self) -> str:
         """All of it."""
+        known = f" ({len(self.pairs & self.possible)} of the {len(self.possible)} that are)" if self.possible else ""
         lines = ["", f"{self.done} runs in {time.monotonic() - self.began:.0f} s, {self.simulated / 3600:.1f} "
-                 f"simulated hours, {sum(self.strikes.values())} strikes, {len(self.pairs)} pairs of action and point, "
-                 f"{len(self.cells)} cells of the state table, the longest way to rest {self.longest:.0f} s"]
+                 f"simulated hours, {sum(self.strikes.values())} strikes, {len(self.pairs)} pairs of action and point "
+                 f"struck{known}, {len(self.cells)} cells of the state table, the longest way to rest "
+                 f"{self.longest:.0f} s"]
         for name, point in POINTS.items():
             faults = ", ".join(f"{fault} {n}" for fault in point.faults if (n := self.strikes[name, fault]))
             lines.append(f"  {name:14} reached {self.hits[name]:8}  {faults}")
@@ -116,8 +120,9 @@ def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
     if before.wrong or args.alone:
         print(before.summary())
         return bool(before.wrong)
-    plans = matrix.plans(_only(found, args.point), args.seed, args.runs)
-    return _told(plans, args.jobs, base, args.keep_going)
+    found = _only(found, args.point)
+    plans = matrix.plans(found, args.seed, args.runs)
+    return _told(plans, args.jobs, base, args.keep_going, matrix.reachable(found))
 
 
 def _really(args: argparse.Namespace, names: list[str], base: Path) -> int:
@@ -166,7 +171,9 @@ def _run(plans: list[Plan], jobs: int, base: Path, keep_going: bool,
     return tally
 
 
-def _told(plans: list[Plan], jobs: int, base: Path, keep_going: bool) -> int:
+def _told(plans: list[Plan], jobs: int, base: Path, keep_going: bool,
+          possible: set[tuple[str, str]] | None = None) -> int:
     tally = _run(plans, jobs, base, keep_going)
+    tally.possible = possible or set()
     print(tally.summary())
     return bool(tally.wrong)

@@ -70,14 +70,22 @@ def at_random(found: Mapping[tuple[str, str], Hits], seed: int) -> Iterator[Plan
 
 
 def plans(found: Mapping[tuple[str, str], Hits], seed: int, number: int) -> list[Plan]:
-    """NUMBER runs: the pairs come first, then each hit and, in turn with them, what the dice say."""
-    first = list(pairs(found, seed))
-    Random(seed).shuffle(first)
-    second = list(each(found, seed + 1))
+    """NUMBER runs: first each pair of action and point, in either store; then what the dice say, in turn with the same
+    pairs in the other store and with each single hit."""
+    both = list(pairs(found, seed))
+    Random(seed).shuffle(both)
+    once = {(plan.action, plan.strikes[0].point): plan for plan in both}
+    first, rest = list(once.values()), set(both) - set(once.values())
+    second = [*(plan for plan in both if plan in rest), *each(found, seed + 1)]
     Random(seed).shuffle(second)
     dice = at_random(found, seed)
-    mixed = chain.from_iterable((one, next(dice)) for one in second)
+    mixed = chain.from_iterable((next(dice), one) for one in second)
     return list(islice(chain(first, mixed, dice), number))
+
+
+def reachable(found: Mapping[tuple[str, str], Hits]) -> set[tuple[str, str]]:
+    """Every pair of action and point that there is."""
+    return {(name, point) for (name, _), hits in found.items() for point, _ in hits}
 
 
 def strike(dice: Random, place: tuple[str, str, int]) -> Strike:
