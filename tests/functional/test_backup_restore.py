@@ -19,6 +19,7 @@ import pytest
 from cloud_process import Cloud, unique, until
 from makers import MakeCloud
 from postgresql import Cluster
+from sim_points import LONG
 
 from onecore.pool.backup import unpack
 from onecore.pool.restore import READY, STAGING
@@ -239,8 +240,8 @@ def test_a_damaged_backup_touches_nothing(make_cloud: MakeCloud) -> None:
     cloud.stop()
     whole, names = path.read_bytes(), sorted(os.listdir(cloud.home))
     dice = random.Random(7)
-    spoiled = [whole[:dice.randrange(512, len(whole) - 20_000)] for _ in range(2)]
-    for _ in range(2):
+    spoiled = [whole[:dice.randrange(512, len(whole) - 20_000)] for _ in range(2 if LONG else 1)]
+    for _ in range(2 if LONG else 1):
         at = dice.randrange(len(whole) - 20_000)
         spoiled.append(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1:])
     for data in spoiled:
@@ -260,7 +261,7 @@ def test_kill_9_leaves_the_old_home_or_the_new_one(make_cloud: MakeCloud) -> Non
     began = time.monotonic()
     restore(cloud, path, "--force")
     took, dice = time.monotonic() - began, random.Random(11)
-    for _ in range(4):
+    for _ in range(4 if LONG else 2):
         child = subprocess.Popen([*ONECORE[:1], "-m", "onecore", "restore", str(path), "--home", str(cloud.home),
                                   "--force"], env=cloud.environment, stdout=subprocess.DEVNULL)
         time.sleep(took * dice.uniform(0.4, 1.0))

@@ -12,13 +12,14 @@ from makers import MakeCloud
 
 from onecore.wire.client import ClientError
 
+pytestmark = pytest.mark.timeout(600)
 ONEDB = [sys.executable, "-c", "from cli.onedb import main; raise SystemExit(main())"]
 
 
 def onedb(cloud: Cloud, *words: str, code: int = 0, home: bool = True) -> str:
     """What `onedb` said, with the exit code that is expected; about the cloud's HOME, or who answers for it."""
     about = ["--home", str(cloud.home)] if home else []
-    done = subprocess.run([*ONEDB, *words, *about], cwd=cloud.home.parent, timeout=60, text=True,
+    done = subprocess.run([*ONEDB, *words, *about], cwd=cloud.home.parent, timeout=300, text=True,
                           capture_output=True, env=cloud.environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
