@@ -155,7 +155,8 @@ def test_a_driver_that_does_not_exist(cloud2: HostGround, im: str, vm: str, fami
     cloud2.until_state("ERROR", 3, limit=5)
     assert f"there is no {family} driver 'nix'; known: dummy" in cloud2.told("ERROR", 3)
     sim.advance(45)
-    assert cloud2.state(3) == "ERROR" and [r[0] for r in cloud2.rows(3)].count("state") == 1, "it does not flap"
+    came = [new for what, _, new, *_ in cloud2.rows(3) if what == "state"]
+    assert came in (["ERROR"], ["MONITORED", "ERROR"]), "a sample may be the first to come; it does not flap"
     sim.call("one.host.status", cloud2.ids[2], 1)
     sim.advance(15)
     assert cloud2.state(3) == "DISABLED" and f"no {family} driver" in cloud2.told("ERROR", 3)
