@@ -118,10 +118,11 @@ def test_a_vm_that_waits_for_its_image(cloud: Cloud) -> None:
     assert cloud.vm_state(vm) == "CLONING"
     check(cloud, "vm", vm)
     check(cloud, "image", image)
-    cloud.dummy()
+    cloud.dummy(rules=[{"action": "ds.mkfs", "fail": "no room"}])  # whenever it is tried again
     cloud.wait_vm(vm, "CLONING_FAILURE")
     check(cloud, "vm", vm)
     check(cloud, "image", image)
+    cloud.dummy()
     cloud.client.call("one.vm.action", "terminate", vm)
     cloud.client.call("one.image.delete", image)
 
