@@ -47,6 +47,10 @@ def by_themselves() -> Iterator[Action]:
     moving = migrate(1, live=True), come("UNKNOWN")
     yield Action("RUNNING", "migrate-unheard", well, frozenset({"RUNNING"}), (
         fails("vm.migrate.where"), *moving), patience=40)
+    yield Action("RUNNING", "migrate-store-unheard", well, frozenset({"RUNNING"}), (
+        fails("vm.migrate.where"), migrate(0, "other", live=True), come("UNKNOWN")), patience=40)
+    yield Action("RUNNING", "migrate-store-failed-unheard", well, frozenset({"RUNNING"}), (
+        both_fail, migrate(0, "other", live=True), come("UNKNOWN")), patience=40)
     yield Action("RUNNING", "migrate-failed-unheard", well, frozenset({"RUNNING"}), (both_fail, *moving), patience=40)
     yield Action("RUNNING", "migrate-failed-unheard-host-lost", nothing, frozenset({"RUNNING"}), (
         both_fail, *moving, lose(1)), then=(speak,), patience=40)

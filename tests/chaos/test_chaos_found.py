@@ -21,6 +21,8 @@ FOUND = (
     ("POWEROFF/disk-attach-volatile", 5, "step.after:tm.attach#1=deaf~1"),
     # what a live migration of which nobody heard left where the VM was: files in another datastore, networks
     ("RUNNING/migrate-live-store", 11, "step.middle:vm.migrate#5=deaf~1"),
+    # the same when it had not moved: its record said so, as the host has its guest either way
+    ("RUNNING/migrate-live-store", 1, "step.before:vm.migrate#1=deaf~1"),
     # a dummy's migration that was given up left networks on either side
     ("RUNNING/MIGRATE/recover-retry", 11, "step.middle:vm.migrate#4=hang~1"),
     ("RUNNING/migrate-live", 11, "step.middle:vm.migrate#6=hang~1"),

@@ -60,11 +60,14 @@ def owe_left(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 
 def owe_source(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
-    """As owe_left; when no driver told what is left where the VM was, all of it is owed."""
-    if "left" in info:
-        return owe_left(tx, core, vm, info)
+    """What is left on the host that the VM was seen to have left is owed; call before the record moves."""
     owe(tx, core, vm, vm.hid, vm.ds_id, 1)
     return vm
+
+
+def anew(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """The same live migration once more."""
+    return replace(vm, op_kind="live_migrate")
 
 
 def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

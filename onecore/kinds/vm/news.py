@@ -111,7 +111,10 @@ def _settle(core: Core, oid: int, doc: dict[str, object] | None, sample: Sample)
     there = doc is not None and doc.get("generation") == vm.generation
     if there and doc and doc.get("state") != "running":
         return  # it is coming, or its end: what it will be shows in the next sample
-    if there or sample.roster:
+    if there and vm.to_hid == vm.hid:  # in which datastore its disks are only the driver can tell
+        with core.store.tx(_MONITOR) as tx:
+            observe(tx, core, oid, "seen_either")
+    elif there or sample.roster:
         with core.store.tx(_MONITOR) as tx:
             observe(tx, core, oid, "seen_moved" if there else "seen_not_moved")
 

@@ -191,11 +191,12 @@ for _state, (_next, _effects, _send) in _AFTER.items():
 
 ROWS += [
     row(S.RUNNING,             "live_migrate",    S.MIGRATE,            *_GO, go.reserve, send="vm.migrate"),
-    *_step(S.MIGRATE,          "migrate",         S.RUNNING,            None, go.owe_source, go.arrive_running),
+    *_step(S.MIGRATE,          "migrate",         S.RUNNING,            None, go.owe_left, go.arrive_running),
     row(S.MIGRATE,             "migrate.fail",    S.RUNNING,            do.note_error, go.owe_left, go.unreserve),
     row(S.MIGRATE,             "migrate.lost",    S.UNKNOWN,            do.note_error),
     row(S.MIGRATE,             "recover_failure", S.UNKNOWN,            do.note_error),  # it may be past the switch: the hosts tell
     row(S.UNKNOWN,             "seen_moved",      S.RUNNING,            go.owe_source, go.arrive_running),
+    row(S.UNKNOWN,             "seen_either",     S.MIGRATE,            go.anew, send="vm.migrate"),  # to another datastore: the driver looks first
     row(S.UNKNOWN,             "seen_not_moved",  None,                 go.give_up_move),
 
     row(S.RUNNING,             "migrate",         S.SAVE_MIGRATE,       *_GO, go.reserve, send="vm.save"),
