@@ -146,12 +146,14 @@ class Run:
             raise
 
     def _in_the_end(self, call: Callable[[], T]) -> T:
-        """CALL, again after each death."""
+        """CALL, again after each death, and when the core takes none for a moment."""
         while True:
             try:
                 return self._survive(call)
             except Crash:
                 continue
+            except NotReady:
+                self._in_the_end(lambda: self.sim.advance(1))
 
     # -- what happens
 
