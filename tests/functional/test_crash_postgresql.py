@@ -4,24 +4,28 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, free_port, until
 from crash_ground import check_books
 from makers import MakeCloud
-from postgresql import Cluster
+from postgresql import Cluster, binaries
 
 from onecore.pool.database import Database, DatabaseError
 from onecore.wire.client import ClientError
 
 
-@pytest.fixture
-def server(cluster: Cluster | None) -> Cluster:
-    """The server, where the tests run on one."""
-    if cluster is None:
+@pytest.fixture(scope="module")
+def server(cluster: Cluster | None) -> Iterator[Cluster]:
+    """A server of these tests' own, where the tests run on one: what others' clouds keep is not cut off."""
+    programs = binaries()
+    if cluster is None or programs is None:
         pytest.skip("the tests do not run on PostgreSQL (ONECORE_TEST_DB)")
-    return cluster
+    made = Cluster(programs).start()
+    yield made
+    made.stop()
 
 
 def _stored(cloud: Cloud) -> int | None:
@@ -34,7 +38,7 @@ def _stored(cloud: Cloud) -> int | None:
 
 def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cluster) -> None:
     """Each time the calls under way fail, what was acknowledged stays, and all goes on by itself."""
-    cloud = make_cloud()
+    cloud = make_cloud(db=server.database())
     vm, host = cloud.make_vm(), cloud.add_hosts(1)[0]
     cloud.deploy(vm, host)
     cloud.dummy(delay={"vm.shutdown": 1.0})
@@ -43,9 +47,9 @@ def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cl
     for _ in range(2):
         server.cut()
         assert _stored(cloud) is None
-        acknowledged.append(until(10.0, "changes to be stored", lambda: _stored(cloud)))
+        acknowledged.append(until(60.0, "changes to be stored", lambda: _stored(cloud)))
     server.restart()
-    acknowledged.append(until(20.0, "changes to be stored", lambda: _stored(cloud)))
+    acknowledged.append(until(60.0, "changes to be stored", lambda: _stored(cloud)))
     cloud.wait_vm(vm, "POWEROFF")
     assert [cloud.vm_state(oid) for oid in acknowledged if oid is not None] == ["PENDING"] * 3
     check_books(cloud)

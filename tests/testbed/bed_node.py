@@ -130,8 +130,10 @@ class Node:
 
     def kill(self, name: str) -> None:
         """kill -9 all its processes of that name ("sshd": the sessions too, "qemu-img") and wait for their end."""
-        self._signal(name, signal.SIGKILL)
-        until(lambda: not self.pids(name), 60, f"the end of {name} in {self.hostname}")
+        def ended() -> bool:
+            self._signal(name, signal.SIGKILL)  # again: one that was just being forked got none
+            return not self.pids(name)
+        until(ended, 60, f"the end of {name} in {self.hostname}")
 
     def stop(self, name: str) -> None:
         """SIGSTOP all its processes of that name: they hang."""
