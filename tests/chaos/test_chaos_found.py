@@ -30,6 +30,8 @@ FOUND = (
     ("UNKNOWN/guest-suspended", 21, "commit.before#3=fail~1"),
     # a dummy's start that was given up took the networks of the next one away
     ("SUSPENDED/BOOT_SUSPENDED/recover-retry", 5, "cancel.before:vm.restore#1=delay~20"),
+    # an operator's word that a move had failed, before the hosts told that it had not: the only disks were removed
+    ("UNKNOWN-moving/recover-failure", 32, "send.before:vm.cleanup#1=core~1"),
     # a fence that works after it was given up
     ("RUNNING-fenceable/fenced-as-its-end-fails", 2, "step.middle:im.fence#1=late~90"),
 )

@@ -239,6 +239,22 @@ def test_the_end_of_a_vm_that_may_have_moved(two: Two) -> None:
     assert sim.guests("node2") == []
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_that_it_never_moved_is_believed_of_who_can_be_asked(two: Two, force: bool) -> None:
+    """recover --failure looks for its disks where it was; an operator's word alone removes no files anywhere."""
+    sim, vm = two.ground.sim, two.ground.bring("RUNNING")
+    _lose(two, vm)
+    two.ground.script(rules=[{"action": "vm.migrate", "hang": True}, {"action": "tm.state", "fail": "no route"}])
+    with pytest.raises(Refused, match="cannot be asked.*no route"):
+        sim.call("one.vm.recover", vm, 0)
+    if not force:
+        two.ground.hang("vm.migrate")
+    sim.call("one.vm.recover", vm, 0, force)
+    assert sim.state(vm) == "POWEROFF"
+    assert [(owed.hid, owed.files) for owed in sim.core.store.all(Owed) if owed.hid == two.other] == [
+        (two.other, 0 if force else 1)]
+
+
 def test_what_keeps_a_vm_from_moving_is_said_before(two: Two) -> None:
     """By either driver; nothing happens."""
     sim, vm = two.ground.sim, two.ground.bring("RUNNING")

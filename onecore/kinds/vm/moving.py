@@ -71,10 +71,13 @@ def anew(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 
 def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
-    """The VM goes nowhere, and what the move left on its destination, files and guest, is owed."""
+    """The VM goes nowhere, and what the move left on its destination, files and guest, is owed.
+
+    `unseen` in INFO: that it stays is an operator's word alone.  Its files there may be the only ones, and are kept.
+    """
     if vm.to_hid < 0:
         return vm
-    owe(tx, core, vm, vm.to_hid, vm.to_ds, 1)
+    owe(tx, core, vm, vm.to_hid, vm.to_ds, 0 if info.get("unseen") else 1)
     return unreserve(tx, core, vm, info)
 
 

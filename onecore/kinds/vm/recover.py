@@ -10,7 +10,7 @@ from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.facts import Claim, claim, contradictions
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import Vm
-from onecore.kinds.vm.states import VM
+from onecore.kinds.vm.states import VM, S
 from onecore.wire.messages import Doc, Result
 
 RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
@@ -20,7 +20,7 @@ SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of the VM as it was then (`moment`), and why `recover --success` is not believed."""
+    """What was seen of the VM as it was then (`moment`), and why the operator is not believed."""
 
     moment: tuple[int, ...]
     why: list[str]
@@ -31,10 +31,11 @@ def _moment(vm: Vm) -> tuple[int, ...]:
 
 
 async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | None:
-    if not 0 <= operation < len(RECOVER) or RECOVER[operation] != "success" or force:
+    word = RECOVER[operation] if 0 <= operation < len(RECOVER) else ""
+    if force or word != "success" and not (word == "failure" and _may_have_moved(vm)):
         return None
-    VM.decide(state_of(vm), vm, "recover_success")
-    said = claim(state_of(vm), vm)
+    VM.decide(state_of(vm), vm, f"recover_{word}")
+    said = claim(state_of(vm), vm) if word == "success" else Claim(files="disks")
     families = [name for name, what in (("vm", said.guest), ("tm", said.files)) if what]
     answers = await asyncio.gather(*(_ask(req, vm, family, said) for family in families))
     silent = [answer.error for answer in answers if not answer.ok]
@@ -42,6 +43,11 @@ async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | Non
         return Look(_moment(vm), [f"its host cannot be asked ({'; '.join(silent)}); --force takes your word for it"])
     told: dict[str, Doc] = {family: answer.data for family, answer in zip(families, answers, strict=True)}
     return Look(_moment(vm), contradictions(said, vm, told.get("vm"), told.get("tm")))
+
+
+def _may_have_moved(vm: Vm) -> bool:
+    """Whether nobody could tell yet how its migration ended."""
+    return state_of(vm) is S.UNKNOWN and vm.to_hid >= 0
 
 
 async def _ask(req: Request, vm: Vm, family: str, said: Claim) -> Result:
@@ -59,19 +65,20 @@ async def _ask(req: Request, vm: Vm, family: str, said: Claim) -> Result:
 def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5).
 
-    Success is refused when what the VM's host shows contradicts it, or nothing, unless FORCE.
+    Success is refused when what the VM's host shows contradicts it, or nothing, unless FORCE; so is the failure of a
+    migration whose end is not known, when the host that the VM came from does not have its disks.
     """
     if not 0 <= operation < len(RECOVER):
         raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
                           f"5 (delete-db), not {operation}", vm.oid)
     look: Look | None = req.prepared
     if look is not None and look.why:
-        raise WrongState(f"recover --success of VM {vm.oid} in state {state_of(vm).name} is not what its host shows: "
-                         f"{'; '.join(look.why)}", vm.oid)
+        raise WrongState(f"recover --{RECOVER[operation]} of VM {vm.oid} in state {state_of(vm).name} is not what its "
+                         f"host shows: {'; '.join(look.why)}", vm.oid)
     if look is not None and look.moment != _moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
     line = f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}"
     req.tx.after(lambda: req.core.log.vm(vm.oid, line, req.rid))
-    fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}")
+    fire(req.tx, req.core, vm, f"recover_{RECOVER[operation]}", unseen=look is None)
     return vm.oid
