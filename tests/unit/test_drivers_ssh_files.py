@@ -121,7 +121,7 @@ def test_a_full_disk_is_temporary(ours: Executor, tmp_path: Path, way: str) -> N
 @pytest.mark.parametrize("way", ["put", "get"])
 def test_a_cancel_leaves_nothing_at_work(hosts: Hosts, tmp_path: Path, way: str) -> None:
     source, token = tmp_path / "source", Token()
-    source.write_bytes(bytes(range(1, 256)) * 800_000)
+    source.write_bytes(bytes(range(1, 256)) * 2_400_000)
     errors: list[DriverError | None] = []
     ours = executor(hosts, token=token, default=60.0)
     thread = threading.Thread(target=lambda: errors.append(error_of(
@@ -183,7 +183,7 @@ def test_what_cannot_be_passed_on_is_named(ours: Executor, far: Executor, tmp_pa
 
 def test_a_cancel_ends_both_ends_of_what_is_passed_on(hosts: Hosts, tmp_path: Path) -> None:
     source, token = tmp_path / "source", Token()
-    source.write_bytes(bytes(range(1, 256)) * 800_000)
+    source.write_bytes(bytes(range(1, 256)) * 2_400_000)
     ours, far = (executor(hosts, token=token, default=60.0) for _ in range(2))
     errors: list[DriverError | None] = []
     thread = threading.Thread(target=lambda: errors.append(error_of(lambda: ours.pass_on(
