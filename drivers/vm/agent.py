@@ -12,7 +12,7 @@ from typing import Any
 
 import libvirt_qemu
 
-from drivers.base import Context, DriverError, Permanent
+from drivers.base import Context, DriverError, Permanent, Temporary
 from drivers.fence import fenced
 from drivers.vm.guest import Guest
 from drivers.vm.work import LAST_SECONDS, ask, running
@@ -20,6 +20,8 @@ from onecore.wire.messages import Doc
 
 ANSWER_SECONDS = 10
 """How long the agent may take for an answer."""
+WAKES = 30
+"""How often, a second apart, it is looked for in a guest that is just starting."""
 LONGEST = 1 << 20
 """Bytes of each output that are handed on."""
 _POLLS = (0.05, 0.1, 0.2, 0.5)
@@ -35,10 +37,21 @@ def execute(ctx: Context, args: Doc) -> Doc:
     The VM's fence is held while the command is given, not while it runs: what is asked of the VM meanwhile, its end for
     one, must not wait for it.
     """
+    _until_it_answers(ctx, args)
     with fenced(ctx, ctx.host(args["host"]), args):
         guest = running(ctx, args)
         pid = _begin(ctx, args, guest)
     return _wait(ctx, args, guest, pid)
+
+
+def _until_it_answers(ctx: Context, args: Doc) -> None:
+    """Give an agent the time to start with its guest; one that never does is told by the command itself."""
+    for _ in range(WAKES):
+        try:
+            call(ctx, args, running(ctx, args), "guest-ping", {})
+            return
+        except Temporary:
+            ctx.sleep(1.0)
 
 
 def call(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) -> Any:

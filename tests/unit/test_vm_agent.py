@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("libvirt")
 
-from drivers.base import Permanent
+from drivers.base import Permanent, Temporary
 from drivers.context import Running, Surroundings
 from drivers.fence import fenced
 from drivers.journal import Journal
@@ -39,13 +39,18 @@ def context(tmp_path: Path, op: int) -> tuple[Running, Doc]:
 class Guest:
     """The agent's side of the wire: the command runs for some questions, DURING is called at each."""
 
-    def __init__(self, during: Any = None) -> None:
+    def __init__(self, during: Any = None, late: int = 0) -> None:
         self.asked: list[str] = []
+        self.late = late
         self._during = during or (lambda: None)
 
     def call(self, ctx: Any, args: Doc, guest: Any, command: str, arguments: Doc) -> Doc:
         """What it answers."""
         self.asked.append(command)
+        if command == "guest-ping":
+            if self.asked.count(command) <= self.late:
+                raise Temporary("not connected")
+            return {}
         if command == "guest-exec":
             return {"pid": 7}
         self._during()
@@ -82,3 +87,14 @@ def test_a_command_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert execute(monkeypatch, tmp_path, vm, guest, op)["return_code"] == 3
     assert guest.asked.count("guest-exec") == 2 and guest.asked.count("guest-exec-status") == 4
     assert list(Path(vm["dir"]).iterdir()) == []
+
+
+def test_an_agent_that_starts_with_its_guest_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                           vm: Doc) -> None:
+    """By harmless questions: the command is given once, when the agent is there, or to tell that it is not."""
+    monkeypatch.setattr(Running, "sleep", lambda self, seconds: None)
+    for late, pings in ((3, 4), (10**6, agent.WAKES)):
+        guest = Guest(late=late)
+        assert execute(monkeypatch, tmp_path, vm, guest)["stdout"] == "hello"
+        assert guest.asked.count("guest-ping") == pings and guest.asked.count("guest-exec") == 1
+        assert guest.asked.index("guest-exec") == pings
