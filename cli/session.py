@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cli.errors import CliError, one_line
+from cli.private import store
 
 
 class Caller(Protocol):
@@ -93,6 +95,14 @@ class Session:
     def would(self, what: str) -> None:
         """Tell WHAT a dry run left undone."""
         self.fail_text(f"would be: {what}")
+
+    def writes(self, path: Path, text: str, what: str) -> None:
+        """Write TEXT to a file of the user's own, which says WHAT; a dry run tells that it would."""
+        if self.dry:
+            self.would(f"{path}: {what}")
+        else:
+            store(path, text)
+            self.say(f"{path}: {what}")
 
     def made(self, oid: int, what: str = "ID") -> None:
         """The id of something new; nothing in a dry run, whose ids are nobody's."""

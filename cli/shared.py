@@ -81,9 +81,11 @@ def switch(verb: str, on: bool, help: str, kind: Kind) -> click.Command:
 def rename(kind: Kind) -> click.Command:
     """The command `rename`."""
 
-    def run(session: Session, kind: Kind, oid: str, name: str) -> int:
+    def run(session: Session, kind: Kind, oid: str, name: str) -> None:
         """Give an object a new name."""
-        return each(session, kind, oid, lambda found: session.call(kind.call("rename"), found, name), "renamed")
+        found = id_of(session, kind, oid)
+        session.call(kind.call("rename"), found, name)
+        session.told(f"{kind.tag} {found}: renamed")
 
     return command(
         kind, "rename", run, object_argument(kind, "oid"), click.Argument(["name"]), examples=["rename 7 web"]

@@ -12,11 +12,15 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 
 
+SPANS = "90 (seconds), 5m, 1h or 2d"
+"""What `seconds` takes, for texts of help."""
+
+
 def seconds(text: str, name: str = "--timeout") -> float:
     """Seconds of `90`, `5m`, `1h` or `2d`; raises CliError that names the option NAME."""
     found = _SPAN.match(text.strip())
     if not found:
-        raise CliError(f"{name} {text!r} is not a time, as in 90 (seconds), 5m, 1h or 2d")
+        raise CliError(f"{name} {text!r} is not a time, as in {SPANS}")
     return float(found[1]) * UNITS[found[2]]
 
 

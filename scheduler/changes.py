@@ -88,7 +88,7 @@ def digest(events: Iterable[Event], vms: Mapping[int, Vm]) -> Changes:
         elif event.kind == "acl" or (event.kind == "user" and event.method in _MEMBERS):
             changes.rights = True
         elif event.kind == "cluster" and event.what == "plan":
-            changes.plans = True
+            changes.plans |= event.new == "NONE"  # one that is asked for
         elif event.kind == "cluster":
             changes.clusters = True
         elif event.kind == "vmgroup":

@@ -186,8 +186,8 @@ def _ruled(board: Board, known: dict[Key, Bids | str], bids: Bids, vm: Waiting, 
     told = list(parts(view.fixed.host_ids, view.fixed.name_of, found))
     mates = view.company.mates(vm) if not found.near else []
     if mates:
-        others = [_bids(board, known, (mate.demand, frozenset(), mate.host if mate.moves else -1), policy)
-                  for mate in mates]
+        keys = {(mate.demand, frozenset[int](), mate.host if mate.moves else -1) for mate in mates}
+        others = [_bids(board, known, key, policy) for key in keys]
         told.append(_together(view, bids, vm, mates, [one for one in others if not isinstance(one, str)], found.label))
     return tuple(told)
 

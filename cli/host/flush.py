@@ -17,7 +17,7 @@ from cli.host.progress import View, view
 from cli.ids import each_of, ids_of, read_info
 from cli.kind import Kind
 from cli.session import Session
-from cli.spans import seconds
+from cli.spans import SPANS, seconds
 from onecore.wire.states import HostState
 
 INTERVAL = 1.0
@@ -32,7 +32,7 @@ def flush(kind: Kind) -> click.Command:
         run,
         ids_argument(kind),
         click.Option(["-w", "--wait"], is_flag=True, help="Until no VM is left on them, with their progress."),
-        click.Option(["--timeout"], metavar="TIME", help="Wait no longer than 90 (seconds), 5m or 1h."),
+        click.Option(["--timeout"], metavar="TIME", help=f"Wait no longer than {SPANS}."),
         click.Option(["--cancel"], is_flag=True, help="Move no further VMs away; the hosts stay disabled."),
         examples=["flush node3 --wait --timeout 2h", "flush node3 --cancel"],
     )

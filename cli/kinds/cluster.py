@@ -13,6 +13,7 @@ from cli.ids import each, id_of
 from cli.kind import Column, Factory, Kind, shared
 from cli.kinds import kind as kind_of
 from cli.session import Session
+from onecore.wire.states import PlanState
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -31,7 +32,9 @@ _PLAN = {
     "planexecute": "Carry a cluster's plan out.",
     "plandelete": "Forget a cluster's plan; moves under way go on.",
 }
-_STATES = {"-1": "asked for", "0": "ready", "1": "under way", "2": "done", "3": "failed", "4": "timed out"}
+_STATES = {str(int(state)): word for state, word in (
+    (PlanState.NONE, "asked for"), (PlanState.READY, "ready"), (PlanState.APPLYING, "under way"),
+    (PlanState.DONE, "done"), (PlanState.ERROR, "failed"), (PlanState.TIMEOUT, "timed out"))}
 
 
 def _planning(verb: str) -> Factory:

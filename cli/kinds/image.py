@@ -183,8 +183,10 @@ def _snapshot(verb: str) -> Factory:
     def make(kind: Kind) -> click.Command:
         done, help = _SNAPSHOTS[verb]
 
-        def run(session: Session, kind: Kind, oid: str, snapshot: int) -> int:
-            return each(session, kind, oid, lambda one: session.call(f"one.image.snapshot{verb}", one, snapshot), done)
+        def run(session: Session, kind: Kind, oid: str, snapshot: int) -> None:
+            found = id_of(session, kind, oid)
+            session.call(f"one.image.snapshot{verb}", found, snapshot)
+            session.told(f"{kind.tag} {found}: {done}")
 
         number = click.Argument(["snapshot"], type=click.IntRange(min=0))
         return command(kind, f"snapshot-{verb}", run, object_argument(kind, "oid"), number, help=help)

@@ -15,7 +15,6 @@ from cli.errors import CliError
 from cli.ids import each, id_of
 from cli.kind import Column, Kind, View, enabling, limiting, shared
 from cli.kinds import kind as kind_of
-from cli.private import store
 from cli.session import Session
 from cli.user import commands, tokens
 from cli.user.commands import key_option
@@ -162,10 +161,7 @@ def _login(kind: Kind) -> click.Command:
         if key is not None and not ssh:
             raise CliError("--key is for --ssh")
         user, token = _signed(name, time, group, key) if ssh else _asked(session, name, path, time, group)
-        if session.dry:
-            return
-        store(path, f"{user}:{token}\n")
-        session.say(f"{path}: token of {user}" + (f", for {time} s" if time > 0 else ""))
+        session.writes(path, f"{user}:{token}\n", f"token of {user}" + (f", for {time} s" if time > 0 else ""))
 
     return command(
         kind,

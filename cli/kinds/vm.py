@@ -91,6 +91,7 @@ KIND = Kind(
     tag="VM",
     method="vm",
     pool="vmpool",
+    decrypt=(True,),
     filtered=True,
     tail=(-1,),
     extended="infoextended",

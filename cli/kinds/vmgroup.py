@@ -13,6 +13,7 @@ from cli.errors import CliError
 from cli.ids import id_of, read_info
 from cli.kind import Column, Kind, View, shared
 from cli.session import Session
+from cli.vm.parts import one_named
 
 if TYPE_CHECKING:
     from onecore.wire.xmlbody import Body
@@ -25,11 +26,7 @@ def role_id(session: Session, kind: Kind, group: int, text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
     roles = read_info(session, kind, group).findall(_ROLE)
-    found = [int(value(role, "ID")) for role in roles if value(role, "NAME") == text]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{value(role, 'ID')} {value(role, 'NAME')}" for role in roles) or "none"
-    raise CliError(f"VM group {group} has no role {text}; it has: {known}")
+    return one_named(roles, "ID", "NAME", text, "role", f"VM group {group}")
 
 
 def _create(kind: Kind) -> click.Command:

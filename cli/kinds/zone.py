@@ -37,18 +37,11 @@ def _create(kind: Kind) -> click.Command:
 def _set(kind: Kind) -> click.Command:
     def run(session: Session, kind: Kind, oid: str) -> None:
         """Have all commands talk to a zone from now on: write its endpoint to ~/.one/one_endpoint."""
-        from cli.private import store
-
         endpoint = value(read_info(session, kind, id_of(session, kind, oid)), "TEMPLATE/ENDPOINT")
         if not endpoint:
             raise CliError(f"zone {oid} has no ENDPOINT")
-        path = Path.home() / ".one/one_endpoint"
-        if session.dry:
-            session.would(f"{path}: {endpoint}")
-            return
-        store(path, endpoint + "\n")
-        session.say(f"{path}: {endpoint}")
-        if os.environ.get("ONE_XMLRPC"):
+        session.writes(Path.home() / ".one/one_endpoint", endpoint + "\n", endpoint)
+        if not session.dry and os.environ.get("ONE_XMLRPC"):
             session.fail("ONE_XMLRPC is set and comes before that file")
 
     return command(kind, "set", run, object_argument(kind, "oid"), examples=["set 0"])

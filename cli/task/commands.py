@@ -12,7 +12,7 @@ from cli.errors import FAILED
 from cli.ids import each, id_of, ids_of
 from cli.kind import Kind
 from cli.session import Session
-from cli.spans import seconds
+from cli.spans import SPANS, seconds
 from cli.task import ops
 
 
@@ -48,7 +48,7 @@ def wait(kind: Kind) -> click.Command:
         "wait",
         run_wait,
         ids_argument(kind),
-        click.Option(["--timeout"], default="300", metavar="TIME", help="Seconds, or 5m, or 1h."),
+        click.Option(["--timeout"], default="300", metavar="TIME", help=f"{SPANS}."),
         examples=["wait 1842 --timeout 10m"],
     )
 

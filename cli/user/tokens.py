@@ -15,7 +15,6 @@ from cli.errors import CliError
 from cli.ids import id_of, read_info
 from cli.kind import Kind
 from cli.kinds import kind as kind_of
-from cli.private import store
 from cli.session import Session
 
 if TYPE_CHECKING:
@@ -125,12 +124,7 @@ def set_(kind: Kind) -> click.Command:
         """
         given, _, secret = token.rpartition(":")
         name = given or value(user_of(session, oid), "NAME")
-        path = auth_file()
-        if session.dry:
-            session.would(f"{path}: token of {name}")
-            return
-        store(path, f"{name}:{secret}\n")
-        session.say(f"{path}: token of {name}")
+        session.writes(auth_file(), f"{name}:{secret}\n", f"token of {name}")
 
     token = click.Option(["--token"], metavar="TEXT", required=True, help="The token, or USER:TOKEN.")
     return command(kind, "token-set", run, _user(kind), token, examples=["token-set ann --token 3f7a..."])

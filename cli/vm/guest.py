@@ -15,7 +15,7 @@ from cli.errors import CliError
 from cli.ids import each, read_info
 from cli.kind import Kind
 from cli.session import Session, on_terminal
-from cli.spans import seconds
+from cli.spans import SPANS, seconds
 from cli.vm.body import decoded, harmless
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def exec_(kind: Kind) -> click.Command:
         click.Argument(["cmd"], metavar="COMMAND"),
         click.Option(["--stdin"], metavar="TEXT", help="What the command reads."),
         click.Option(["-w", "--wait"], is_flag=True, help="Until it has ended, and tell what it printed."),
-        click.Option(["--timeout"], default="60", metavar="TIME", help="Of --wait: seconds, or 5m, or 1h."),
+        click.Option(["--timeout"], default="60", metavar="TIME", help=f"Of --wait: {SPANS}."),
         examples=["exec web 'systemctl restart nginx'", "exec web 'apt-get update' --wait --timeout 10m"],
     )
 

@@ -89,7 +89,7 @@ def part_id(session: Session, kind: Kind, oid: int, what: str, text: str) -> int
         return int(text)
     known, body = PARTS[what], read_info(session, kind, oid)
     found = [element for path in known.paths for element in body.findall(path)]
-    return _one(found, known.number, known.name, text, what, f"VM {oid}")
+    return one_named(found, known.number, known.name, text, what, f"VM {oid}")
 
 
 def disk_snapshot_id(session: Session, kind: Kind, oid: int, disk: int, text: str) -> int:
@@ -97,10 +97,11 @@ def disk_snapshot_id(session: Session, kind: Kind, oid: int, disk: int, text: st
     if text.isascii() and text.isdigit():
         return int(text)
     found = read_info(session, kind, oid).findall(f"SNAPSHOTS[DISK_ID='{disk}']/SNAPSHOT")
-    return _one(found, "ID", "NAME", text, "snapshot", f"disk {disk} of VM {oid}")
+    return one_named(found, "ID", "NAME", text, "snapshot", f"disk {disk} of VM {oid}")
 
 
-def _one(found: list[Body], number: str, name: str, text: str, what: str, owner: str) -> int:
+def one_named(found: list[Body], number: str, name: str, text: str, what: str, owner: str) -> int:
+    """The number of the one of FOUND that is called TEXT; raises CliError that lists what OWNER has."""
     ids = [int(value(element, number)) for element in found if value(element, name) == text and value(element, number)]
     if len(ids) == 1:
         return ids[0]

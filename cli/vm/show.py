@@ -34,7 +34,7 @@ def command(kind: Kind) -> click.Command:
 
     def run(session: Session, kind: Kind, oid: str, decrypt: bool, everything: bool, **form: Any) -> None:
         """Show one of the virtual machines."""
-        body = read_info(session, kind, id_of(session, kind, oid), *((True,) if decrypt else ()))
+        body = read_info(session, kind, id_of(session, kind, oid), *(kind.decrypt if decrypt else ()))
         chosen = formats.chosen(**form)
         hidden = () if everything else _SHOWN
         for line in _lines(session, body, hidden) if chosen == "table" else shown(session, kind, body, chosen):

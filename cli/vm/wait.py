@@ -15,7 +15,7 @@ from cli.errors import FAILED, INTERNAL, UNKNOWN_METHOD, CliError
 from cli.ids import ids_of
 from cli.kind import Kind
 from cli.session import Session
-from cli.spans import seconds
+from cli.spans import SPANS, seconds
 from cli.task import ops
 from cli.vm.body import state_pair
 from cli.vm.ended import ended
@@ -42,7 +42,7 @@ def wait(kind: Kind) -> click.Command:
             metavar="STATES",
             help="States, comma separated: running, runn, poweroff, done, ...  Without it: the operation under way.",
         ),
-        click.Option(["--timeout"], default="300", metavar="TIME", help="Seconds, or 5m, or 1h."),
+        click.Option(["--timeout"], default="300", metavar="TIME", help=f"{SPANS}."),
         examples=["wait web --for running", "disk-attach web -i data && onevm wait web", "wait 3..5 --for poff,done"],
     )
 
@@ -59,7 +59,8 @@ def run(
     """Wait until VMs reach one of the states, or until the operation under way of each has ended.
 
     Fails at once when a VM reaches a failure state or is gone, unless that was asked for, or when its operation
-    failed; and when the time is over.  A VM that ended within the last hour still goes by its name, for DONE.
+    failed; and when the time is over.  A VM that ended within the last hour still goes by its name, without --for or
+    for DONE.
     """
     ends = clock() + seconds(timeout)
     if wanted is None:

@@ -182,11 +182,8 @@ def delete(req: Request, ds: Datastore) -> int:
 
 def document(core: Core, ds: Datastore) -> Doc:
     """The datastore as drivers see it."""
-    attrs: dict[str, Any] = {}
-    for name, value in sealed.of(core, "datastore", ds):
-        attrs.setdefault(name, value)
     return {"id": ds.oid, "name": ds.name, "type": ds.type, "ds_mad": ds.ds_mad, "tm_mad": ds.tm_mad,
-            "base_path": base_path(core, ds.oid), "attrs": attrs}
+            "base_path": base_path(core, ds.oid), "attrs": sealed.attributes(core, "datastore", ds)}
 
 
 def driver(ds: Datastore) -> str:

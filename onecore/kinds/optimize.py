@@ -6,24 +6,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
 from onecore.api import TABLE, Request, method
-from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, OneError, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.cluster import Cluster
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import allowed
-from onecore.kinds.plan import Move, Plan, PlanState, of, row
+from onecore.kinds.plan import Move, Plan, of, row
 from onecore.kinds.restore import held
-from onecore.kinds.user import User, caller
+from onecore.kinds.user import acting
 from onecore.kinds.vm.fire import state_of
 from onecore.kinds.vm.public import S
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Tx
+from onecore.wire.states import PlanState
 
 MOST_MOVES = 10_000
 AT_ONCE, AT_A_HOST = 30, 2
@@ -167,10 +168,14 @@ def _looked_at(core: Core, plan: Plan, move: Move) -> Move:
     return replace(move, state=int(PlanState.ERROR), time=core.now(), error=f"it did not arrive: {why}"[:500])
 
 
+def _actor(plan: Plan) -> Actor:
+    return Actor(plan.uid, -1, "plan", f"plan-{plan.number}")
+
+
 def _keep(core: Core, plan: Plan, moves: tuple[Move, ...]) -> Plan:
     over = all(move.over for move in moves)
     state = PlanState.APPLYING if not over else PlanState.ERROR if any(move.error for move in moves) else PlanState.DONE
-    with core.store.tx(Actor(plan.uid, -1, "plan", f"plan-{plan.number}")) as tx:
+    with core.store.tx(_actor(plan)) as tx:
         kept = tx.put(replace(plan.with_moves(moves), state=int(state)))
         if over:
             _log(tx, plan.oid, state)
@@ -184,31 +189,32 @@ def _starting(core: Core) -> dict[tuple[int, int], asyncio.Task[None]]:
 
 
 def _begin_some(core: Core, plan: Plan) -> None:
-    under_way = [move for move in plan.moves if move.state == PlanState.APPLYING]
-    busy = [host for move in under_way for host in (move.source, move.host)]
+    busy = [host for move in plan.moves if move.state == PlanState.APPLYING for host in (move.source, move.host)]
+    chosen: list[Move] = []
     for move in plan.moves:
-        if len(under_way) >= AT_ONCE:
-            return
-        if move.state != PlanState.READY or any(busy.count(host) >= AT_A_HOST for host in (move.source, move.host)):
-            continue
-        under_way.append(move)
-        busy += [move.source, move.host]
-        _note(core, plan, move.id, state=int(PlanState.APPLYING))
+        if len(busy) >= 2 * AT_ONCE:
+            break
+        if move.state == PlanState.READY and all(busy.count(host) < AT_A_HOST for host in (move.source, move.host)):
+            busy += [move.source, move.host]
+            chosen.append(move)
+    if chosen:
+        _note(core, plan, {move.id for move in chosen}, state=int(PlanState.APPLYING))
+    for move in chosen:
         key = plan.number, move.id
         _starting(core)[key] = asyncio.get_running_loop().create_task(_begin(core, plan, move))
         _starting(core)[key].add_done_callback(lambda _, key=key: _starting(core).pop(key, None))  # type: ignore[misc]
 
 
-def _note(core: Core, plan: Plan, number: int, **fields: Any) -> None:
-    """Change one action of a plan, if that is still there."""
-    with core.store.tx(Actor(plan.uid, -1, "plan", f"plan-{plan.number}")) as tx:
-        _change(tx, core, plan, number, **fields)
+def _note(core: Core, plan: Plan, numbers: Set[int], **fields: Any) -> None:
+    """Change some actions of a plan, if that is still there."""
+    with core.store.tx(_actor(plan)) as tx:
+        _change(tx, core, plan, numbers, **fields)
 
 
-def _change(tx: Tx, core: Core, plan: Plan, number: int, **fields: Any) -> None:
+def _change(tx: Tx, core: Core, plan: Plan, numbers: Set[int], **fields: Any) -> None:
     now = tx.get(Plan, plan.oid)
     if now is not None and now.number == plan.number:
-        tx.put(now.with_moves(tuple(replace(move, time=core.now(), **fields) if move.id == number else move
+        tx.put(now.with_moves(tuple(replace(move, time=core.now(), **fields) if move.id in numbers else move
                                     for move in now.moves)))
 
 
@@ -217,17 +223,17 @@ async def _begin(core: Core, plan: Plan, move: Move) -> None:
     try:
         await _migrate(core, plan, move)
     except OneError as error:
-        _note(core, plan, move.id, state=int(PlanState.ERROR), error=error.text[:500])
+        _note(core, plan, {move.id}, state=int(PlanState.ERROR), error=error.text[:500])
     except Exception as error:  # a bug: told once, the other moves go on
         core.log.error(f"plan {plan.number}: VM {move.vm} could not be moved", error=error)
         if not core.store.refuses:
-            _note(core, plan, move.id, state=int(PlanState.ERROR), error="internal error, see the log")
+            _note(core, plan, {move.id}, state=int(PlanState.ERROR), error="internal error, see the log")
 
 
 async def _migrate(core: Core, plan: Plan, move: Move) -> None:
-    found, actor = TABLE["one.vm.migrate"], Actor(plan.uid, -1, "plan", f"plan-{plan.number}")
+    found, actor = TABLE["one.vm.migrate"], _actor(plan)
     vm, given = _vm(core, move), (move.host, state_of(_vm(core, move)) is S.RUNNING, True, -1, 0)
-    req = Request(core, _caller(core, plan), found.name, actor.rid, None)  # type: ignore[arg-type]
+    req = Request(core, acting(core, plan.uid, "had the plan carried out"), found.name, actor.rid, None)  # type: ignore[arg-type]
     verbs.permit(core, req.caller, found, vm, given)
     assert found.prepare is not None
     req.prepared = await found.prepare(req, vm, *given)
@@ -237,7 +243,7 @@ async def _migrate(core: Core, plan: Plan, move: Move) -> None:
             return
         verbs.permit(core, req.caller, found, vm, given)
         found.call(req, vm, *given)
-        _change(tx, core, plan, move.id, begun=True)
+        _change(tx, core, plan, {move.id}, begun=True)
 
 
 def _vm(core: Core, move: Move) -> Vm:
@@ -245,11 +251,3 @@ def _vm(core: Core, move: Move) -> Vm:
     if vm.hid != move.source:
         raise WrongState(f"VM {vm.oid} is on host {vm.hid} now, no more on {move.source}", vm.oid)
     return vm
-
-
-def _caller(core: Core, plan: Plan) -> Caller:
-    user = core.store.get(User, plan.uid)
-    if user is None or not user.enabled:
-        raise Forbidden(f"User [{plan.uid}] : who had the plan carried out is "
-                        f"{'gone' if user is None else 'disabled'}.")
-    return caller(user)

@@ -6,23 +6,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from enum import IntEnum
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from onecore.lifecycle.core import Core
 from onecore.pool.record import Object, Record
 from onecore.wire import xmlbody
-
-
-class PlanState(IntEnum):
-    """Of plans and of actions, OpenNebula's numbers; NONE: the match-maker was asked."""
-
-    NONE = -1
-    READY = 0
-    APPLYING = 1
-    DONE = 2
-    ERROR = 3
-    TIMEOUT = 4
+from onecore.wire.states import PlanState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +38,11 @@ class Move:
         return self.state > PlanState.APPLYING
 
 
+@lru_cache(64)
+def _moves(actions: str) -> tuple[Move, ...]:
+    return tuple(Move(**one) for one in json.loads(actions))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan(Record):
     """A cluster's latest plan; `number` rises with each, `uid` is who asked, or who had it carried out."""
@@ -66,8 +61,8 @@ class Plan(Record):
 
     @property
     def moves(self) -> tuple[Move, ...]:
-        """The actions."""
-        return tuple(Move(**one) for one in json.loads(self.actions))
+        """Its actions."""
+        return _moves(self.actions)
 
     def with_moves(self, moves: tuple[Move, ...]) -> Plan:
         """The plan with other actions."""

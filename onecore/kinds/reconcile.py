@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onecore.api import Request, method
-from onecore.errors import Forbidden, WrongState
-from onecore.kinds import restore
+from onecore.errors import WrongState
+from onecore.kinds import restore, verbs
 from onecore.kinds.cluster import cluster_ids
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.record import Host, samples
@@ -129,8 +129,7 @@ def reconcile(req: Request, accept: bool = False, force: bool = False, take_over
     TAKE_OVER: VMs that run on another host than recorded are there from now on.  FORCE: even if such VMs are left as
     they are recorded, or hosts were not compared.
     """
-    if not req.caller.admin:
-        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN RECONCILE.")
+    verbs.administers(req, "RECONCILE")
     adopted = _accept(req, force, take_over) if accept and restore.held(req.core) else []
     return json.dumps({**report(req.core), "adopted": adopted})
 

@@ -53,7 +53,7 @@ def check(config: Config, ours: Callable[[str], bool]) -> None:
 def hidden(config: Config) -> frozenset[str]:
     """The names of all attributes and keys that are encrypted somewhere."""
     return frozenset(part for kind in LISTS for name in names(getattr(config.tenants, f"encrypted_{kind}"))
-                     for part in (name.rpartition("/")[2],) if part)
+                     if (part := name.rpartition("/")[2]))
 
 
 # -- when oned starts
@@ -90,6 +90,8 @@ def _vault(core: Core) -> Vault:
 
 
 def _sealer(vault: Vault, wanted: Paths, kind: str, fields: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+    marks = [f"&lt;{attribute}&gt;".encode() for attribute in wanted]
+
     def seal(record: Any, old: Any) -> Any:
         """RECORD with what is to be sealed sealed, given what was there before."""
         changed = {}
@@ -97,7 +99,7 @@ def _sealer(vault: Vault, wanted: Paths, kind: str, fields: tuple[str, ...]) -> 
             fragment = getattr(record, name)
             if old is not None and getattr(old, name) is fragment:
                 continue
-            if any(f"&lt;{attribute}&gt;".encode() in fragment for attribute in wanted):
+            if any(mark in fragment for mark in marks):
                 changed[name] = inner_xml(_sealed(vault, wanted, f"{kind}:{record.oid}", tree_of(fragment)))
         return replace(record, **changed) if changed else record
     return seal
@@ -133,6 +135,14 @@ def of(core: Core, kind: str, record: Any) -> Tree:
     return tree(core, kind, record.oid, record.template)
 
 
+def attributes(core: Core, kind: str, record: Any) -> dict[str, Value]:
+    """The template of a record, in plain and by name; of several of a name the first.  As drivers see it."""
+    found: dict[str, Value] = {}
+    for name, value in of(core, kind, record):
+        found.setdefault(name, value)
+    return found
+
+
 def opened(core: Core, kind: str, record: Any) -> Any:
     """A record with its template in plain: for a body, never to be kept."""
     template = getattr(record, "template", b"")
@@ -163,8 +173,9 @@ def seal_what_is_not(core: Core) -> int:
     with core.store.tx() as tx:
         for cls, seal in core.store.seals.items():
             for record in list(core.store.all(cls)):
-                if seal(record, None) != record:
-                    tx.put(seal(record, None))
+                fresh = seal(record, None)
+                if fresh is not record and fresh != record:
+                    tx.put(fresh)
                     found += 1
     return found
 

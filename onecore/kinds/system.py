@@ -5,8 +5,8 @@ import json
 
 import onecore
 from onecore.api import Body, Request, method
-from onecore.errors import BadArgument, Forbidden
-from onecore.kinds import retention
+from onecore.errors import BadArgument
+from onecore.kinds import retention, verbs
 from onecore.kinds.datastore import TM_CONF
 from onecore.kinds.kind import KINDS, lookup
 from onecore.kinds.restore import told
@@ -51,7 +51,7 @@ def config(req: Request) -> Body:
 
 
 async def _purge(req: Request, before: int) -> int:
-    _administers(req, "PURGE")
+    verbs.administers(req, "PURGE")
     return await retention.purge_done(req.core, before)
 
 
@@ -61,15 +61,10 @@ def purge(req: Request, before: int) -> int:
     return int(req.prepared)
 
 
-def _administers(req: Request, what: str) -> None:
-    if not req.caller.admin:
-        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN {what}.")
-
-
 @method("onecore.status", reads=True)
 def status(req: Request) -> str:
     """How the core is, as JSON."""
-    _administers(req, "STATUS")
+    verbs.administers(req, "STATUS")
     core = req.core
     under_way = [{"kind": box.kind, "id": box.oid, "command": box.command, "since": box.since,
                   "step": progress.step if progress else "", "done": progress.done if progress else 0,

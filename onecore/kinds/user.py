@@ -71,6 +71,14 @@ def caller(user: User, egid: int = -1) -> Caller:
     return Caller(user.oid, user.gid, user.name, user.gids)
 
 
+def acting(core: Core, uid: int, what: str) -> Caller:
+    """Who had something done later (WHAT), with the rights of today; raises Forbidden."""
+    user = core.store.get(User, uid)
+    if user is None or not user.enabled:
+        raise Forbidden(f"User [{uid}] : who {what} is {'gone' if user is None else 'disabled'}.")
+    return caller(user)
+
+
 def _fields(core: Core, user: User) -> str:
     tokens = "".join(
         f"<LOGIN_TOKEN>{xmlbody.text('TOKEN', '*')}<EXPIRATION_TIME>{end}</EXPIRATION_TIME><EGID>{egid}</EGID>"

@@ -256,6 +256,12 @@ _MAKERS: dict[str, Callable[..., tuple[Callable[..., Any], Any, bool]]] = {
     "lock": _lock, "unlock": _unlock}
 
 
+def administers(req: Request, what: str) -> None:
+    """Raise Forbidden to all but administrators, who alone may do WHAT."""
+    if not req.caller.admin:
+        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN {what}.")
+
+
 def require_create(req: Request, kind: str) -> None:
     """CREATE on a kind; raises Forbidden."""
     require(req, "CREATE", kind)
@@ -293,5 +299,5 @@ def optional(kind: str, core: Any, oid: int) -> Any:
         return None
 
 
-__all__ = ["Body", "check_lock", "chmod_right", "declare", "existing", "optional", "permit", "pool_body", "remove",
-           "require_create", "select", "set_permissions"]
+__all__ = ["Body", "administers", "check_lock", "chmod_right", "declare", "existing", "optional", "permit", "pool_body",
+           "remove", "require_create", "select", "set_permissions"]

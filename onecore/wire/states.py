@@ -208,3 +208,14 @@ NOT_LIVE = "cannot move live"
 
 RECOVER = {"failure": 0, "success": 1, "retry": 2, "delete": 3, "recreate": 4, "delete-db": 5}
 """Operation numbers of one.vm.recover."""
+
+
+class PlanState(IntEnum):
+    """Of plans of clusters and of their actions, OpenNebula's numbers; NONE: the match-maker was asked."""
+
+    NONE = -1
+    READY = 0
+    APPLYING = 1
+    DONE = 2
+    ERROR = 3
+    TIMEOUT = 4

@@ -15,7 +15,7 @@ from xsd import validate
 
 from cli.main import program
 from cli.program import run
-from onecore.kinds.plan import PlanState
+from onecore.wire.states import PlanState
 
 pytestmark = pytest.mark.surface
 

@@ -14,10 +14,8 @@ from onecore.wire.states import DatastoreType
 
 def document(core: Core, host: Host) -> Doc:
     """The host as drivers see it."""
-    attrs: dict[str, Any] = {}
-    for name, value in sealed.of(core, "host", host):
-        attrs.setdefault(name, value)
-    return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad, "attrs": attrs}
+    return {"id": host.oid, "name": host.name, "im_mad": host.im_mad, "vm_mad": host.vm_mad,
+            "attrs": sealed.attributes(core, "host", host)}
 
 
 def command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:

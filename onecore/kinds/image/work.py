@@ -21,12 +21,9 @@ from onecore.wire.states import ImageState, ImageType
 
 def document(core: Core, image: Image) -> Doc:
     """The image as drivers see it."""
-    attrs: dict[str, Any] = {}
-    for name, value in sealed.of(core, "image", image):
-        attrs.setdefault(name, value)
     return {"id": image.oid, "name": image.name, "type": image.type, "persistent": bool(image.persistent),
             "format": image.format, "fs": image.fs, "size_mb": image.size, "source": image.source, "path": image.path,
-            "made": image.made, "attrs": attrs}
+            "made": image.made, "attrs": sealed.attributes(core, "image", image)}
 
 
 def fire(tx: Tx, image: Image, event: str, **fields: Any) -> Image:

@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 from onecore.api import Body, Request, method
-from onecore.errors import BadArgument, Forbidden
+from onecore.errors import BadArgument
+from onecore.kinds import verbs
 from onecore.kinds.kind import changing, parse_template
 from onecore.kinds.quota import body, limits
 from onecore.kinds.quota.guard import limits_of, used
@@ -56,8 +57,7 @@ def _defaults(req: Request, owner: str) -> Body:
 
 
 def _set_defaults(req: Request, owner: str, template: str) -> Body:
-    if not req.caller.admin:
-        raise Forbidden(f"User [{req.caller.uid}] : Not authorized to perform ADMIN {owner.upper()}.")
+    verbs.administers(req, owner.upper())
     _set(req, owner, DEFAULTS, template)
     return _defaults(req, owner)
 

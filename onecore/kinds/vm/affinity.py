@@ -97,8 +97,9 @@ def vmgroupadd(req: Request, vm: Vm, vmgroup_id: int, role: str) -> int:
         vector = _vector(req, group, role, "role")
     except NotAllocated as error:
         raise BadArgument(error.text, vm.oid) from None
+    ruling = rule(req.core, vm, group.oid, role)
     for hid in (hid for hid in (vm.hid, vm.to_hid) if hid >= 0):
-        why = rule(req.core, vm, group.oid, role).against(hid)
+        why = ruling.against(hid)
         if why:
             raise WrongState(f"VM {vm.oid} is on host {hid}, and {why}", vm.oid)
     return _keep(req, vm, vector)

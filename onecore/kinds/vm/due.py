@@ -7,10 +7,10 @@ from typing import Any
 
 from onecore.api import TABLE, Method, Request
 from onecore.auth.caller import Caller
-from onecore.errors import Forbidden, NoExists, OneError
+from onecore.errors import NoExists, OneError
 from onecore.kinds import verbs
 from onecore.kinds.restore import held
-from onecore.kinds.user import User, caller
+from onecore.kinds.user import acting
 from onecore.kinds.vm import scheduled
 from onecore.kinds.vm.record import Scheduled, Vm
 from onecore.lifecycle.calendar import Alarms
@@ -64,7 +64,7 @@ def _run(core: Core, row: Scheduled, now: int) -> None:
     if not why:
         try:
             with core.store.tx(actor) as tx:
-                req = Request(core, _caller(core, row), actor.method, actor.rid, tx)
+                req = Request(core, acting(core, row.uid, "scheduled this"), actor.method, actor.rid, tx)
                 _act(req, row)
                 _done(req, row, now, "")
             return
@@ -75,14 +75,6 @@ def _run(core: Core, row: Scheduled, now: int) -> None:
             why = f"internal error, see {actor.rid} in the log"
     with core.store.tx(actor) as tx:
         _done(Request(core, Caller(row.uid, row.gid, "", frozenset()), actor.method, actor.rid, tx), row, now, why)
-
-
-def _caller(core: Core, row: Scheduled) -> Caller:
-    """Who scheduled it, with the rights of today; raises Forbidden."""
-    user = core.store.get(User, row.uid)
-    if user is None or not user.enabled:
-        raise Forbidden(f"User [{row.uid}] : who scheduled this is {'gone' if user is None else 'disabled'}.")
-    return caller(user)
 
 
 def _act(req: Request, row: Scheduled) -> None:

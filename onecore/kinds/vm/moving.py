@@ -5,6 +5,7 @@ Effects of the state table, as kinds/vm/effects.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
@@ -81,10 +82,14 @@ def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return unreserve(tx, core, vm, info)
 
 
+def tried(vm: Any) -> bool:
+    """Whether a move was begun before, so that files may be anywhere."""
+    return STATE_OF.get((vm.prev_state, vm.prev_lcm)) in MOVING
+
+
 def begun_before(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """A further try of a move, from the beginning: files may be anywhere, as the state before says from now on."""
-    known = STATE_OF.get((vm.prev_state, vm.prev_lcm)) in MOVING
-    return vm if known else replace(vm, prev_state=vm.state, prev_lcm=vm.lcm)
+    return vm if tried(vm) else replace(vm, prev_state=vm.state, prev_lcm=vm.lcm)
 
 
 def turn_back(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

@@ -39,7 +39,9 @@ class Places:
 
     def change(self, old: Record | None, new: Record | None) -> None:
         """A record was added, replaced or removed."""
-        self._kept.clear()
+        same = isinstance(old, User) and isinstance(new, User) and (old.gid, old.groups) == (new.gid, new.groups)
+        if not same:  # a login changes tokens alone
+            self._kept.clear()
 
     def of(self, core: Core, uid: int) -> tuple[str, str]:
         """Where the VMs of a user may be put; "": anywhere."""

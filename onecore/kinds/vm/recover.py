@@ -71,16 +71,16 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     if not 0 <= operation < len(RECOVER):
         raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
                           f"5 (delete-db), not {operation}", vm.oid)
+    word = RECOVER[operation]
     look: Look | None = req.prepared
     if look is not None and look.why:
-        raise WrongState(f"recover --{RECOVER[operation]} of VM {vm.oid} in state {state_of(vm).name} is not what its "
+        raise WrongState(f"recover --{word} of VM {vm.oid} in state {state_of(vm).name} is not what its "
                          f"host shows: {'; '.join(look.why)}", vm.oid)
     if look is not None and look.moment != _moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
-    line = f"recover --{RECOVER[operation]} by user {req.caller.uid} in state {state_of(vm).name}"
+    line = f"recover --{word} by user {req.caller.uid} in state {state_of(vm).name}"
     req.tx.after(lambda: req.core.log.vm(vm.oid, line, req.rid))
-    word = RECOVER[operation]
     unseen = look is None and word in ("success", "failure") and _may_have_moved(vm)
     fire(req.tx, req.core, vm, f"recover_{word}", unseen=unseen)
     return vm.oid

@@ -19,7 +19,6 @@ from onecore.kinds.vm.public import (
     CLONING,
     FAILED,
     LIVE,
-    MOVING,
     OFF,
     STATE_OF,
     STAYS,
@@ -78,11 +77,6 @@ def _not_saved(vm: Any) -> bool:
 
 def _goes_on(vm: Any) -> bool:
     return not _returns(vm)
-
-
-def _tried(vm: Any) -> bool:
-    """Whether a move was begun before, so that files may be anywhere."""
-    return STATE_OF.get((vm.prev_state, vm.prev_lcm)) in MOVING
 
 
 def _settled(vm: Any) -> bool:
@@ -208,15 +202,15 @@ ROWS += [
 
     row(S.POWEROFF,            "migrate",         S.PROLOG_MIGRATE_POWEROFF, *_GO, go.reserve, send="vm.destroy"),
     row(S.PROLOG_MIGRATE_POWEROFF, "destroy.ok",  None,                 send="tm.move"),
-    row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.PROLOG_MIGRATE_POWEROFF_FAILURE, do.note_error, when=_tried),
+    row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.PROLOG_MIGRATE_POWEROFF_FAILURE, do.note_error, when=go.tried),
     row(S.PROLOG_MIGRATE_POWEROFF, "destroy.fail", S.POWEROFF,          do.note_error, go.unreserve),
     row(S.SUSPENDED,           "migrate",         S.PROLOG_MIGRATE_SUSPEND, *_GO, go.reserve, send="vm.destroy"),
     row(S.PROLOG_MIGRATE_SUSPEND, "destroy.ok",   None,                 send="tm.move"),
-    row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.PROLOG_MIGRATE_SUSPEND_FAILURE, do.note_error, when=_tried),
+    row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.PROLOG_MIGRATE_SUSPEND_FAILURE, do.note_error, when=go.tried),
     row(S.PROLOG_MIGRATE_SUSPEND, "destroy.fail", S.SUSPENDED,          do.note_error, go.unreserve),
     row(S.UNKNOWN,             "migrate",         S.PROLOG_MIGRATE_UNKNOWN, *_GO, go.reserve, send="vm.cleanup"),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.ok",   None,                 send="tm.move"),
-    row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.PROLOG_MIGRATE_UNKNOWN_FAILURE, do.note_error, when=_tried),
+    row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.PROLOG_MIGRATE_UNKNOWN_FAILURE, do.note_error, when=go.tried),
     row(S.PROLOG_MIGRATE_UNKNOWN, "cleanup.fail", S.UNKNOWN,            do.note_error, go.unreserve),
 ]
 for _event in ("save.ok", "shutdown.ok", "destroy.ok", "recover_success"):
