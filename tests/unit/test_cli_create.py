@@ -185,3 +185,10 @@ def test_user_inputs_are_sent(one: Runner, cloud: Cloud) -> None:
     assert "PW is mandatory (Root password)" in outcome.err
     assert one("template", "instantiate", "3", "--user-inputs", "pw=x").code == 0
     assert cloud.made("one.template.instantiate")[0][3] == 'PW="x"\nSIZE="3"\n'
+
+
+@pytest.mark.parametrize("words", [("image", "snapshot-delete", "1..3", "0"), ("image", "rename", "1..3", "x")])
+def test_what_is_about_one_object_takes_no_range(one: Runner, cloud: Cloud, words: tuple[str, ...]) -> None:
+    cloud.answers["one.imagepool.info"] = "<IMAGE_POOL></IMAGE_POOL>"
+    assert one(*words).code == 255
+    assert [call for call in cloud.calls if "pool" not in call[0]] == []

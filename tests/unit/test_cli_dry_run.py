@@ -48,7 +48,8 @@ def test_what_cannot_be_tried(one: Runner, cloud: Cloud, tmp_path: Path, monkeyp
     assert "which --dry-run cannot try" in one("vm", "save", "7", "copy", "--dry-run").err
     cloud.answers["onecore.dryrun"] = "t0ken"
     monkeypatch.setenv("ONE_AUTH", str(tmp_path / "auth"))
-    assert one("user", "login", "--user", "ann", "--password", "x", "--dry-run").out == ""
+    outcome = one("user", "login", "--user", "ann", "--password", "x", "--dry-run")
+    assert outcome.out == "" and f"would be: {tmp_path / 'auth'}: token of ann" in outcome.err
     assert not (tmp_path / "auth").exists()
 
 
