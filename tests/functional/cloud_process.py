@@ -276,3 +276,14 @@ def _value(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_value, value)) + "]"
     return json.dumps(value)
+
+
+_ONECORE = [sys.executable, "-c", "from cli.onecore import main; raise SystemExit(main())"]
+
+
+def onecore(cloud: Cloud, *words: str, code: int = 0, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """The command `onecore`; with the code that is expected."""
+    done = subprocess.run([*_ONECORE, *words], cwd=cloud.home.parent, input=given, timeout=300, capture_output=True,
+                          env=cloud.environment)
+    assert done.returncode == code, done.stdout.decode(errors="replace") + done.stderr.decode()
+    return done

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from cloud_process import Cloud, unique, until
+from cloud_process import Cloud, onecore, unique, until
 from makers import MakeCloud
 from postgresql import Cluster
 from sim_points import LONG
@@ -30,17 +30,6 @@ POOLS = {"one.vmpool.infoextended": (-2, -1, -1, -2), "one.hostpool.info": (), "
 PATIENCE = 300
 """Seconds that a command may need on a busy machine."""
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
-ONECORE = [sys.executable, "-c", "from cli.onecore import main; raise SystemExit(main())"]
-
-
-def onecore(cloud: Cloud, *words: str, code: int = 0, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """The command `onecore`; with the code that is expected."""
-    done = subprocess.run([*ONECORE, *words], cwd=cloud.home.parent, input=given, timeout=PATIENCE, capture_output=True,
-                          env=cloud.environment)
-    assert done.returncode == code, done.stdout.decode(errors="replace") + done.stderr.decode()
-    return done
-
-
 def backup(cloud: Cloud, *options: str) -> Path:
     """A backup of a cloud."""
     path = cloud.home.parent / f"{unique('cloud')}.backup"
@@ -262,7 +251,7 @@ def test_kill_9_leaves_the_old_home_or_the_new_one(make_cloud: MakeCloud) -> Non
     restore(cloud, path, "--force")
     took, dice = time.monotonic() - began, random.Random(11)
     for _ in range(4 if LONG else 2):
-        child = subprocess.Popen([*ONECORE[:1], "-m", "onecore", "restore", str(path), "--home", str(cloud.home),
+        child = subprocess.Popen([sys.executable, "-m", "onecore", "restore", str(path), "--home", str(cloud.home),
                                   "--force"], env=cloud.environment, stdout=subprocess.DEVNULL)
         time.sleep(took * dice.uniform(0.4, 1.0))
         child.send_signal(signal.SIGKILL)

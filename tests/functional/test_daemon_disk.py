@@ -57,9 +57,7 @@ def _go_through(cloud: Cloud, vm: int, known: int) -> None:
     with pytest.raises(ClientError) as refused:
         cloud.client.call("one.vm.info", 10**6)
     assert refused.value.code == 0x0400
-    begun = time.monotonic()
     assert cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count("<VM>") == known
-    assert time.monotonic() - begun < 10
 
 
 def _reads(cloud: Cloud, vm: int) -> bool:
@@ -92,7 +90,7 @@ def _begin(cloud: Cloud) -> int:
     host, network = cloud.add_hosts(1)[0], cloud.make_network()
     vm = cloud.make_vm(image=cloud.make_image(), network=network)
     cloud.deploy(vm, host)
-    cloud.dummy(delay={"vm.shutdown": 0.3})
+    cloud.hold("vm.shutdown")
     cloud.client.call("one.vm.action", "poweroff", vm)
     return vm
 
@@ -102,6 +100,7 @@ def test_files_that_cannot_grow(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     vm = _begin(cloud)
     with _no_growth(cloud):
+        (cloud.home / "dummy.json").unlink()
         time.sleep(0.4)
         _go_through(cloud, vm, 1)
         assert json.loads(cloud.client.text("onecore.status"))["under_way"]
@@ -121,6 +120,7 @@ def test_a_file_system_that_is_full(make_cloud: MakeCloud, tmp_path: Path) -> No
         cloud.start()
         vm = _begin(cloud)
         with _full(home):
+            (home / "dummy.json").unlink()  # the poweroff ends now
             time.sleep(0.4)
             _go_through(cloud, vm, 1)
         _goes_on(cloud, vm, 1, restart=True)

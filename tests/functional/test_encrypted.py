@@ -3,22 +3,18 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api_calls import AUTHORIZATION, refused
-from cloud_process import Cloud, unique, vm_template
-from makers import MakeCloud
+from api_calls import ALLOCATE, AUTHORIZATION, refused
+from cloud_process import Cloud, onecore, unique, vm_template
+from makers import MakeCloud, One
 from sim import Sim
 from xsd import validate
 
-from cli.main import program
-from cli.program import run
 from onecore import app
 from onecore.auth.vault import MARK, Vault
 from onecore.config import ConfigError, parse
@@ -236,6 +232,7 @@ def test_who_reads_it(cloud: Cloud) -> None:
     refused(other, AUTHORIZATION, "one.vm.info", vm, True)
     owner.call("one.vm.chmod", vm, *[-1] * 6, 1, -1, -1)
     assert PIN not in other.text("one.vm.info", vm, True) and MARK in other.text("one.vm.info", vm, True)
+    refused(owner, ALLOCATE, "one.vm.allocate", f'CPU=x\nMEMORY=64\nBADGE="{PIN}"', True)
     owner.call("one.vm.action", "terminate", vm)
     cloud.stop()
     with sqlite3.connect(cloud.home / "onecore.db") as connection:
@@ -243,17 +240,13 @@ def test_who_reads_it(cloud: Cloud) -> None:
     cloud.start()
 
 
-def test_on_the_command_line(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_the_command_line(cloud: Cloud, one: One) -> None:
     """`show --decrypt` of each kind that has encrypted attributes."""
-    for name in ("ONE_XMLRPC", "ONE_AUTH", "HOME"):
-        monkeypatch.setenv(name, cloud.environment[name])
     host, made = cloud.add_hosts(1, wait=False)[0], cloud.make_template(CONTEXT={"PIN": PIN})
     cloud.client.call("one.host.update", host, f'VAULT_CODE="{PIN}"', 1)
     vm = cloud.make_vm(hold=True, BADGE=PIN)
     for kind, oid in (("host", host), ("template", made), ("vm", vm)):
-        for more, wanted in (([], False), (["--decrypt"], True)):
-            assert run(program(kind), ["show", str(oid), *more]) == 0
-            assert (PIN in capsys.readouterr().out) is wanted, (kind, more)
+        assert PIN not in one(kind, "show", str(oid)) and PIN in one(kind, "show", str(oid), "--decrypt"), kind
     cloud.client.call("one.vm.action", "terminate", vm)
 
 
@@ -267,10 +260,3 @@ def test_a_restored_cloud_has_the_key(make_cloud: MakeCloud) -> None:
     onecore(other, "restore", str(copy), "--home", str(other.home))
     other.start()
     assert PIN in other.client.text("one.vm.info", vm, True) and PIN not in other.client.text("one.vm.info", vm)
-
-
-def onecore(cloud: Cloud, *words: str) -> None:
-    """The command `onecore`, which succeeds."""
-    program = "from cli.onecore import main; raise SystemExit(main())"
-    subprocess.run([sys.executable, "-c", program, *words], cwd=cloud.home.parent, timeout=60, check=True,
-                   env=cloud.environment)

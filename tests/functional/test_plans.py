@@ -15,6 +15,8 @@ from xsd import validate
 
 from cli.main import program
 from cli.program import run
+from onecore.kinds import optimize
+from onecore.wire.acl import RESOURCES
 from onecore.wire.states import PlanState
 
 pytestmark = pytest.mark.surface
@@ -111,8 +113,11 @@ def test_nothing_to_do(two: Callable[[int], Two]) -> None:
     assert "PLAN_MESSAGE" not in cloud.body() and "NOTE" in cloud.body()
 
 
-def test_two_at_a_host_at_once(two: Callable[[int], Two]) -> None:
-    """All arrive, no more than two being on their way."""
+@pytest.mark.parametrize(("most_of_all", "expected"), [(30, 2), (1, 1)])
+def test_two_at_a_host_at_once(two: Callable[[int], Two], monkeypatch: pytest.MonkeyPatch, most_of_all: int,
+                               expected: int) -> None:
+    """All arrive, no more than two being on their way, nor more than a plan may have."""
+    monkeypatch.setattr(optimize, "AT_ONCE", most_of_all)
     cloud = two(5)
     cloud.plan(*cloud.vms)
     cloud.ground.script(delay={"vm.migrate": 3.0})
@@ -121,7 +126,7 @@ def test_two_at_a_host_at_once(two: Callable[[int], Two]) -> None:
     while cloud.state() is PlanState.APPLYING:
         cloud.sim.advance(0.5)
         most = max(most, sum(cloud.sim.vm(vm).to_hid >= 0 for vm in cloud.vms))
-    assert most == 2 and cloud.state() is PlanState.DONE
+    assert most == expected and cloud.state() is PlanState.DONE
     assert {cloud.sim.vm(vm).hid for vm in cloud.vms} == {cloud.other}
 
 
@@ -142,7 +147,7 @@ def test_what_cannot_be_done_is_told(two: Callable[[int], Two]) -> None:
     told = cloud.errors()
     assert any(f"[{gone}]" in text for text in told) and any("no memory left" in text for text in told), told
     assert "no memory left" in cloud.body() and f"VM {failing}" in cloud.body()
-    assert sim.vm(moved).hid in (cloud.other, cloud.ground.host)
+    assert (sim.vm(moved).hid, sim.state(moved)) == (cloud.other, "SUSPENDED")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 2.5, 4.0])
@@ -172,6 +177,18 @@ def test_forgotten_in_the_middle(two: Callable[[int], Two]) -> None:
     assert sorted(cloud.sim.vm(vm).hid == cloud.other for vm in cloud.vms) == [False, False, True, True]
 
 
+def test_forgotten_while_hosts_are_asked(two: Callable[[int], Two]) -> None:
+    """The move that was about to begin does not."""
+    cloud = two(1)
+    cloud.plan(*cloud.vms)
+    cloud.ground.script(delay={"vm.premigrate": 5.0})
+    cloud.sim.call("one.cluster.planexecute", 0)
+    cloud.sim.until(lambda: _plans(cloud.sim)[0].moves[0].state == PlanState.APPLYING)
+    cloud.sim.call("one.cluster.plandelete", 0)
+    cloud.sim.advance(60)
+    assert cloud.sim.vm(cloud.vms[0]).hid == cloud.ground.host
+
+
 @pytest.mark.parametrize("moves", ["", "{}", "[1]", '[{"vm":1}]', '[{"vm":"1","host":2}]', '[{"vm":true,"host":1}]',
                                    "[" * 9999])
 def test_moves_that_are_none(two: Callable[[int], Two], moves: str) -> None:
@@ -180,6 +197,60 @@ def test_moves_that_are_none(two: Callable[[int], Two], moves: str) -> None:
     cloud.sim.call("one.cluster.optimize", 0)
     number = cloud.told()["number"]
     assert "moves must be a JSON list" in refusal(cloud.sim, "onecore.cluster.planned", 0, number, moves)
+
+
+def test_a_vm_that_moved_meanwhile(two: Callable[[int], Two]) -> None:
+    """Is left where it went."""
+    cloud = two(1)
+    sim, (vm,) = cloud.sim, cloud.vms
+    third = sim.add_host("node3")
+    cloud.plan(vm)
+    sim.call("one.vm.migrate", vm, third, True, True)
+    sim.until(lambda: sim.vm(vm).hid == third and sim.state(vm) == "RUNNING")
+    sim.call("one.cluster.planexecute", 0)
+    cloud.finish()
+    assert cloud.errors() == [f"VM {vm} is on host {third} now, no more on {cloud.ground.host}"]
+    assert sim.vm(vm).hid == third
+
+
+def test_who_had_it_carried_out_is_disabled(two: Callable[[int], Two]) -> None:
+    """Nothing moves any more in his name."""
+    cloud = two(1)
+    sim, (vm,) = cloud.sim, cloud.vms
+    ann = int(sim.call("one.user.allocate", "ann", "secret", "core", [0]))
+    cloud.plan(vm)
+    sim.call("one.cluster.planexecute", 0, secret="ann:secret")
+    sim.call("one.user.enable", ann, False)
+    cloud.finish()
+    assert cloud.errors() == [f"User [{ann}] : who had the plan carried out is disabled."]
+    assert sim.vm(vm).hid == cloud.ground.host
+
+
+def test_a_plan_is_of_its_cluster_alone(two: Callable[[int], Two]) -> None:
+    """Hosts of others are refused, VMs of others left out; it goes with its cluster; who may the cluster alone says no
+    word about it."""
+    cloud = two(1)
+    sim, (vm,) = cloud.sim, cloud.vms
+    apart = int(sim.call("one.cluster.allocate", "apart"))
+    away = sim.add_host("node3")
+    sim.call("one.cluster.addhost", apart, away)
+    sim.call("one.cluster.optimize", 0)
+    number, moves = cloud.told()["number"], json.dumps([{"vm": vm, "host": away}])
+    assert f"host {away} must be in cluster 0" in refusal(sim, "onecore.cluster.planned", 0, number, moves)
+    sim.call("one.cluster.plandelete", 0)
+    sim.call("one.cluster.delhost", apart, away)
+    sim.call("one.cluster.addhost", apart, cloud.other)
+    sim.call("one.cluster.optimize", apart)
+    ann = int(sim.call("one.user.allocate", "ann", "secret", "core", [1]))
+    sim.call("one.acl.addrule", f"{0x100000000 | ann:x}", f"{RESOURCES['CLUSTER'] | 0x100000000 | apart:x}", "7")
+    number, moves = cloud.told()["number"], json.dumps([{"vm": vm, "host": cloud.other}])
+    with pytest.raises(Refused, match="Only administrators"):
+        sim.call("onecore.cluster.planned", apart, number, moves, secret="ann:secret")
+    sim.call("onecore.cluster.planned", apart, number, moves)
+    assert cloud.told()["actions"] == []
+    sim.call("one.cluster.delhost", apart, cloud.other)
+    sim.call("one.cluster.delete", apart)
+    assert json.loads(sim.call("onecore.cluster.plans")) == []
 
 
 def test_with_the_match_maker(make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch,
