@@ -69,13 +69,12 @@ def _source(image: Doc) -> str:
 
 
 def _facts(image: Doc) -> Doc:
+    """Of a file that nobody looks at: what the template says of it."""
     attributes = image.get("attrs") or {}
-    size, format_ = (str(attributes.get(key) or usual) for key, usual in (("SIZE", _SIZE_MB), ("FORMAT", "raw")))
-    if not (size.isascii() and size.isdigit() and len(size) < 16):
-        raise Permanent(f"SIZE must be a whole number of MB, not {size[:40]!r}")
-    if format_ not in _FORMATS:
-        raise Permanent(f"FORMAT must be one of {', '.join(_FORMATS)}, not {format_[:40]!r}")
-    return {"size_mb": image.get("size_mb") or int(size), "format": image.get("format") or format_}
+    told, form = str(attributes.get("SIZE", "")), str(attributes.get("FORMAT", ""))
+    size = int(told) if told.isascii() and told.isdigit() and len(told) < 16 else _SIZE_MB
+    return {"size_mb": image.get("size_mb") or size,
+            "format": image.get("format") or (form if form in _FORMATS else "raw")}
 
 
 ACTIONS: dict[str, Action] = {

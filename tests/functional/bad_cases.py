@@ -118,7 +118,6 @@ IMAGES = {
     "full datastore": ("NAME=a\nSIZE=99999999", 1, ALLOCATE, "99999999 MB"),
     **{f"size {v:.9} beside a path": (f'NAME=a\nPATH=/some/file\nSIZE={v}', 1, ALLOCATE, "SIZE")
        for v in ("İ", "[A=1]", "9" * 30)},
-    "format beside a path": ("NAME=a\nPATH=/some/file\nFORMAT=[A=1]", 1, ALLOCATE, "FORMAT"),
     "type": ("NAME=a\nSIZE=1\nTYPE=GOLD", 1, ALLOCATE, "GOLD"),
     "path that is not there": ("NAME=a\nPATH=/missing/file", 1, ALLOCATE, "/missing/file"),
     "format": ("NAME=a\nSIZE=1\nFORMAT=../x", 1, ALLOCATE, "FORMAT"),

@@ -82,6 +82,7 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     path, source = tree.get("PATH"), tree.get("SOURCE")
     if path and source:
         raise NotAllocated("PATH and SOURCE cannot both be given: one is copied, the other taken as it is")
+    given = _whole(tree, "SIZE") if tree.get("SIZE") else 0
     if req.prepared is not None and not req.prepared.ok:
         raise NotAllocated(f"PATH: {req.prepared.error}")
     if path and req.prepared is None:  # the datastore, or the right to it, is newer than the question
@@ -94,7 +95,7 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
             raise NotAllocated(f"No PATH in template for an image of type {kind.name}.")
         if not tree.get("SIZE"):
             raise NotAllocated("No PATH, SOURCE or SIZE in template: say where the image comes from or how large it is")
-        size, format_ = _whole(tree, "SIZE"), _empty(tree)
+        size, format_ = given, _empty(tree)
     if not source and not (skip_capacity_check and req.caller.admin):
         check_room(req.core, ds, size)
     oid = req.tx.next_id("image")
