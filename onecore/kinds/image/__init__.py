@@ -82,7 +82,7 @@ def allocate(req: Request, template: str, ds_id: int, skip_capacity_check: bool 
     path, source = tree.get("PATH"), tree.get("SOURCE")
     if path and source:
         raise NotAllocated("PATH and SOURCE cannot both be given: one is copied, the other taken as it is")
-    given = _whole(tree, "SIZE") if tree.get("SIZE") else 0
+    given = _whole(tree, "SIZE") if any(tree.all("SIZE")) else 0
     if req.prepared is not None and not req.prepared.ok:
         raise NotAllocated(f"PATH: {req.prepared.error}")
     if path and req.prepared is None:  # the datastore, or the right to it, is newer than the question
