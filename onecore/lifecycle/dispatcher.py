@@ -94,6 +94,8 @@ class Dispatcher:
         self._flights: dict[int, _Flight] = {}
         self._asked: dict[int, Callable[[Result], None]] = {}
         self._abandoned: dict[str, set[int]] = {}
+        self._overdue: dict[int, str] = {}
+        """The families that were asked what nobody waits for any more, and have not said that it ended."""
         self._up: set[str] = set()
         self._pings: dict[str, tuple[int, float]] = {}
         self._last_ask = 0
@@ -210,8 +212,9 @@ class Dispatcher:
         command, family = flight.command, flight.family
         if op < 0:
             self._transport.send(family, Cancel(op, attempt))
-            self._answer(Result(op, attempt, self.epoch, False, f"no answer within {command.timeout:g} s",
-                                temporary=True))
+            self._overdue[op] = family
+            self._clock.call_later(self._grace, lambda: self._hangs(op))
+            self._answer(self._unheard(op, f"no answer within {command.timeout:g} s"))
         elif not flight.cancelled:
             self._log.warning(f"operation {op}: {command.action} passed its deadline of {command.timeout:g} s, "
                               "cancelling", command.rid)
@@ -222,6 +225,13 @@ class Dispatcher:
             self._abandoned.setdefault(family, set()).add(op)
             self._result(Result(op, attempt, self.epoch, False, f"{command.action} passed its deadline of "
                                 f"{command.timeout:g} s and could not be stopped", data={"owed": True}))
+            self._replace_drained(family)
+
+    def _hangs(self, op: int) -> None:
+        """The grace time of a question is over."""
+        family = self._overdue.pop(op, None)
+        if family is not None:
+            self._abandoned.setdefault(family, set()).add(op)
             self._replace_drained(family)
 
     def _replace_drained(self, family: str) -> None:
@@ -266,6 +276,10 @@ class Dispatcher:
         self.ask(family, command, lambda result: None if result.ok else self._log.warning(
             f"{command.action} in lane {command.lane}: {result.error}"))
 
+    def _unheard(self, op: int, why: str) -> Result:
+        """Nobody knows how a question ended, or whether it has."""
+        return Result(op, 1, self.epoch, False, why, temporary=True, data={"unheard": True})
+
     def _answer(self, result: Result) -> None:
         then = self._asked.pop(result.op, None)
         self._land(result.op)
@@ -291,6 +305,7 @@ class Dispatcher:
     def _driver_up(self, family: str) -> None:
         self._up.add(family)
         self._abandoned.pop(family, None)
+        self._overdue = {op: asked for op, asked in self._overdue.items() if asked != family}
         self._pings.pop(family, None)
         blamed = family not in self._blameless
         self._blameless.discard(family)
@@ -305,8 +320,7 @@ class Dispatcher:
         flight.deaths += flight.sent and blamed and not flight.waits
         flight.progress = None
         if op < 0:
-            self._answer(Result(op, 1, self.epoch, False, f"the {flight.family} driver was started again",
-                                temporary=True))
+            self._answer(self._unheard(op, f"the {flight.family} driver was started again"))
         elif flight.deaths >= RESENDS:
             self._result(Result(op, attempt, self.epoch, False,
                                 f"the {flight.family} driver ended {RESENDS} times during {action}"))
@@ -332,6 +346,7 @@ class Dispatcher:
             if message.op == self._pings.get(family, (0, 0.0))[0]:
                 del self._pings[family]
             self._answer(message) if message.op < 0 else self._result(message)
+            self._overdue.pop(message.op, None)
             self._abandoned.get(family, set()).discard(message.op)
             self._replace_drained(family)
         elif isinstance(message, Sample):

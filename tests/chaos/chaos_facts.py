@@ -84,6 +84,11 @@ class Facts:
         row = next(row for row in self.tables["vm_pool"] if row["oid"] == vm)
         return STATES.get(row["state"]) or LCM[row["lcm"]]
 
+    def path(self, vm: int) -> list[str]:
+        """All states that a VM has come to, as the change log has them."""
+        return [new for new, in rows(self.home, "SELECT new FROM log WHERE kind = 'vm' AND oid = ? "
+                                     "AND what IN ('create', 'state') ORDER BY seq, n", vm)]
+
     def image(self, name: str) -> str:
         """The state of an image, `gone` when there is none of that name."""
         return next((IMAGES[row["state"]] for row in self.images.values() if row["name"] == name), "gone")

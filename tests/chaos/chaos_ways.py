@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaos_action import Action, forgets_disks
+from chaos_facts import Facts
 from chaos_roads import a_moment, act, call, come, hangs, migrate, speak, unheard, well
-from chaos_site import Step
+from chaos_site import Site, Step
 from chaos_users import reconcile
 
 
@@ -132,8 +133,7 @@ def under_way() -> Iterator[Action]:
     for way in WAYS:
         cleans = way.state.startswith("CLEANUP")
         yield _row(way, act("recover-retry"), "recover-retry", way.goal)
-        yield _row(way, act("recover-failure"), "recover-failure", way.goal if cleans else
-                   f"{way.failure} POWEROFF" if way.state == "BOOT_UNKNOWN" else way.failure, ignored=cleans)
+        yield _failure(way, cleans)
         yield _row(way, act("recover-success"), "recover-success", way.goal, done=True)
         yield _row(way, act("recover-delete"), "recover-delete", "DONE")
         yield _row(way, act("recover-deletedb"), "recover-deletedb", "DONE", then=(speak, reconcile))
@@ -143,6 +143,21 @@ def under_way() -> Iterator[Action]:
             yield _row(way, act(_HARDER[way.state]), _HARDER[way.state], way.goal)
         if way.state in CONFIGURED:
             yield _row(way, _CONF, "updateconf", f"{way.goal} {way.failure}")
+
+
+def _failure(way: Way, cleans: bool) -> Action:
+    """A start of which somebody said that it failed may have worked after all: its guest is found, and the VM runs."""
+    goals = way.goal if cleans else f"{way.failure} POWEROFF" if way.state == "BOOT_UNKNOWN" else way.failure
+    row = _row(way, act("recover-failure"), "recover-failure", goals, ignored=cleans)
+    if not way.state.startswith("BOOT"):
+        return row
+
+    def failed(facts: Facts, site: Site) -> bool:
+        if facts.state(site.vm) != "RUNNING":
+            return True
+        before, _, after = " ".join(facts.path(site.vm)).rpartition(f" {way.state} ")
+        return bool(before) and not set(way.failure.split()).isdisjoint(after.split())
+    return replace(row, goals=row.goals | {"RUNNING"}, done=failed)
 
 
 def _row(way: Way, ask: Step, name: str, goals: str, done: bool = False, then: tuple[Step, ...] = (),

@@ -34,6 +34,13 @@ FOUND = (
     ("UNKNOWN-moving/recover-failure", 32, "send.before:vm.cleanup#1=core~1"),
     # a fence that works after it was given up
     ("RUNNING-fenceable/fenced-as-its-end-fails", 2, "step.middle:im.fence#1=late~90"),
+    # a fence that worked, and whose driver died before anybody heard: the VM was POWEROFF
+    ("RUNNING-fenceable/host-silent", 31, "step.after:im.fence#1=driver~1"),
+    # debts had another time than [deadlines] say, and the harness waited shorter
+    ("UNKNOWN-moving/recover-failure", 244, "step.after:tm.delete#1=deaf~1 step.middle:tm.delete#1=deaf~1"),
+    # a start that had worked when somebody said that it had failed (the row's own fault: what hosts tell counts)
+    ("PENDING/BOOT/recover-failure", 305, "step.after:vm.deploy#1=hang~1 step.after:vm.deploy#1=deaf~1 "
+     "commit.before#1=both~1 result.before:vm.deploy#1=delay~20"),
 )
 
 

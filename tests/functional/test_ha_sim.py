@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sim_ground import assert_sums
+from sim_points import Strike
 
 from onecore.kinds.usage import usage
 from onecore.kinds.vm.record import ACTIONS
@@ -67,6 +68,19 @@ def test_a_fence_that_hangs_is_given_up(make_ha: MakeHa) -> None:
     ha.sim.advance(80)
     assert ha.sent("fence") == 1 and ha.sim.state(vm) == "UNKNOWN"
     assert "fencing by dummy failed: no" in ha.error()
+
+
+def test_a_fence_whose_driver_dies_is_asked_for_at_once(make_ha: MakeHa) -> None:
+    """It may have worked: that the guest is gone is taken for its work, and the next one says so."""
+    ha = make_ha(retry=1000)
+    vm = ha.vm()
+    ha.sim.strike(Strike.parse("step.after:im.fence#1=driver"))
+    ha.silence(1)
+    ha.sim.until(lambda: ha.sent("fence") == 1, 60)
+    ha.sim.advance(1)
+    assert ha.guests() == {} and ha.sim.state(vm) == "UNKNOWN", "it worked, and nobody heard of it"
+    ha.sim.wait(vm, "PENDING", limit=15)
+    assert ha.sent("fence") == 2 and ha.owed() == [(ha.ids[0], vm, 1, 0, 1)]
 
 
 def test_without_a_fence_driver_nothing_is_restarted(make_ha: MakeHa) -> None:

@@ -159,6 +159,18 @@ def test_a_question_that_hangs(ground: Ground) -> None:
     sim.wait(vm, "RUNNING")
 
 
+def test_a_question_that_hangs_costs_no_place_for_ever(ground: Ground) -> None:
+    """When it hears no cancel either, and nothing else is at work: another driver process."""
+    sim = ground.sim
+    sim.transport.deaf = lambda command: command.action == "stat"
+    ground.script(delay={"ds.stat": 1})
+    driver = sim.transport.families["tm"]
+    with pytest.raises(Refused, match="no answer within 60 s"):
+        sim.call("one.image.allocate", "NAME=slow\nPATH=/var/tmp/slow\n", 1)
+    assert sim.transport.families["tm"] is driver
+    sim.until(lambda: sim.transport.families.get("tm") not in (driver, None), limit=40, what="another tm driver")
+
+
 def test_a_hanging_command_hurts_no_other(make_ground: MakeGround) -> None:
     """It is abandoned; its driver process is replaced when it has nothing else to do, not before."""
     ground = make_ground(deploy=50, grace=10)

@@ -11,6 +11,10 @@ from onecore.lifecycle.core import Core
 from onecore.wire.messages import Command, Doc
 from onecore.wire.states import DatastoreType
 
+_SECONDS = 60.0
+_CLEANS = frozenset(("cleanup", "delete", "untap"))
+"""Actions whose time is `cleanup` of [deadlines], as it is when an operation needs them."""
+
 
 def document(core: Core, host: Host) -> Doc:
     """The host as drivers see it."""
@@ -20,7 +24,8 @@ def document(core: Core, host: Host) -> Doc:
 
 def command(core: Core, host: Host, driver: str, action: str, args: Doc | None = None) -> Command:
     """A command about HOST itself, in its lane."""
-    return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), 60.0,
+    seconds = float(core.config.deadlines.cleanup) if action in _CLEANS else _SECONDS
+    return Command(0, 0, core.epoch, 0, host.name, driver, action, ("host", host.oid), seconds,
                    args={"host": document(core, host), **(args or {})})
 
 

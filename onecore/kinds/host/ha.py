@@ -41,6 +41,8 @@ class Episode:
     since: float
     next_try: float = 0.0
     fenced: bool = False
+    unheard: bool = False
+    """Nobody heard how its last fence ended: it may have worked."""
     told: dict[int, str] = field(default_factory=dict)
     """VM id -> what its log and its ERROR say already."""
 
@@ -60,7 +62,8 @@ def check(core: Core) -> None:
 def expects(core: Core, news: News) -> bool:
     """Whether NEWS of a guest's end is the work of a fence, and no shutdown of its own."""
     episode = _episodes(core).get(news.hid)
-    return news.state != "running" and (news.hid in _fencing(core) or (episode is not None and episode.fenced))
+    return news.state != "running" and (
+        news.hid in _fencing(core) or (episode is not None and (episode.fenced or episode.unheard)))
 
 
 def _episodes(core: Core) -> dict[int, Episode]:
@@ -146,20 +149,22 @@ def _brake(core: Core, host: Host) -> str:
 
 
 def _fence(core: Core, host: Host, episode: Episode, driver: str, vms: list[Vm]) -> None:
-    asked = {vm.oid: vm.generation for vm in vms}
+    asked, timeout, began = {vm.oid: vm.generation for vm in vms}, float(core.config.ha.timeout), core.clock.monotonic()
     core.log.warning(f"host {host.oid} ({host.name}) is fenced by {driver}, for VMs {_numbers(asked)}")
     _fencing(core).add(host.oid)
 
     def then(result: Result) -> None:
         _fencing(core).discard(host.oid)
-        episode.next_try = core.clock.monotonic() + core.config.ha.retry
+        now, episode.unheard = core.clock.monotonic(), bool(result.data.get("unheard"))
+        died = episode.unheard and now < began + timeout  # the driver, not the host: another one is asked at once
+        episode.next_try = now + (0 if died else core.config.ha.retry)
         if _goes_on(core, host.oid, episode):
             _fenced(core, host.oid, episode, driver, asked, result)
         else:
             outcome = "worked" if result.ok else f"failed: {result.error}"
             core.log.warning(f"host {host.oid} ({host.name}) came back meanwhile; fencing it by {driver} {outcome}")
     order = command(core, host, driver, "fence", {"vms": [document(core, vm) for vm in vms]})
-    core.dispatcher.ask("im", replace(order, lane=f"fence:{host.name}", timeout=float(core.config.ha.timeout)), then)
+    core.dispatcher.ask("im", replace(order, lane=f"fence:{host.name}", timeout=timeout), then)
 
 
 def _fenced(core: Core, hid: int, episode: Episode, driver: str, asked: dict[int, int], result: Result) -> None:
