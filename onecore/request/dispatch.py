@@ -108,10 +108,7 @@ class Dispatch:
                 with core.store.tx(call.actor()) as tx:
                     tx.log("api", call.oid, "call", old="0", new=call_document(
                         call.method, call.given[1:], False, error.text, sealed.hidden(core.config)))
-            try:
-                await wait_durable(core, given)
-            except Internal as why:
-                error = why
+            await _seen_durable(core, given)
         oid = error.oid if error.oid >= 0 else call.oid
         return [xmlrpc.failure(f"[{call.method.name}] {error.text}", error.code, oid)], error.code
 
@@ -233,7 +230,7 @@ class _Call:
         needed = store.given if self.dry else tx.seq or self._depends()
         fragments = xmlrpc.success_body(value) if isinstance(value, Body) else [xmlrpc.success(value)]
         if needed > store.durable:
-            await wait_durable(core, needed)
+            await (_seen_durable if method.reads else wait_durable)(core, needed)
         return fragments
 
     def actor(self) -> Actor:
@@ -280,6 +277,14 @@ async def wait_durable(core: Core, seq: int) -> None:
     error = await future
     if error is not None:
         raise Internal(f"the change could not be stored: {error}")
+
+
+async def _seen_durable(core: Core, seq: int) -> None:
+    """As wait_durable, for who changed nothing; raises NotReady: what was seen never was, look again."""
+    try:
+        await wait_durable(core, seq)
+    except Internal:
+        raise NotReady from None
 
 
 __all__ = ["Dispatch", "Forbidden", "Locked"]
