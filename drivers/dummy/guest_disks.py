@@ -42,6 +42,11 @@ def keep_copy(ctx: Context, args: Doc) -> None:
     _change_disk(ctx, args, lambda disk: replace(disk, copy=disk.content))
 
 
+def lose_copy(ctx: Context, args: Doc) -> None:
+    """Nothing waits for `tm saveas` any more."""
+    _change_disk(ctx, args, lambda disk: replace(disk, copy=None))
+
+
 def grow(ctx: Context, args: Doc) -> None:
     """The disk has `size_mb`, if that is more."""
     _change_disk(ctx, args, lambda disk: replace(disk, mb=max(disk.mb, args["size_mb"])))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from drivers.base import Context, Permanent
-from drivers.dummy.guest_disks import drop_snapshot, keep_copy, keep_snapshot
+from drivers.dummy.guest_disks import drop_snapshot, keep_copy, keep_snapshot, lose_copy
 from drivers.dummy.moments import moments
 from drivers.dummy.running import change, check_newest, running
 from drivers.dummy.stage import act
@@ -65,6 +65,13 @@ def copy_disk(ctx: Context, args: Doc) -> Doc:
     """A copy of the disk waits for `tm saveas`."""
     _disk(ctx, args, "vm.copy_disk")
     keep_copy(ctx, args)
+    return {}
+
+
+def drop_copy(ctx: Context, args: Doc) -> Doc:
+    """There is none."""
+    act(ctx, "vm.drop_copy", args["host"], args["vm"])
+    lose_copy(ctx, args)
     return {}
 
 

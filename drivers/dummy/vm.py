@@ -114,5 +114,5 @@ ACTIONS: dict[str, Action] = {
     "updateconf": plug.updateconf, "exec": plug.execute, "snapshot_create": snapshots.create,
     "snapshot_revert": snapshots.revert, "snapshot_delete": snapshots.delete,
     "disk_snapshot_create": snapshots.disk_create, "disk_snapshot_delete": snapshots.disk_delete,
-    "copy_disk": snapshots.copy_disk,
+    "copy_disk": snapshots.copy_disk, "drop_copy": snapshots.drop_copy,
 }

@@ -14,21 +14,20 @@ from drivers.vm import events
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.guest import Guest
 from drivers.vm.inside import at_work, one, read
-from drivers.vm.jobs import at_a_standstill, end, tidy, until_ready
-from drivers.vm.work import LAST_SECONDS, ask
+from drivers.vm.jobs import at_a_standstill, end, thaw, tidy, until_ready, wake
+from drivers.vm.work import LAST_SECONDS, ask, at_rest, ours
 from onecore.wire.messages import Doc
 
 
 def copy_disk(ctx: Context, args: Doc) -> Doc:
     """The copy is there, a qcow2 file; one of before is replaced."""
     vm, executor = args["vm"], ctx.host(args["host"])
-    disk = one(vm, "disks", "DISK_ID", args["disk_id"])
-    made = f"{disk_path(vm, disk)}.saveas"
+    made = _place(vm, args)
     with fenced(ctx, executor, args), events.quiet(ctx, args["host"], vm):
         guest = at_work(ctx, args)
-        live = read(ctx, args, guest).disk(disk["DISK_ID"])
+        live = read(ctx, args, guest).disk(str(args["disk_id"]))
         if live is None:
-            raise Permanent(f"VM {vm['id']} runs without disk {disk['DISK_ID']}")
+            raise Permanent(f"VM {vm['id']} runs without disk {args['disk_id']}")
         if live.copy_path == f"{made}.tmp":
             end(ctx, args, guest, live.target)
         executor.run(["rm", "-f", "--", made, f"{made}.tmp"])
@@ -44,6 +43,27 @@ def copy_disk(ctx: Context, args: Doc) -> Doc:
                      ["mv", "-T", "--", f"{made}.tmp", made]):
             executor.run(argv)
     return {}
+
+
+def drop_copy(ctx: Context, args: Doc) -> Doc:
+    """No copy is there, whole or begun, nothing makes one, and the guest does not stand still for it."""
+    vm, executor = args["vm"], ctx.host(args["host"])
+    made = _place(vm, args)
+    with fenced(ctx, executor, args), events.quiet(ctx, args["host"], vm):
+        guest = ours(ctx, args)
+        if guest is not None and guest.is_on:
+            at_rest(ctx, args)
+            live = read(ctx, args, guest).disk(str(args["disk_id"]))
+            if live is not None and live.copy_path == f"{made}.tmp":
+                end(ctx, args, guest, live.target)
+            wake(ctx, args, guest)
+            thaw(ctx, args, guest)
+        executor.run(["rm", "-f", "--", made, f"{made}.tmp"])
+    return {}
+
+
+def _place(vm: Doc, args: Doc) -> str:
+    return f"{disk_path(vm, one(vm, 'disks', 'DISK_ID', args['disk_id']))}.saveas"
 
 
 def _copy(ctx: Context, args: Doc, guest: Guest, live: LiveDisk, path: str, form: str) -> None:

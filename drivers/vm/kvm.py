@@ -167,5 +167,5 @@ ACTIONS: dict[str, Action] = {
     "updateconf": plug.updateconf, "resize": resize.resize, "exec": agent.execute,
     "snapshot_create": snapshots.create, "snapshot_revert": snapshots.revert, "snapshot_delete": snapshots.delete,
     "disk_snapshot_create": disk_snapshots.create, "disk_snapshot_delete": disk_merge.delete,
-    "copy_disk": copies.copy_disk,
+    "copy_disk": copies.copy_disk, "drop_copy": copies.drop_copy,
 }

@@ -57,6 +57,7 @@ FREE = {
     "vm.attach_disk": "adds", "vm.attach_nic": "adds", "vm.update_nic": "the guest stays",
     "vm.resize": "the guest stays", "vm.updateconf": "the guest stays", "vm.resize_disk": "disks only grow",
     "vm.snapshot_create": "adds", "vm.copy_disk": "makes a file of a new name",
+    "vm.drop_copy": "removes a copy that nobody waits for",
     "tm.register": "makes a file of a new name", "tm.mkfs": "makes a file of a new name",
     "tm.clone": "makes a file of a new name", "tm.stat": "looks", "tm.monitor": "looks", "tm.state": "looks",
     "tm.premigrate": "looks", "tm.attach": "makes a file of a new name", "tm.saveas": "makes a file of a new name",

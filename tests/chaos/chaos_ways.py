@@ -113,6 +113,8 @@ WAYS = (
         "UNDEPLOYED"),
     Way("HOTPLUG_SAVEAS", "RUNNING", call("one.vm.disksaveas", 0, "saved"), "vm.copy_disk", "RUNNING", "RUNNING",
         "live", "tm.saveas"),
+    Way("HOTPLUG_SAVEAS", "RUNNING", call("one.vm.disksaveas", 0, "saved"), "tm.saveas", "RUNNING", "RUNNING",
+        "copied"),
     Way("HOTPLUG_SAVEAS", "RUNNING snapshot", call("one.vm.disksaveas", 0, "saved", "", 0), "tm.saveas", "RUNNING",
         "RUNNING", "snapshot"),
     *(Way(f"HOTPLUG_SAVEAS_{state}", state, call("one.vm.disksaveas", 0, "saved"), "tm.saveas", state, state)

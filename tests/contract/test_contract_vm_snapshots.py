@@ -55,3 +55,6 @@ def test_a_disk_is_copied_while_the_guest_writes(bench: Bench, pair: Doc) -> Non
     for _ in range(2):
         bench.ok("copy_disk", **pair, disk_id=0)
     assert "9" in bench.refused("copy_disk", **pair, disk_id=9)
+    for _ in range(2):
+        bench.ok("drop_copy", **pair, disk_id=0)
+    bench.ok("copy_disk", **pair, disk_id=0)

@@ -208,10 +208,11 @@ def test_a_vm_waits_for_the_image(ground: Ground) -> None:
         ground.act(waits, "terminate")
         sim.wait(waits, "DONE")
     assert "no room" in sim.vm(vm).error
+    sim.wait(vm, "RUNNING")
     ground.end(vm)
 
 
-STEPS = [("RUNNING", "vm.copy_disk"), *((state, "tm.saveas") for state in SAVES)]
+STEPS = [("RUNNING", "vm.copy_disk"), ("RUNNING", "tm.saveas"), *((state, "tm.saveas") for state in SAVES)]
 
 
 @pytest.mark.parametrize(("state", "action"), STEPS)
@@ -222,6 +223,7 @@ def test_a_save_that_fails(ground: Ground, state: str, action: str) -> None:
     copy = save(ground, vm)
     sim.until(lambda: "boom" in sim.vm(vm).error)
     sim.wait(vm, state)
+    assert folder(sim, vm).disks["0"].copy is None
     assert image_state(sim, copy) == "ERROR" and "boom" in sim.get(Image, copy).error
     ground.script()
     sim.call("one.image.delete", copy)

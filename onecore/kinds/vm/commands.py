@@ -28,6 +28,7 @@ _NAMESPACE = uuid.UUID("6f6e6563-6f72-4500-8000-000000000000")
 _DEADLINES = {
     "prolog_resume": "prolog", "epilog_stop": "epilog", "reset": "reboot", "delete": "cleanup", "move": "prolog",
     "move_back": "prolog", "attach": "prolog", "detach": "epilog", "saveas": "image", "copy_disk": "image",
+    "drop_copy": "hotplug",
     **dict.fromkeys(("attach_disk", "detach_disk", "attach_nic", "detach_nic", "update_nic", "updateconf", "resize",
                      "resize_disk"), "hotplug"),
     **dict.fromkeys(("snapshot_create", "snapshot_revert", "snapshot_delete", "snap_create", "snap_revert",

@@ -95,16 +95,25 @@ for _stays, _state, _send in ((S.RUNNING, S.DISK_RESIZE, "vm.resize_disk"), (S.P
     DISK_ROWS += [row(_stays, "disk_resize", _state, *GO, disk.grows, send=_send),
                   *step(_state, _verb, _stays, _stays, disk.grown, back=(disk.not_grown,), family=_family)]
 
-# -- saved as an image; a guest that runs has the disk copied beside it first
+# -- saved as an image; a guest that runs has the disk copied beside it first, and when that comes to nothing the copy goes
 
+_live, _left = of_kind("disk_saveas_live"), of_kind("disk_saveas_live_undo")
 for _stays, _state in ((S.RUNNING, S.HOTPLUG_SAVEAS), (S.POWEROFF, S.HOTPLUG_SAVEAS_POWEROFF), (S.SUSPENDED, S.HOTPLUG_SAVEAS_SUSPENDED),
                        (S.UNDEPLOYED, S.HOTPLUG_SAVEAS_UNDEPLOYED), (S.STOPPED, S.HOTPLUG_SAVEAS_STOPPED)):
     if _stays is S.RUNNING:
         DISK_ROWS += [
             row(_stays,        "disk_saveas_live", _state,              *GO, save.begins, send="vm.copy_disk"),
             row(_state,        "copy_disk.ok",    None,                 send="tm.saveas"),
-            row(_state,        "copy_disk.fail",  _stays,               do.note_error, save.failed),
-            row(_state,        "recover_retry",   None,                 do.again, when=of_kind("disk_saveas_live"), send="vm.copy_disk"),
+            row(_state,        "copy_disk.fail",  None,                 do.note_error, save.undo, send="vm.drop_copy"),
+            row(_state,        "saveas.fail",     None,                 do.note_error, save.undo, when=_live, send="vm.drop_copy"),
+            row(_state,        "drop_copy.ok",    _stays,               save.over),
+            row(_state,        "drop_copy.fail",  _stays,               do.add_error, save.over),
+            row(_state,        "recover_success", None,                 save.believed, when=_live, send="vm.drop_copy"),
+            row(_state,        "recover_success", _stays,               save.over, when=_left),
+            row(_state,        "recover_failure", None,                 do.note_error, save.undo, when=_live, send="vm.drop_copy"),
+            row(_state,        "recover_failure", _stays,               do.add_error, save.over, when=_left),
+            row(_state,        "recover_retry",   None,                 do.again, when=_live, send="vm.copy_disk"),
+            row(_state,        "recover_retry",   None,                 do.again, when=_left, send="vm.drop_copy"),
         ]
     DISK_ROWS += [row(_stays,  "disk_saveas",     _state,               *GO, save.begins, send="tm.saveas"),
                   *step(_state, "saveas",         _stays,               _stays, save.done, back=(save.failed,), family="tm")]
