@@ -36,6 +36,10 @@ FOUND = (
     ("RUNNING-fenceable/fenced-as-its-end-fails", 2, "step.middle:im.fence#1=late~90"),
     # a fence that worked, and whose driver died before anybody heard: the VM was POWEROFF
     ("RUNNING-fenceable/host-silent", 31, "step.after:im.fence#1=driver~1"),
+    # a guest that is being ended as something owed was taken for one that runs, and the VM was POWEROFF afterwards
+    ("PENDING/BOOT/recover-success", 834, "answer.before:one.vm.recover#1=driver~1 step.before:vm.state#1=late~90"),
+    # news that was on its way when its host became OFFLINE
+    ("RUNNING/host-status-2", 2152, "answer.before:one.hostpool.info#1=both~1"),
     # debts had another time than [deadlines] say, and the harness waited shorter
     ("UNKNOWN-moving/recover-failure", 244, "step.after:tm.delete#1=deaf~1 step.middle:tm.delete#1=deaf~1"),
     # a start that had worked when somebody said that it had failed (the row's own fault: what hosts tell counts)

@@ -26,6 +26,11 @@ def debts(core: Core, hid: int) -> list[Owed]:
     return [owed for owed in core.store.all(Owed) if owed.hid == hid]
 
 
+def is_paying(core: Core, hid: int, vid: int) -> bool:
+    """Whether the guest of a VM on a host is being ended as something owed: that it runs still says nothing."""
+    return (hid, vid) in core.kinds.get("host.paying", ())
+
+
 def describe(core: Core, host: Host) -> list[str]:
     """What a host owes, in words, one debt each."""
     return [f"the end of VM {owed.vid} of generation {owed.generation}" + (" with its files" if owed.files else "")

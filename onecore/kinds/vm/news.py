@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from onecore.errors import WrongState
+from onecore.kinds.host.debts import is_paying
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.usage import usage
@@ -34,8 +35,13 @@ def observe(tx: Tx, core: Core, oid: int, event: str, error: str = "") -> None:
 
 
 def take_news(core: Core, news: News) -> None:
-    """A domain changed by itself.  News of another generation, or of a VM that is not on that host, is a finding."""
-    vm = core.store.get(Vm, news.vm)
+    """A domain changed by itself.  News of another generation, or of a VM that is not on that host, is a finding.
+
+    A host that is OFFLINE is not heard: what was on its way when it became so would undo what that means for its VMs.
+    """
+    vm, host = core.store.get(Vm, news.vm), core.store.get(Host, news.hid)
+    if host is not None and host.state == HostState.OFFLINE:
+        return
     if vm is not None and vm.to_hid == news.hid != vm.hid and vm.generation == news.generation:
         return  # it comes: the migration's result, or the roster, says when it is there
     if vm is None or vm.hid != news.hid or vm.generation != news.generation:
@@ -69,6 +75,8 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
 
 def _see(core: Core, vm: Vm, event: str, detail: str = "") -> None:
     """One observation; of a guest that is gone after a save that failed it is asked first whether it was saved."""
+    if event == "seen_running" and is_paying(core, vm.hid, vm.oid):
+        return
     if event == "seen_poweroff" and vm.state == VmState.ACTIVE and vm.op_kind in _SAVING and vm.error:
         return _ask_whether_saved(core, vm)
     with core.store.tx(_MONITOR) as tx:
