@@ -46,8 +46,14 @@ class Front(LocalExecutor):
         self._before = before
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
-        if changes(argv):
-            self._before()
+        try:
+            if changes(argv):
+                self._before()
+        except Killed:
+            if argv[0] == "find":  # in its middle: the disks that are left look like all that there was
+                for path in super().run([*argv[:-1], "!", "-path", "*/disk.*", "-type", "f"]).splitlines():
+                    Path(path).unlink()
+            raise
         if argv[0] == "sync" and all(map(os.path.exists, argv[argv.index("--") + 1:])):
             self._check()
             return ""
