@@ -40,6 +40,8 @@ FOUND = (
     ("PENDING/BOOT/recover-success", 834, "answer.before:one.vm.recover#1=driver~1 step.before:vm.state#1=late~90"),
     # news that was on its way when its host became OFFLINE
     ("RUNNING/host-status-2", 2152, "answer.before:one.hostpool.info#1=both~1"),
+    # a live migration that did not happen, of which nobody heard: the VM ran where it was, and nothing said why
+    ("RUNNING/migrate-live", 61, "step.middle:vm.migrate#4=deaf~1"),
     # debts had another time than [deadlines] say, and the harness waited shorter
     ("UNKNOWN-moving/recover-failure", 244, "step.after:tm.delete#1=deaf~1 step.middle:tm.delete#1=deaf~1"),
     # a start that had worked when somebody said that it had failed (the row's own fault: what hosts tell counts)

@@ -220,6 +220,7 @@ def test_a_move_that_nobody_can_tell_of(two: Two, moved: bool) -> None:
     two.ground.script()
     sim.transport.deaf = lambda command: False
     sim.wait(vm, "RUNNING", limit=60)
+    assert ("did not happen" in sim.vm(vm).error) != moved
     sim.until(lambda: not list(sim.core.store.all(Owed)), limit=60, what="what is left to be cleaned up")
     two.check(vm, "node2" if moved else "node1")
 

@@ -188,7 +188,8 @@ def test_failure_states_can_be_recovered_and_ended() -> None:
 def test_guards_are_exclusive() -> None:
     """Whatever a record says, at most one guarded row of a cell is true; the order never decides."""
     kinds = ("", "migrate_back", "migrate_poff_back", "disk_attach_undo", "disk_snapshot_create_undo",
-             "nic_attach_undo", "nic_update_undo", "snapshot_create_undo", "resize_undo", *VM.events())
+             "disk_saveas_live_undo", "nic_attach_undo", "nic_update_undo", "snapshot_create_undo", "resize_undo",
+             *VM.events())
     for state, event in product(S, VM.events()):
         guarded = [row for row in VM.rows if state in row.sources and row.event == event and row.when]
         records = product(("", "stopped", "undeployed"), kinds, (-1, 1), BEFORE, (0, 43), (-1, 0)) if guarded else ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
-from onecore.kinds.vm.effects import Info, action_of, history, owe, stay_ends
+from onecore.kinds.vm.effects import Info, action_of, history, note_error, owe, stay_ends
 from onecore.kinds.vm.public import MOVING, STATE_OF
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.core import Core
@@ -80,6 +80,16 @@ def give_up_move(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
         return vm
     owe(tx, core, vm, vm.to_hid, vm.to_ds, 0 if info.get("unseen") else 1)
     return unreserve(tx, core, vm, info)
+
+
+def did_not_move(vm: Any) -> bool:
+    """Whether it is known that a live migration, of which nobody heard how it ended, did not happen."""
+    return bool(vm.to_hid < 0 and vm.op_kind == "seen_not_moved")
+
+
+def note_stayed(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """It runs where it was, after a live migration of which nobody heard how it ended."""
+    return note_error(tx, core, vm, {"error": "its live migration did not happen, as its hosts tell; its log has more"})
 
 
 def tried(vm: Any) -> bool:

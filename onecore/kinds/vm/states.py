@@ -299,8 +299,9 @@ ROWS += [
     row(LIVE,                  "seen_saved",      S.SUSPENDED,          do.halts, do.stay_ends, do.came_stopped),  # and nobody heard of it
     row(S.RUNNING,             "seen_lost",       S.UNKNOWN),
     row(S.UNKNOWN,             "seen_running",    ignore=True,          when=lambda vm: vm.to_hid >= 0),
+    row(S.UNKNOWN,             "seen_running",    S.RUNNING,            go.note_stayed, when=go.did_not_move),
     row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error),
-    row(S.UNKNOWN,             "seen_stayed",     S.RUNNING,            do.clear_error, go.give_up_move),
+    row(S.UNKNOWN,             "seen_stayed",     S.RUNNING,            go.note_stayed, go.give_up_move),
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
     row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE, S.BOOT_MIGRATE_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
