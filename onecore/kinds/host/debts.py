@@ -43,7 +43,7 @@ def pay(core: Core, host: Host) -> None:
         return
     paying: set[Any] = core.kinds.setdefault("host.paying", set())
     for owed in debts(core, host.oid):
-        vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
+        vm = _alive(core, owed.vid)
         here = vm is not None and vm.hid == host.oid
         left = _steps(core, host, owed)
         if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
@@ -55,6 +55,12 @@ def pay(core: Core, host: Host) -> None:
             _pay_steps(core, owed, left)
     if not host.error.startswith(OWES) and debts(core, host.oid):
         _show(core, host, "it is ON when that is done")
+
+
+def _alive(core: Core, vid: int) -> Any:
+    """A VM's record, None when it is DONE: that may be in memory for a moment yet."""
+    vm: Any = core.store.get(KINDS["vm"].record, vid)
+    return None if vm is None or vm.state == VmState.DONE else vm
 
 
 def _is_busy(vm: Any) -> bool:
@@ -70,7 +76,7 @@ def _has_files(core: Core, owed: Owed, datastore: Any) -> bool:
     """Whether the VM's directory goes too: not if the VM's disks are in it by now."""
     if not owed.files or datastore is None:
         return False
-    vm: Any = core.store.get(KINDS["vm"].record, owed.vid)
+    vm = _alive(core, owed.vid)
     if vm is None or vm.ds_id != owed.ds_id:
         return True
     return bool(vm.hid != owed.hid and not (is_shared(datastore) and _is_somewhere(vm)))
@@ -92,7 +98,7 @@ def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
     if _has_files(core, owed, datastore):
         steps.append(("tm", command(core, host, datastore.tm_mad, "delete", {
             "vm": vm, "datastore": datastore_document(core, datastore),
-            "left_over": _is_somewhere(core.store.get(KINDS["vm"].record, owed.vid))})))
+            "left_over": _is_somewhere(_alive(core, owed.vid))})))
     return steps
 
 
