@@ -12,9 +12,8 @@ from onecore.kinds.vm.public import S
 from onecore.kinds.vm.record import Vm
 from onecore.wire.template import Tree, Vector
 
-NOT_IN = frozenset(s for s in S if "BOOT" in s.name or "MIGRATE" in s.name or s.name.startswith("HOTPLUG_NIC")
-                   or s is S.UNKNOWN)
-"""States in which a NIC's groups are not changed."""
+NOT_IN = frozenset(s for s in S if s.name.startswith("BOOT")) | {S.MIGRATE, S.HOTPLUG_NIC, S.UNKNOWN}
+"""States in which a NIC's groups are not changed: a guest is getting its networks, or nobody knows of it."""
 
 
 @method("one.vm.attachsg", right="MANAGE", on="vm")
