@@ -26,6 +26,8 @@ _BUSY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
 _FEATURES = (("MIGRATE_AUTO_CONVERGE", libvirt.VIR_MIGRATE_AUTO_CONVERGE),
              ("MIGRATE_COMPRESSED", libvirt.VIR_MIGRATE_COMPRESSED))
 _POLL, _STOP_POLL = 0.5, 0.2
+SWITCHING = "switching over"
+"""The stage in which the guest stands still on its way."""
 
 
 def hand_over(ctx: Context, args: Doc, moved: Doc, guest: Guest, copied: list[str]) -> None:
@@ -36,9 +38,11 @@ def hand_over(ctx: Context, args: Doc, moved: Doc, guest: Guest, copied: list[st
     if copied:
         params[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied
     flags = flags_of(args["vm"], bool(copied))
-    ctx.progress("copying disks" if copied else "copying memory")
+    tell = Teller(ctx, guest)
+    tell.say("copying disks" if copied else "copying memory")
     ask(ctx, args, f"moving to {args['to']['name']}", lambda _: guest.domain.migrateToURI3(uri, params, flags),
-        on_stop=lambda _: guest.domain.abortJob(), tick=Teller(ctx, guest))
+        on_stop=lambda _: guest.domain.abortJob(), tick=tell)
+    tell.over()
 
 
 def flags_of(vm: Doc, copies: bool) -> int:
@@ -108,18 +112,27 @@ def _is_still(ctx: Context, args: Doc, guest: Guest) -> bool:
 
 
 class Teller:
-    """Tells the core how far a hand-over is, and nothing while it stands still."""
+    """Tells the core how far each stage of a hand-over is, and nothing while it stands still."""
 
     def __init__(self, ctx: Context, guest: Guest) -> None:
         self._ctx, self._guest = ctx, guest
-        self._seen = 0
+        self._seen: dict[str, int] = {}
 
     def __call__(self, _: Any) -> None:
         with suppress(libvirt.libvirtError):
-            step, done, total = stage(self._guest.domain.jobStats())
-            if done > self._seen or step == "switching over":
-                self._seen = done
-                self._ctx.progress(step, done, total)
+            self.say(*stage(self._guest.domain.jobStats()))
+
+    def say(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Tell of a stage that is new, or further than it was."""
+        if done > self._seen.get(step, -1) or step == SWITCHING:
+            self._seen[step] = done
+            self._ctx.progress(step, done, total)
+
+    def over(self) -> None:
+        """The guest was handed over: the stages that began and ended between two looks are told now."""
+        for step in ("copying memory", SWITCHING):
+            if step not in self._seen:
+                self.say(step)
 
 
 def stage(stats: Doc) -> tuple[str, int, int]:
@@ -129,5 +142,5 @@ def stage(stats: Doc) -> tuple[str, int, int]:
         return "copying disks", int(stats.get("disk_processed", 0)), disk
     done = int(stats.get("memory_processed", 0))
     if memory and done and not int(stats.get("memory_remaining", 0)):
-        return "switching over", done, max(done, memory)
+        return SWITCHING, done, max(done, memory)
     return "copying memory", done, max(done, memory)

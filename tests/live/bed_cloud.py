@@ -76,14 +76,18 @@ class BedCloud(Cloud):
         return image
 
     def start_vm(self, name: str, datastore: int, *disks: Mapping[str, object], host: str = "", script: str = "",
-                 hold: bool = False, **attributes: object) -> int:
-        """A VM of the tiny guest (and more DISKS) for onesched to place in DATASTORE, on node HOST if given."""
+                 hold: bool = False, image: int = -1, **attributes: object) -> int:
+        """A VM of the tiny guest (and more DISKS) for onesched to place in DATASTORE, on node HOST if given.
+
+        IMAGE is that of its disk 0, if it is not to be the tiny guest's own.
+        """
         wanted = f'ID="{self.hosts[host]}"' if host else ""
+        first = {"IMAGE_ID": self.image if image < 0 else image}
         context = {"NETWORK": "YES", "SET_HOSTNAME": "$NAME"}
         if script:
             context["START_SCRIPT_BASE64"] = base64.b64encode(script.encode()).decode()
         return self.client.number("one.vm.allocate", template(
-            {"NAME": name, "CPU": "0.1", "MEMORY": "96", "DISK": [{"IMAGE_ID": self.image}, *disks],
+            {"NAME": name, "CPU": "0.1", "MEMORY": "96", "DISK": [first, *disks],
              "NIC": {"NETWORK_ID": self.network}, "CONTEXT": context, "GRAPHICS": {"TYPE": "NONE"},
              "SCHED_DS_REQUIREMENTS": f'ID="{datastore}"', "SCHED_REQUIREMENTS": wanted, **attributes}), hold)
 
@@ -117,10 +121,13 @@ class BedCloud(Cloud):
         name = self.body("vm", vm).findall("HISTORY_RECORDS/HISTORY")[-1].findtext("HOSTNAME", "")
         return next(node for node in self.bed.nodes if node.name == name)
 
+    def store_of(self, vm: int) -> int:
+        """The id of the system datastore in which the VM is, or was last."""
+        return int(self.body("vm", vm).findall("HISTORY_RECORDS/HISTORY")[-1].findtext("DS_ID", ""))
+
     def directory(self, vm: int) -> Path:
         """The VM's directory on its host."""
-        stay = self.body("vm", vm).findall("HISTORY_RECORDS/HISTORY")[-1]
-        return self.home / "datastores" / stay.findtext("DS_ID", "") / str(vm)
+        return self.home / "datastores" / str(self.store_of(vm)) / str(vm)
 
     def page(self, vm: int, path: str = "/") -> str:
         """A page of the guest; nothing while it does not answer."""

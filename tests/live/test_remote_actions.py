@@ -2,18 +2,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from bed_cloud import SHARED, BedCloud, bed_cloud
+from bed_acts import GROWS, change, disks, other, pair_of, runs_on, soon
+from bed_cloud import BedCloud, bed_cloud
 from cloud_process import until
 from crash_ground import kill_driver
 from migrate_ground import Pings
 
 pytestmark = pytest.mark.live
-
-STORAGE = ("shared", "local")
-GROWS = {"MEMORY": "112", "MEMORY_MAX": "160", "VCPU_MAX": "2", "FEATURES": {"GUEST_AGENT": "YES"}}
 
 
 @pytest.fixture(scope="module")
@@ -24,46 +22,8 @@ def cloud() -> Iterator[BedCloud]:
 
 @pytest.fixture(scope="module")
 def pair(cloud: BedCloud) -> Iterator[list[int]]:
-    """A VM on each kind of storage, for all tests of this file; nothing is left of them at its end."""
-    vms = [cloud.start_vm(f"acts-{storage}", SHARED if storage == "shared" else cloud.local, **GROWS)
-           for storage in STORAGE]
-    for vm in vms:
-        cloud.arrives(vm, "RUNNING")
-    for vm in vms:
-        cloud.booted(vm)
-    yield vms
-    for vm in vms:
-        cloud.act(vm, "terminate-hard")
-    for vm in vms:
-        cloud.arrives(vm, "DONE")
-    cloud.assert_nothing_left(*vms)
-
-
-def other(cloud: BedCloud, vm: int) -> int:
-    return next(oid for name, oid in cloud.hosts.items() if name != cloud.node_of(vm).name)
-
-
-def runs_on(cloud: BedCloud, vm: int) -> list[str]:
-    """The nodes that have a domain of the VM."""
-    return [name for name, guest in cloud.guests() if guest == f"one-{vm}"]
-
-
-def change(cloud: BedCloud, vm: int, method: str, *arguments: object, state: str = "RUNNING") -> None:
-    """A call that changes the VM, and its end; an error of it is one of the test."""
-    cloud.client.call("one.vm.update", vm, "ERROR=", 1)
-    cloud.client.call(f"one.vm.{method}", vm, *arguments)
-    cloud.arrives(vm, state, 120)
-    assert not cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR"), cloud.error_of(vm)
-
-
-def disks(cloud: BedCloud, vm: int) -> dict[str, int]:
-    """The guest's disks with their MB."""
-    found = (disk.split(":") for disk in cloud.facts(vm)["disks"].split())
-    return {name: int(size) // 2048 for name, size in found}
-
-
-def soon(what: str, true: Callable[[], object], now: Callable[[], object]) -> None:
-    until(90, what, true, lambda: str(now()))
+    with pair_of(cloud, "acts") as vms:
+        yield vms
 
 
 def test_live_migration_is_hardly_noticed(cloud: BedCloud, pair: list[int]) -> None:
@@ -179,9 +139,14 @@ def test_a_disk_is_saved_as_an_image_while_it_runs(cloud: BedCloud, pair: list[i
         image = cloud.client.number("one.vm.disksaveas", vm, 0, f"saved-{vm}", "", -1)
         cloud.arrives(vm, "RUNNING", 120)
         cloud.ready(image)
-        copy = cloud.start_vm(f"copy-{vm}", SHARED, hold=True, **GROWS)
-        cloud.client.call("one.vm.action", "terminate-hard", copy)
+        cloud.inside(vm, "echo later > /word; sync")
+        copy = cloud.start_vm(f"copy-{vm}", cloud.store_of(vm), image=image, **GROWS)
+        cloud.arrives(copy, "RUNNING")
+        cloud.booted(copy)
+        assert cloud.inside(copy, "cat /word") == "saved\n" and cloud.inside(vm, "cat /word") == "later\n"
+        cloud.act(copy, "terminate-hard")
         cloud.arrives(copy, "DONE")
+        cloud.assert_nothing_left(copy)
         cloud.client.call("one.image.delete", image)
 
 

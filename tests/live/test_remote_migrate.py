@@ -56,8 +56,9 @@ def test_it_runs_on_and_hardly_a_ping_is_lost(mover: Mover, here: Node, there: N
     assert float(mover.run("cut -d' ' -f1 /proc/uptime")) > before and mover.run("cat /word") == "kept\n"
     news = [(m.hid, m.state) for m in mover.bench.messages[told:] if isinstance(m, News)]
     assert news == [(there.index, "running")] and here.taps() == []
-    steps = {m.step for m in mover.bench.messages[told:] if isinstance(m, Progress)}
-    assert {"preparing", "copying disks", "cleaning up"} <= steps
+    steps = dict.fromkeys(m.step for m in mover.bench.messages[told:] if isinstance(m, Progress))
+    stages = ("preparing", "copying disks", "copying memory", "switching over", "cleaning up")
+    assert [step for step in steps if step in stages] == list(stages), steps
 
 
 def test_what_is_in_the_way_is_told_and_nothing_done(mover: Mover, here: Node, there: Node) -> None:

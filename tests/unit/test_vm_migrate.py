@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from drivers.fence import fenced_on_both  # noqa: E402
 from drivers.local import LocalExecutor  # noqa: E402
 from drivers.vm.domain.live import Live  # noqa: E402
 from drivers.vm.domain.moved import moved_xml  # noqa: E402
-from drivers.vm.handover import flags_of, stage  # noqa: E402
+from drivers.vm.handover import Teller, flags_of, stage  # noqa: E402
 from drivers.vm.move_files import file_problems, plan, refuse_unmovable  # noqa: E402
 from drivers.vm.settings import parse  # noqa: E402
 from onecore.wire.messages import Doc  # noqa: E402
@@ -48,6 +49,24 @@ def test_a_disk_gets_its_name_whatever_qemu_calls_it() -> None:
     ({"memory_total": 7, "memory_processed": 9, "memory_remaining": 0}, ("switching over", 9, 9))])
 def test_stages(stats: Doc, found: tuple[str, int, int]) -> None:
     assert stage(stats) == found
+
+
+def test_each_stage_is_told_by_itself_and_only_as_it_goes_on() -> None:
+    """Much of a disk, then little of memory: that is further, too; a memory that stands still is not."""
+    disk = {"disk_total": 900, "disk_remaining": 5, "disk_processed": 895, "memory_total": 7}
+    memory = {**disk, "disk_remaining": 0, "memory_processed": 3, "memory_remaining": 4}
+    told: list[tuple[str, int, int]] = []
+    seen = [disk, disk, memory, memory, {**memory, "memory_processed": 5}]
+    guest = SimpleNamespace(domain=SimpleNamespace(jobStats=lambda: seen.pop(0)))
+    ctx = SimpleNamespace(progress=lambda step, done=0, total=0: told.append((step, done, total)))
+    tell = Teller(ctx, guest)  # type: ignore[arg-type]
+    tell.say("copying disks")
+    while seen:
+        tell(None)
+    assert told == [("copying disks", 0, 0), ("copying disks", 895, 900), ("copying memory", 3, 7),
+                    ("copying memory", 5, 7)]
+    tell.over()
+    assert told[4:] == [("switching over", 0, 0)]
 
 
 def test_flags() -> None:
