@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.host.commands import is_shared
 from onecore.kinds.host.record import Host
 from onecore.kinds.kind import KINDS
 from onecore.kinds.vm.effects import Info, action_of, history, note_error, owe, stay_ends
@@ -64,6 +65,28 @@ def owe_source(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """What is left on the host that the VM was seen to have left is owed; call before the record moves."""
     owe(tx, core, vm, vm.hid, vm.ds_id, 1)
     return vm
+
+
+def owe_behind(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """A move is said to be done: what it left where the VM was is owed; call before the record moves.
+
+    `unseen` in INFO: nobody looked whether the files are at the destination, and those there stay.
+    """
+    if not info.get("unseen") and _is_apart(tx, vm):
+        owe(tx, core, vm, vm.hid, vm.ds_id, 1)
+    return vm
+
+
+def owe_there(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """As owe_behind, of a move that was taken back: what is left at its destination."""
+    if not info.get("unseen") and _is_apart(tx, vm):
+        owe(tx, core, vm, vm.to_hid, vm.to_ds, 1)
+    return vm
+
+
+def _is_apart(tx: Tx, vm: Vm) -> bool:
+    """Whether a VM's files are not the same, seen from both ends of its move."""
+    return vm.ds_id != vm.to_ds or not is_shared(tx.get(KINDS["datastore"].record, vm.ds_id))
 
 
 def anew(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:

@@ -81,6 +81,6 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
                          vm.oid)
     line = f"recover --{word} by user {req.caller.uid} in state {state_of(vm).name}"
     req.tx.after(lambda: req.core.log.vm(vm.oid, line, req.rid))
-    unseen = look is None and word in ("success", "failure") and _may_have_moved(vm)
+    unseen = look is None and word in ("success", "failure")
     fire(req.tx, req.core, vm, f"recover_{word}", unseen=unseen)
     return vm.oid

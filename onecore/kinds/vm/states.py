@@ -228,9 +228,9 @@ def _move(state: S, failure: S, target: S, *effects: Any, retry: str = "tm.move"
     rows: list[Row] = []
     for guard, command in ends:
         for source, clear in ((state, ()), (failure, (do.clear_error,))):
-            rows += [row(source, "recover_success", target, *clear, go.owe_left, go.unreserve, *effects,
+            rows += [row(source, "recover_success", target, *clear, go.owe_there, go.unreserve, *effects,
                          when=_all(_returns, guard or (_not_saved if saved else None)), send=command),
-                     row(source, "recover_success", target, *clear, go.owe_left, go.arrive, assign, *effects,
+                     row(source, "recover_success", target, *clear, go.owe_behind, go.arrive, assign, *effects,
                          when=guard and _all(_goes_on, guard), send=command)]
         rows += [row(state, "move.ok", target, go.owe_left, go.arrive, assign, *effects, when=guard, send=command),
                  row(state, "move_back.ok", target, go.owe_left, go.unreserve, *effects, when=guard, send=command)]
