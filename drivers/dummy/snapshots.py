@@ -42,6 +42,11 @@ def delete(ctx: Context, args: Doc) -> Doc:
     return {}
 
 
+def has_snapshot(ctx: Context, vm: int, snapshot: Doc) -> bool:
+    """Whether a VM has that system snapshot."""
+    return _name(snapshot) in moments(ctx).get(vm).get("snapshots", {})
+
+
 def _name(snapshot: Doc) -> str:
     """What it is called here; a core that was not told (its making failed, or is to begin) knows the number alone."""
     return str(snapshot.get("hypervisor_id") or f"snap-{snapshot['id']}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from drivers.base import Action, Context, Permanent
 from drivers.dummy.folder import ARRIVING, Folder, is_whole, saved_disks, size_mb
 from drivers.dummy.moments import moments
+from drivers.dummy.seen import seen_of_disk
 from drivers.dummy.shelf import Place, place_of
 from drivers.dummy.stage import act, stage
 from drivers.dummy.tm_disk import ACTIONS as OF_DISKS
@@ -105,9 +106,11 @@ def state(ctx: Context, args: Doc) -> Doc:
     work = begin(ctx, "tm.state", args)
     found = work.shelf.get(work.place)
     believed = found if found and not found.mark else Folder()
-    return {"dir": found is not None, "checkpoint": believed.checkpoint,
+    told = {"dir": found is not None, "checkpoint": believed.checkpoint,
             "disks": {disk["DISK_ID"]: disk["DISK_ID"] in believed.disks for disk in work.vm.get("disks", [])},
             "saved": all(map(work.is_home, saved_disks(work.vm)))}
+    disk = believed.disks.get(str(args["look"]["disk_id"])) if args.get("look") else None
+    return told | ({"has": seen_of_disk(args["look"], disk)} if disk else {})
 
 
 def _stopped(args: Doc) -> Place:

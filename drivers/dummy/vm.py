@@ -6,6 +6,7 @@ from drivers.dummy import migrate, net, plug, snapshots
 from drivers.dummy.guest import INCOMING, guest_of
 from drivers.dummy.guest_disks import keep_checkpoint, write_disks
 from drivers.dummy.running import check_newest, running
+from drivers.dummy.seen import seen
 from drivers.dummy.stage import act
 from drivers.dummy.watch import unwatch, watch
 from drivers.dummy.world import world
@@ -61,9 +62,9 @@ def state(ctx: Context, args: Doc) -> Doc:
     """What its file says."""
     act(ctx, "vm.state", args["host"], args["vm"])
     guest = world(ctx).get(args["host"]["name"], args["vm"]["id"])
-    if guest is None:
-        return {"state": "gone", "generation": 0}
-    return {"state": "suspended" if guest.state == INCOMING else guest.state, "generation": guest.generation}
+    told = {"state": "gone", "generation": 0} if guest is None else {
+        "state": "suspended" if guest.state == INCOMING else guest.state, "generation": guest.generation}
+    return told | ({"has": seen(ctx, args, guest)} if args.get("look") else {})
 
 
 def untap(ctx: Context, args: Doc) -> Doc:

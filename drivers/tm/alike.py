@@ -101,7 +101,7 @@ def state(ctx: Context, args: Doc) -> Doc:
     found = look(executor, vm)
     own = _apart(vm) if found is None else [disk for disk in vm["disks"] if is_saved(disk)
                                             and found.get(_name(vm, disk)) != source(disk)]
-    return {**told(vm, found), "saved": not own or is_noted(ctx, vm)}
+    return {**told(vm, found), "saved": not own or is_noted(ctx, vm), **on_disk.looked(executor, vm, found, args)}
 
 
 def _make(clone: Clone, ctx: Context, executor: Executor, vm: Doc, found: Found) -> None:

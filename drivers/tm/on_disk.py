@@ -18,7 +18,7 @@ from drivers.tm.layout import (
     source,
     vm_dir,
 )
-from drivers.tm.place import settled, whose
+from drivers.tm.place import is_settled, settled, whose
 from drivers.tm.stack import create_steps, delete_steps, form_of, gone_steps, revert_steps, stands_on, undo_steps
 from drivers.tm.steps import Step, perform
 from onecore.wire.messages import Doc
@@ -88,6 +88,36 @@ def snap_delete(ctx: Context, args: Doc) -> Doc:
         else:
             perform(ctx, place, gone_steps(vm, disk, number))
     return {}
+
+
+def looked(place: Executor, vm: Doc, found: Found | None, args: Doc) -> Doc:
+    """`has` of `state`: one disk and its snapshots, as its `look` names them; nothing without, or of what is not there.
+
+    A snapshot whose file is the disk's own is being made; one that is being deleted is not there.
+    """
+    look = args.get("look")
+    return {"has": _seen(place, vm, found, look)} if look and found and is_settled(found) else {}
+
+
+def _seen(place: Executor, vm: Doc, found: Found, look: Doc) -> Doc:
+    disk = one_disk(vm, look["disk_id"])
+    path = disk_path(vm, disk)
+    if path.rpartition("/")[2] not in found:
+        return {}
+    told: Doc = {}
+    if "snap_id" in look:
+        name = snapshot_name(disk, int(look["snap_id"]))
+        whole = name in found and name + GONE not in found
+        told["snapshot"] = whole and not _is_same(place, path, f"{vm_dir(vm)}/{name}")
+    elif "base" in look:
+        told["base"] = stands_on(disk, layer(place, path).backing) == int(look["base"])
+    else:
+        told["disk_mb"] = guest_size(place, path, active_format(vm, disk)) // MB
+    return told
+
+
+def _is_same(place: Executor, *paths: str) -> bool:
+    return len(set(place.run(["stat", "-L", "-c", "%d %i", "--", *paths]).splitlines())) < len(paths)
 
 
 def check_there(vm: Doc, disk: Disk, number: int, found: Found) -> None:

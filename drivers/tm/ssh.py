@@ -104,7 +104,9 @@ def detach(ctx: Context, args: Doc) -> Doc:
 def state(ctx: Context, args: Doc) -> Doc:
     """What of the VM's files is there, complete; whether the front-end has the persistent disks' content."""
     vm, place = whose(ctx, args)
-    return {**told(vm, look(place, vm)), "saved": not carry.saved_disks(vm) or is_noted(ctx, vm)}
+    found = look(place, vm)
+    return {**told(vm, found), "saved": not carry.saved_disks(vm) or is_noted(ctx, vm),
+            **on_disk.looked(place, vm, found, args)}
 
 
 def _move(ctx: Context, args: Doc, home: bool) -> Doc:

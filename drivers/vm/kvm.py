@@ -28,6 +28,7 @@ from drivers.vm.domain import domain_name, domain_xml
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Superseded
 from drivers.vm.hypervisor import prove_in_background
+from drivers.vm.seen import seen
 from drivers.vm.work import (
     LAST_SECONDS,
     ask,
@@ -142,7 +143,8 @@ def restore(ctx: Context, args: Doc) -> Doc:
 def state(ctx: Context, args: Doc) -> Doc:
     """What the guest does: running, poweroff, suspended or gone, and its generation (-1: gone)."""
     guest = look(ctx, args)
-    return {"state": guest.state, "generation": guest.generation} if guest else {"state": "gone", "generation": -1}
+    told = {"state": guest.state, "generation": guest.generation} if guest else {"state": "gone", "generation": -1}
+    return told | ({"has": seen(ctx, args, guest)} if args.get("look") else {})
 
 
 def watch(ctx: Context, args: Doc) -> Doc:

@@ -100,7 +100,7 @@ def _inflate(ctx: Context, args: Doc, guest: Guest, before: int, kib: int) -> No
     """By the balloon: waited for as long as it moves; what was, is asked for again when it stands still."""
     _set_balloon(ctx, args, guest, kib)
     now, since = before, ctx.now()
-    while abs((seen := _balloon(ctx, args, guest)) - kib) > _NEAR_KIB:
+    while abs((seen := balloon(ctx, args, guest)) - kib) > _NEAR_KIB:
         if seen != now:
             now, since = seen, ctx.now()
         if ctx.now() - since >= BALLOON_SECONDS:
@@ -114,7 +114,8 @@ def _set_balloon(ctx: Context, args: Doc, guest: Guest, kib: int) -> None:
     ask(ctx, args, "changing the memory of", lambda _: guest.domain.setMemoryFlags(kib, LIVE))
 
 
-def _balloon(ctx: Context, args: Doc, guest: Guest) -> int:
+def balloon(ctx: Context, args: Doc, guest: Guest) -> int:
+    """KiB that the guest has now."""
     return ask(ctx, args, "asking for the memory of", lambda _: int(guest.domain.info()[2]))
 
 

@@ -67,6 +67,16 @@ def delete(ctx: Context, args: Doc) -> Doc:
     return {}
 
 
+def is_whole(ctx: Context, args: Doc, guest: Guest | None) -> bool:
+    """Whether the snapshot is there: on all disks of a guest that runs; of one that is off, begun or whole."""
+    if not ctx.host(args["host"]).exists(_path(args)):
+        return False
+    if guest is None or not guest.is_on:
+        return True
+    nodes = [disk.node for disk in read(ctx, args, guest).disks() if disk.path and not disk.is_readonly]
+    return _holding(ctx, args, guest, nodes) == nodes
+
+
 def holders(vm: Doc, live: Live) -> list[str]:
     """The nodes that are to hold a snapshot of the guest; Permanent, naming them, when some cannot."""
     written = [disk for disk in live.disks() if disk.path and not disk.is_readonly]

@@ -60,6 +60,24 @@ def test_a_disk_goes_back_to_its_snapshots(bench: Bench, disks: Disks, move: Doc
 
 
 @BOTH
+def test_what_a_disk_has_is_told(bench: Bench, disks: Disks, move: Doc, disk: int) -> None:
+    def look(move: Doc, **what: int) -> Doc:
+        return dict(bench.ok("state", **move, look={"disk_id": disk, **what})["has"])
+    size = look(move)["disk_mb"]
+    assert look(move, snap_id=0)["snapshot"] is False
+    move = snapped(bench, disks, move, disk)
+    assert [look(move, snap_id=each)["snapshot"] for each in (0, 1, 2)] == [True, True, False]
+    assert look(move, base=0)["base"] is False
+    back = told(move, disk, 0, (0, -1), (1, 0))
+    bench.ok("snap_revert", **back, disk_id=disk, snap_id=0)
+    assert [look(move, base=each)["base"] for each in (0, 1)] == [True, False]
+    bench.ok("snap_delete", **told(move, disk, 0, (0, -1)), disk_id=disk, snap_id=1)
+    assert [look(move, snap_id=each)["snapshot"] for each in (0, 1)] == [True, False]
+    bench.ok("resize", **move, disk_id=disk, size_mb=size + 2)
+    assert look(move)["disk_mb"] == size + 2
+
+
+@BOTH
 def test_deleted_snapshots_leave_the_disk_as_it_is(bench: Bench, disks: Disks, move: Doc, disk: int) -> None:
     before = disks.image(source(move, 1))
     move = snapped(bench, disks, move, disk)

@@ -37,7 +37,13 @@ def with_nic(pair: Doc, number: int, **more: str) -> Doc:
     return {**pair, "vm": {**pair["vm"], "nics": [*pair["vm"]["nics"], nic]}}
 
 
+def seen(bench: Bench, pair: Doc, **look: Any) -> Any:
+    """What `state` tells of what LOOK names."""
+    return bench.ok("state", **pair, look=look)["has"]
+
+
 def test_a_disk_comes_and_goes(bench: Bench, pair: Doc) -> None:
+    assert (seen(bench, pair, disk_id=2), seen(bench, pair, disk_id=0)["disk_mb"] >= 0) == ({"disk_mb": -1}, True)
     before = has(bench, pair)
     more = with_disk(bench, pair, 2)
     for _ in range(2):
@@ -51,7 +57,8 @@ def test_a_disk_comes_and_goes(bench: Bench, pair: Doc) -> None:
 def test_a_nic_comes_and_goes(bench: Bench, pair: Doc) -> None:
     before = has(bench, pair)
     more = with_nic(pair, 1)
-    for _ in range(2):
+    for again in range(2):
+        assert seen(bench, more, nic=more["vm"]["nics"][1])["nic"] is bool(again)
         bench.ok("attach_nic", **more, nic_id=1)
         assert has(bench, pair)["nics"] == [*before["nics"], "1"]
     for _ in range(2):
@@ -80,12 +87,13 @@ def test_processors_are_plugged(bench: Bench, pair: Doc) -> None:
     more = {**pair, "vm": {**pair["vm"], "vcpu": 2}}
     for _ in range(2):
         bench.ok("resize", **more)
-        assert has(bench, pair)["vcpu"] == 2
+        assert has(bench, pair)["vcpu"] == seen(bench, pair, size=True)["vcpu"] == 2
 
 
 def test_a_disk_only_grows(bench: Bench, pair: Doc) -> None:
     for size in (3, 3, 2):
         bench.ok("resize_disk", **pair, disk_id=0, size_mb=size)
+        assert seen(bench, pair, disk_id=0) == {"disk_mb": 3}
     assert "9" in bench.refused("resize_disk", **pair, disk_id=9, size_mb=3)
 
 

@@ -12,14 +12,21 @@ def snapshot(bench: Bench, pair: Doc, number: int) -> Doc:
     return {**named, **bench.ok("snapshot_create", **pair, snapshot=named)}
 
 
+def has_snapshot(bench: Bench, pair: Doc, number: int) -> bool:
+    """Whether `state` tells that the snapshot is there."""
+    return bool(bench.ok("state", **pair, look={"snapshot": {"id": number, "name": ""}})["has"]["snapshot"])
+
+
 def test_a_system_snapshot_is_made_once_reverted_to_and_deleted(bench: Bench, pair: Doc) -> None:
+    assert not has_snapshot(bench, pair, 0)
     first = snapshot(bench, pair, 0)
-    assert snapshot(bench, pair, 0) == first and first["hypervisor_id"]
+    assert snapshot(bench, pair, 0) == first and first["hypervisor_id"] and has_snapshot(bench, pair, 0)
     for _ in range(2):
         bench.ok("snapshot_revert", **pair, snapshot=first)
         assert bench.ok("state", **pair) == {"state": "running", "generation": 1}
     for _ in range(2):
         bench.ok("snapshot_delete", **pair, snapshot=first)
+        assert not has_snapshot(bench, pair, 0)
     assert first["hypervisor_id"] in bench.refused("snapshot_revert", **pair, snapshot=first)
 
 
@@ -27,6 +34,7 @@ def test_a_system_snapshot_outlives_a_restart_of_the_guest(bench: Bench, pair: D
     first, second = snapshot(bench, pair, 0), snapshot(bench, pair, 1)
     bench.ok("shutdown", **pair)
     bench.ok("snapshot_delete", **pair, snapshot=second)
+    assert [has_snapshot(bench, pair, each) for each in (0, 1)] == [True, False]
     pair["vm"]["generation"] = 2
     bench.ok("deploy", generation=2, **pair)
     assert second["hypervisor_id"] in bench.refused("snapshot_revert", generation=2, **pair, snapshot=second)

@@ -27,6 +27,7 @@ class Claim:
     disk: int = -1
 
 
+_OFF = ("_POWEROFF", "_SUSPENDED", "_UNDEPLOYED", "_STOPPED")
 _BOOT = {s for s in S if s.name.startswith("BOOT")}
 _CLAIMS: dict[S, Claim] = {
     **{s: Claim(guest="runs") for s in _BOOT}, S.UNKNOWN: Claim(guest="runs"),
@@ -41,8 +42,8 @@ _CLAIMS: dict[S, Claim] = {
     S.CLEANUP_DELETE: Claim("gone", "gone"), S.CLEANUP_RESUBMIT: Claim("gone", "gone"),
     S.MIGRATE: Claim(guest="runs", there=True),
     **{s: Claim("gone", "disks", there=True) for s in S if s.name.startswith("PROLOG_MIGRATE")},
-    **{s: Claim(guest="runs") for s in S if s.name.startswith(("HOTPLUG", "DISK_")) and "_POWEROFF" not in s.name
-       and not s.name.endswith(("_SUSPENDED", "_UNDEPLOYED", "_STOPPED"))},
+    **{s: Claim(files="disks") if s.name.endswith(_OFF) else Claim(guest="runs") for s in S
+       if s.name.startswith(("HOTPLUG", "DISK_"))},
 }
 _DISKS = {"disk_attach": "disks", "disk_attach_undo": "without", "disk_detach": "without"}
 

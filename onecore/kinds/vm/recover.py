@@ -6,12 +6,17 @@ from dataclasses import dataclass, replace
 
 from onecore.api import Request, method
 from onecore.errors import BadArgument, WrongState
+from onecore.kinds.kind import tree_of
+from onecore.kinds.vm import pending
 from onecore.kinds.vm.commands import question
+from onecore.kinds.vm.disk_record import about
 from onecore.kinds.vm.facts import Claim, claim, contradictions
 from onecore.kinds.vm.fire import fire, state_of
-from onecore.kinds.vm.record import Vm
+from onecore.kinds.vm.proofs import proof
+from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import VM, S
 from onecore.wire.messages import Doc, Result
+from onecore.wire.template import Vector
 
 RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
 SECONDS = 30.0
@@ -36,13 +41,26 @@ async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | Non
         return None
     VM.decide(state_of(vm), vm, f"recover_{word}")
     said = claim(state_of(vm), vm) if word == "success" else Claim(files="disks")
-    families = [name for name, what in (("vm", said.guest), ("tm", said.files)) if what]
-    answers = await asyncio.gather(*(_ask(req, vm, family, said) for family in families))
+    more = proof(state_of(vm), vm, _nic(req, vm)) if word == "success" else None
+    looks = {more.family: more.look} if more else {}
+    families = [name for name, what in (("vm", said.guest), ("tm", said.files)) if what or name in looks]
+    answers = await asyncio.gather(*(_ask(req, vm, family, said, looks.get(family)) for family in families))
     silent = [answer.error for answer in answers if not answer.ok]
     if silent:
         return Look(_moment(vm), [f"its host cannot be asked ({'; '.join(silent)}); --force takes your word for it"])
     told: dict[str, Doc] = {family: answer.data for family, answer in zip(families, answers, strict=True)}
-    return Look(_moment(vm), contradictions(said, vm, told.get("vm"), told.get("tm")))
+    found = contradictions(said, vm, told.get("vm"), told.get("tm"))
+    if more and not found:  # of a guest that is gone, that it lacks a disk says nothing
+        found = list(filter(None, [more.missing(told[more.family].get("has", {}))]))
+    return Look(_moment(vm), found)
+
+
+def _nic(req: Request, vm: Vm) -> Vector:
+    """The NIC that the VM's operation is about; an alias, which no guest has, is none."""
+    number = about(vm).get("nic_id")
+    text = req.core.store.get(VmText, vm.oid)
+    nic = pending.leaving(tree_of(text.template), int(number)) if text is not None and number is not None else {}
+    return {} if "PARENT_ID" in nic else nic
 
 
 def _may_have_moved(vm: Vm) -> bool:
@@ -50,12 +68,13 @@ def _may_have_moved(vm: Vm) -> bool:
     return state_of(vm) is S.UNKNOWN and vm.to_hid >= 0
 
 
-async def _ask(req: Request, vm: Vm, family: str, said: Claim) -> Result:
-    """A driver's `state` of the VM: on its host, or where it goes, or where a stop leaves its files."""
+async def _ask(req: Request, vm: Vm, family: str, said: Claim, look: Doc | None) -> Result:
+    """A driver's `state` of the VM, and what it is to LOOK at: on its host, or where it goes, or where a stop leaves
+    its files."""
     core = req.core
     if said.there and vm.to_hid >= 0 and (family == "tm" or said.guest == "runs"):
         vm = replace(vm, hid=vm.to_hid, ds_id=vm.to_ds, to_hid=-1, to_ds=-1)
-    command = question(core, vm, family, "state", SECONDS, rid=req.rid)
+    command = question(core, vm, family, "state", SECONDS, {"look": look} if look else None, req.rid)
     if said.files == "away" and family == "tm":
         command.args["vm"]["away"] = True
     return await core.dispatcher.question(family, command)
