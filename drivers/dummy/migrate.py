@@ -15,9 +15,18 @@ from onecore.wire.messages import Doc
 
 
 def premigrate(ctx: Context, args: Doc) -> Doc:
-    """What the script's `problems` say of the host that it goes to."""
+    """What the script's `problems` say of the host that it goes to, and another CPU (DUMMY_CPU_MODEL) there.
+
+    That is in the way of a guest alone that keeps its state.
+    """
     act(ctx, "vm.premigrate", args["host"], args["vm"])
-    return {"problems": stage(ctx).script().problems_of(args["to"]["name"])}
+    if args.get("live") and not _is_here(ctx, args):
+        return {"problems": [f"VM {args['vm']['id']} does not run on {args['host']['name']}"]}
+    problems = stage(ctx).script().problems_of(args["to"]["name"])
+    here, there = (str((args[side].get("attrs") or {}).get("DUMMY_CPU_MODEL", "")) for side in ("host", "to"))
+    if (args.get("live") or args.get("keeps_state")) and here != there:
+        problems.append(f"{args['to']['name']} has CPU {there or 'none'}, the guest has {here or 'none'}")
+    return {"problems": problems}
 
 
 def migrate(ctx: Context, args: Doc) -> Doc:

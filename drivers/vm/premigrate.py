@@ -1,6 +1,7 @@
 """What keeps a guest from running on another host, found before anything is done; each check tells in words.
 
-A check that cannot be made is a problem itself; none changes anything.
+A check that cannot be made is a problem itself; none changes anything.  A guest that keeps its state, as it runs or in
+its checkpoint, must find there what it knows here; one that starts anew takes what it finds.
 """
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ import libvirt
 from drivers.base import Cancelled, Context, DriverError, Executor, Permanent
 from drivers.tm.facts import look as look_at_files
 from drivers.tm.trip import trip
-from drivers.vm import move_files
+from drivers.vm import checkpoint, move_files
 from drivers.vm.connection import call
-from drivers.vm.domain.live import Live
+from drivers.vm.domain.live import Live, host_cpu
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Guest
 from drivers.vm.handover import target_uri
@@ -32,12 +33,14 @@ _FILES = ("KERNEL", "INITRD")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: the action's args, the guest if it runs, and both hosts."""
+    """What is asked: the action's args, and both hosts."""
 
     ctx: Context
     args: Doc
     guest: Guest | None
+    """The guest that runs, of a VM that keeps its state."""
     live: Live | None
+    """Its document, or that in its checkpoint."""
 
     @property
     def here(self) -> Executor:
@@ -58,13 +61,12 @@ Check = Callable[[Question], Iterator[str]]
 
 
 def premigrate(ctx: Context, args: Doc) -> Doc:
-    """The problems; those of a live migration only when the guest is to move while it runs."""
+    """The problems: of any guest, of one that keeps its state (`keeps_state`), of one that runs on (`live`)."""
     problems: list[str] = []
     question = _question(ctx, args, problems)
     if question is None:
         return {"problems": problems}
-    checks = [*ALWAYS, *(LIVE if args.get("live") else ())]
-    for check in checks if args["host"]["name"] != args["to"]["name"] else ((_files,) if args.get("live") else ()):
+    for check in _checks(args):
         try:
             problems += check(question)
         except Cancelled:
@@ -74,13 +76,27 @@ def premigrate(ctx: Context, args: Doc) -> Doc:
     return {"problems": problems}
 
 
+def _checks(args: Doc) -> tuple[Check, ...]:
+    """Which there are to be made; on its own host a guest meets nothing new."""
+    if args["host"]["name"] == args["to"]["name"]:
+        return (_files,) if args.get("live") else ()
+    return (*ALWAYS, *(KEPT if _keeps_state(args) else ()), *(LIVE if args.get("live") else ()))
+
+
+def _keeps_state(args: Doc) -> bool:
+    return bool(args.get("live") or args.get("keeps_state"))
+
+
 def _question(ctx: Context, args: Doc, problems: list[str]) -> Question | None:
+    """None, with the problem, when the state that is to be kept cannot be found."""
     try:
-        guest = look(ctx, args) if args.get("live") else None
-        if args.get("live") and (guest is None or not guest.is_on):
+        guest = look(ctx, args) if _keeps_state(args) else None
+        if guest is not None and guest.is_on:
+            return Question(ctx, args, guest, read(ctx, args, guest))
+        if args.get("live"):
             problems.append(f"VM {args['vm']['id']} does not run on {args['host']['name']}")
             return None
-        return Question(ctx, args, guest, read(ctx, args, guest) if guest else None)
+        return Question(ctx, args, None, Live(checkpoint.peek(ctx, args)) if _keeps_state(args) else None)
     except Cancelled:
         raise
     except DriverError as error:
@@ -99,26 +115,39 @@ def _hypervisor(question: Question) -> Iterator[str]:
 
 def _machine(question: Question) -> Iterator[str]:
     """The machine type and the emulator are known there."""
-    if question.live is None:
-        return
+    assert question.live is not None
     arch, machine, emulator = question.live.machine()
+    hypervisor = question.live.hypervisor
     try:
-        question.on_there("asking for machine types", lambda connection: connection.getDomainCapabilities(
-            emulator, arch, machine, question.live.hypervisor if question.live else None))
+        question.on_there("asking for machine types",
+                          lambda connection: connection.getDomainCapabilities(emulator, arch, machine, hypervisor))
     except Permanent as error:
         yield f"{question.args['to']['name']} has no machine {machine}: {error}"
 
 
 def _cpu(question: Question) -> Iterator[str]:
     """The host there can give the guest the CPU that it has here."""
-    cpu = question.live.cpu() if question.live else None
-    if question.live is None or cpu is None or question.live.hypervisor != "kvm":
+    assert question.live is not None
+    there = question.args["to"]["name"]
+    if question.live.cpu() is None or question.live.hypervisor != "kvm":
         return  # an emulated CPU is the same everywhere
     arch, machine, emulator = question.live.machine()
+    cpu = _hosts_cpu(question) if question.live.has_hosts_cpu() else question.live.cpu()
+    if cpu is None:
+        yield f"{question.args['host']['name']} does not tell its CPU, which is the guest's too"
+        return
     result = question.on_there("comparing CPUs", lambda connection: connection.compareHypervisorCPU(
         emulator, arch, machine, "kvm", cpu, 0))
     if result not in (libvirt.VIR_CPU_COMPARE_IDENTICAL, libvirt.VIR_CPU_COMPARE_SUPERSET):
-        yield f"{question.args['to']['name']} has another CPU than the guest's, without some of its features"
+        yield f"{there} has another CPU than the guest's, without some of its features"
+
+
+def _hosts_cpu(question: Question) -> str | None:
+    """The CPU of the host that the guest is on."""
+    assert question.live is not None
+    arch, machine, emulator = question.live.machine()
+    return host_cpu(call(question.ctx, question.args["host"], "asking for the CPU", lambda connection: str(
+        connection.getDomainCapabilities(emulator, arch, machine, "kvm"))))
 
 
 def _networks(question: Question) -> Iterator[str]:
@@ -188,5 +217,6 @@ def _reach(question: Question) -> Iterator[str]:
                    f"{question.args['to']['name']} takes guests (migration_host in its qemu.conf is another)")
 
 
-ALWAYS: tuple[Check, ...] = (_hypervisor, _machine, _cpu, _networks, _boot_files)
-LIVE: tuple[Check, ...] = (_devices, _files, _ports, _reach)
+ALWAYS: tuple[Check, ...] = (_hypervisor, _networks, _boot_files)
+KEPT: tuple[Check, ...] = (_machine, _cpu, _devices, _ports)
+LIVE: tuple[Check, ...] = (_files, _reach)

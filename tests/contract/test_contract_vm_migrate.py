@@ -37,6 +37,20 @@ def test_nothing_speaks_against_a_host_like_the_first(bench: Bench, move: Doc) -
     assert states(bench, move) == ["running", "gone"]
 
 
+def test_nothing_speaks_against_a_saved_guest_either(bench: Bench, move: Doc) -> None:
+    kept = {**move, "live": False, "keeps_state": True}
+    assert bench.ok("premigrate", **kept) == {"problems": []}
+    bench.ok("save", host=move["host"], vm=move["vm"])
+    assert bench.ok("premigrate", **kept) == {"problems": []}
+    assert states(bench, move) == ["gone", "gone"]
+
+
+def test_a_guest_that_does_not_run_cannot_move_live(bench: Bench, move: Doc) -> None:
+    bench.ok("destroy", host=move["host"], vm=move["vm"])
+    assert ["does not run" in each for each in bench.ok("premigrate", **move, live=True)["problems"]] == [True]
+    assert bench.ok("premigrate", **move, live=False, keeps_state=False) == {"problems": []}
+
+
 def test_a_guest_moves_and_twice_ends_like_once(bench: Bench, move: Doc) -> None:
     for _ in range(2):
         assert bench.ok("migrate", **move) == {"where": "to", "left": []}

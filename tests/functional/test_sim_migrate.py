@@ -269,6 +269,24 @@ def test_what_keeps_a_vm_from_moving_is_said_before(two: Two) -> None:
     two.check(vm, "node1")
 
 
+@pytest.mark.parametrize("name", MOVES)
+def test_a_guest_that_keeps_its_state_keeps_its_cpu(two: Two, name: str) -> None:
+    """Before anything moves it is told that the other host has another; a guest that starts anew takes that."""
+    before, live, kind, after = MOVES[name]
+    sim, vm = two.ground.sim, two.ground.bring(before)
+    sim.call("one.host.update", two.other, "DUMMY_CPU_MODEL=Older", 1)
+    if name in ("live", "save", "suspended"):
+        with pytest.raises(Refused, match="node2 has CPU Older, the guest has none"):
+            two.migrate(vm, live, kind)
+        assert sim.state(vm) == before and not sim.vm(vm).op
+        two.check(vm, "node1")
+    else:
+        two.migrate(vm, live, kind)
+        sim.until(lambda: not sim.vm(vm).op)
+        assert sim.state(vm) == after
+        two.check(vm, "node2")
+
+
 def test_success_that_is_not_true_is_refused(two: Two) -> None:
     """recover --success of a migration that did not happen; the operator may insist."""
     sim, vm = two.ground.sim, two.ground.bring("RUNNING")

@@ -154,6 +154,24 @@ def test_problems_are_the_scripts(ground: Ground) -> None:
     assert ground.do("premigrate", to=HOSTS[0]).data == {"problems": []}
 
 
+@pytest.mark.parametrize(("way", "problems"), [
+    ({"live": True}, 1), ({"live": False, "keeps_state": True}, 1), ({"live": False, "keeps_state": False}, 0),
+    ({}, 0)])
+def test_another_cpu_is_in_the_way_of_a_guest_that_keeps_its_state(ground: Ground, way: Doc, problems: int) -> None:
+    here, there = ({**host, "attrs": {"DUMMY_CPU_MODEL": cpu}} for host, cpu in zip(HOSTS, ("New", "Old"), strict=True))
+    told = ["node2 has CPU Old, the guest has New"]
+    assert ground.do("premigrate", here, to=there, to_dir="/ds/0/12", **way).data["problems"] == told[:problems]
+    assert ground.do("premigrate", here, to={**here, "id": 4, "name": "node2"}, to_dir="/ds/0/12",
+                     **way).data == {"problems": []}
+
+
+def test_a_guest_that_does_not_run_does_not_move_live(ground: Ground) -> None:
+    assert ground.do("destroy").ok
+    told = {live: ground.do("premigrate", to=HOSTS[1], to_dir="/ds/0/12", live=live).data["problems"]
+            for live in (True, False)}
+    assert told == {True: ["VM 12 does not run on node1"], False: []}
+
+
 @pytest.mark.parametrize(("here", "there", "found"), [
     (True, False, "from"), (False, True, "to"), (False, False, "from"), (None, True, "to"), (None, False, "from"),
     (True, None, "from"), (False, None, "unknown"), (None, None, "unknown"), (True, True, "to")])

@@ -16,6 +16,7 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=Fals
 _FILE = re.compile(r"/disk\.(\d+)(?:\.snap/.*)?\Z")
 _ALTERABLE = ("source", "bandwidth", "link", "filterref")
 """What may change in a NIC while it is plugged."""
+_HOSTS = ("host-passthrough", "maximum")
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kib": 1, "k": 1, "mib": 1024, "m": 1024, "gib": 1 << 20, "g": 1 << 20}
 
 
@@ -108,6 +109,11 @@ class Live:
         """The XML of its CPU, None when it has none of its own."""
         node = self.root.find("cpu")
         return None if node is None else text_of(deepcopy(node))
+
+    def has_hosts_cpu(self) -> bool:
+        """Whether its CPU is whatever its host has, and so none that its document names."""
+        node = self.root.find("cpu")
+        return node is not None and node.get("mode") in _HOSTS
 
     def tags(self, wanted: Iterable[str]) -> list[str]:
         """Which kinds of devices WANTED it has."""
@@ -226,6 +232,16 @@ class LiveDisk:
 
 def _places(address: etree._Element | None) -> list[str]:
     return [] if address is None else [f"{name}={address.get(name)}" for name in sorted(map(str, address.keys()))]
+
+
+def host_cpu(capabilities: str) -> str | None:
+    """The XML of the CPU that a host can give, from its domain capabilities; None when these name none."""
+    found = etree.fromstring(capabilities.encode(), _PARSER).find("cpu/mode[@name='host-model'][@supported='yes']")
+    if found is None or found.find("model") is None:
+        return None
+    made = etree.Element("cpu")
+    made.extend(found)
+    return text_of(made)
 
 
 def altered(interface: str, wanted: str) -> str:

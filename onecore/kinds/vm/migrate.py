@@ -31,16 +31,22 @@ KINDS_OF_MOVE = ("migrate", "migrate_poff", "migrate_poff_hard")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where to and how: `event` is the state table's."""
+    """Where to and how: `event` is the state table's, `before` what the VM is now."""
 
     host: Host
     datastore: Datastore
     event: str
+    before: S
 
     @property
     def live(self) -> bool:
         """Whether the guest runs on."""
         return self.event == "live_migrate"
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether the guest goes on from where it was, as it runs or by its checkpoint, and does not start anew."""
+        return self.live or (self.event == "migrate" and self.before in (S.RUNNING, S.SUSPENDED))
 
 
 def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Move:
@@ -50,14 +56,14 @@ def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: 
     running = state_of(vm) is S.RUNNING
     event = "migrate" if not running else "live_migrate" if live else KINDS_OF_MOVE[kind]
     VM.decide(state_of(vm), vm, event)
-    move = Move(_host(req, vm, host_id), _datastore(req, vm, host_id, ds_id), event)
+    move = Move(_host(req, vm, host_id), _datastore(req, vm, host_id, ds_id), event, state_of(vm))
     _check_sense(req, vm, move)
     if enforce and move.host.oid != vm.hid:
         check_room(req.core, vm, move.host, move.datastore)
         affinity.check(req.core, vm, move.host)
     check_owed(req, vm, move.host, False)
     check_seen(req, vm, False)
-    if move.live or (event == "migrate" and state_of(vm) in (S.RUNNING, S.SUSPENDED)):
+    if move.keeps_state:
         check_free(req.core, vm, move.host)
     return move
 
@@ -111,8 +117,9 @@ async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: boo
     """What both drivers find that keeps the VM from moving; empty when nothing does."""
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
     going = replace(vm, to_hid=move.host.oid, to_cid=move.host.cid, to_ds=move.datastore.oid)
+    told = {"live": move.live, "keeps_state": move.keeps_state}
     answers = await asyncio.gather(*(req.core.dispatcher.question(family, question(
-        req.core, going, family, "premigrate", SECONDS, {"live": move.live}, req.rid)) for family in ("vm", "tm")))
+        req.core, going, family, "premigrate", SECONDS, told, req.rid)) for family in ("vm", "tm")))
     return [problem for answer in answers for problem in _told(answer)]
 
 
