@@ -83,7 +83,7 @@ IMAGE = Machine("IMAGE", [
     row(S.READY,                        "clone",      S.CLONE),
     row({S.CLONE, S.USED},              "clone"),
     row(S.CLONE,                        "cloned",     S.READY),
-    row({S.USED, S.ERROR, S.READY, S.DISABLED}, "cloned"),
+    row(set(S) - {S.CLONE},             "cloned"),  # whatever became of it meanwhile: no copy is kept waiting
     row({S.READY, S.DISABLED, S.ERROR}, "delete",     S.DELETE),
     row(S.DELETE,                       "fail",       S.ERROR),
 ])

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from onecore.errors import BadArgument
+from onecore.errors import BadArgument, WrongState
 from onecore.kinds import sealed
 from onecore.kinds.datastore import document as datastore_document
 from onecore.kinds.image.record import IMAGE, Image, clones_under_way
@@ -113,14 +113,24 @@ def finish_clone(tx: Tx, core: Core, origin: int) -> None:
         fire(tx, source, "cloned")
 
 
-def use(tx: Tx, image: Image) -> Image:
+def use(tx: Tx, core: Core, image: Image) -> Image:
     """A VM takes the image; raises WrongState or BadArgument."""
     if image.type not in (ImageType.OS, ImageType.CDROM, ImageType.DATABLOCK):
         raise BadArgument(f"IMAGE {image.oid} ({image.name}) is of type {ImageType(image.type).name}, not a disk",
                           image.oid)
     if image.persistent and image.state in (ImageState.USED_PERS, ImageState.LOCKED_USED_PERS):
         raise BadArgument(f"IMAGE {image.oid} ({image.name}) is persistent and in use by another VM", image.oid)
+    _check_not_copied(tx, core, image)
     return fire(tx, image, "use")
+
+
+def _check_not_copied(tx: Tx, core: Core, image: Image) -> None:
+    """Raise WrongState for a persistent image of which a copy is being made, also since this transaction began."""
+    here, copies = tx.get(Image, image.oid) or image, clones_under_way(core, image.oid)
+    if image.persistent and (copies or here.state == ImageState.CLONE):
+        names = f" as IMAGE {', '.join(map(str, sorted(copies)))}" if copies else ""
+        raise WrongState(f"IMAGE {image.oid} ({image.name}) is persistent and being cloned{names}, and what a VM "
+                         "writes to it would tear the copy; a VM can use it when it is READY again", image.oid)
 
 
 def release(tx: Tx, core: Core, oid: int) -> None:

@@ -141,7 +141,7 @@ def _from_image(req: Request, disk: Vector, found: Disks) -> None:
     from onecore.kinds.vm.allocate import use_of
     image: Image = find_image(req, disk)
     use_of(req, "image", image)
-    image = image_work.use(req.tx, image)
+    image = image_work.use(req.tx, req.core, image)
     datastore = verbs.existing("datastore", req.core, image.ds_id)
     attrs = tree_of(image.template)
     size = image.size
