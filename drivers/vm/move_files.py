@@ -62,7 +62,7 @@ def bring(ctx: Context, way: Trip, doing: Plan, found: Found, sizes: dict[str, i
     else:
         perform(ctx, there, copy_steps(way, {name: bytes_of[name] for name in doing.names}, found))
     for target, disk in doing.made.items():
-        perform(ctx, there, _make_steps(way, disk, sizes[target]))
+        perform(ctx, there, make_steps(way, disk, sizes[target]))
     perform(ctx, there, arrived_steps(moved, doing.names, found))
 
 
@@ -112,7 +112,7 @@ def file_problems(vm: Doc, doing: Plan, live: Live, one_host: bool) -> list[str]
     return problems
 
 
-def _make_steps(way: Trip, disk: Disk, size: int) -> list[Step]:
+def make_steps(way: Trip, disk: Disk, size: int) -> list[Step]:
     """An empty file for QEMU to copy the disk into, that stands on what the disk stands on."""
     form, path, what = active_format(way.vm, disk), disk_path(way.moved, disk), f"disk {disk['DISK_ID']}"
     below = layer(way.here, disk_path(way.vm, disk)) if form == "qcow2" else None

@@ -11,11 +11,11 @@ from xml.sax.saxutils import quoteattr
 
 import libvirt
 
-from drivers.base import Context, DriverError, Permanent
+from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.tm import carry
 from drivers.tm.facts import look as look_at_files
 from drivers.tm.layout import Disk, active_format, disk_path, is_cdrom, vm_dir
-from drivers.tm.place import LEAVING, incomplete
+from drivers.tm.place import LEAVING, incomplete, is_settled
 from drivers.tm.steps import perform
 from drivers.tm.trip import Trip
 from drivers.vm import events, move_files
@@ -57,15 +57,17 @@ def move(ctx: Context, args: Doc, way: Trip) -> Doc:
 
 
 def _move(ctx: Context, args: Doc, way: Trip) -> None:
+    """Once the guest uses one file of the directory there, it is only gone on with."""
     guest = at_work(ctx, args)
-    live, found = read(ctx, args, guest), look_at_files(way.here, way.vm) or {}
-    doing = move_files.plan(way.vm, live, found)
-    moved = [target for target in doing.made if _is_there(live, target, way)]
-    if len(moved) < len(doing.made) or not doing.made:
+    live = read(ctx, args, guest)
+    counts = _counts(way.here, live, way)
+    if counts == "to":
+        _settle(ctx.beyond(LAST_SECONDS), args, way)
+    else:
         ctx.progress("preparing")
-        if not moved:
-            _prepare(ctx, args, way, guest, live, doing)
-        _copy(ctx, args, way, guest, {target: disk for target, disk in doing.made.items() if target not in moved})
+        doing = move_files.plan(way.vm, live, look_at_files(way.here, way.vm) or {})
+        (_prepare if counts == "from" else _go_on)(ctx, args, way, guest, live, doing)
+        _copy(ctx, args, way, guest, doing.made)
     wake(ctx.beyond(LAST_SECONDS), args, guest)
     _change_media(ctx.beyond(LAST_SECONDS), args, way, guest, live)
 
@@ -79,14 +81,26 @@ def _prepare(ctx: Context, args: Doc, way: Trip, guest: Guest, live: Live, doing
     move_files.bring(ctx, way, doing, found, sizes_of(ctx, args, guest, list(doing.made)))
 
 
+def _go_on(ctx: Context, args: Doc, way: Trip, guest: Guest, live: Live, doing: move_files.Plan) -> None:
+    """Of the disks that the guest has not left, those whose copy is not under way any more get an empty file again."""
+    sizes = sizes_of(ctx, args, guest, list(doing.made))
+    for target, disk in doing.made.items():
+        if not _is_there(live, target, way) and not _is_copied(live, target, way, disk):
+            end(ctx, args, guest, target)
+            perform(ctx, way.there, move_files.make_steps(way, disk, sizes[target]))
+
+
 def _copy(ctx: Context, args: Doc, way: Trip, guest: Guest, disks: dict[str, Disk]) -> None:
     """Copies of DISKS, by target, and the switch to them; when they cannot be made, nothing is left there."""
     try:
-        for target, disk in disks.items():
-            _begin(ctx, args, way, guest, target, disk)
-        for target in disks:
+        live = read(ctx, args, guest)
+        rest = {target: disk for target, disk in disks.items() if not _is_there(live, target, way)}
+        for target, disk in rest.items():
+            if not _is_copied(live, target, way, disk):
+                _begin(ctx, args, way, guest, target, disk)
+        for target in rest:
             until_ready(ctx, args, guest, target, "copying disks")
-        _switch(ctx.beyond(LAST_SECONDS), args, way, guest, list(disks))
+        _switch(ctx.beyond(LAST_SECONDS), args, way, guest, list(rest))
     except BaseException:
         _take_back(ctx, args, way, guest, list(disks))
         raise
@@ -106,20 +120,25 @@ def _switch(ctx: Context, args: Doc, way: Trip, guest: Guest, targets: list[str]
         try:
             for target in targets:
                 pivot(ctx, args, guest, target)
-            move_files.settle(ctx, args["to"], way.moved)
-            perform(ctx, ctx.host(args["host"]), carry.mark_steps(way.vm, LEAVING, here=False))
+            _settle(ctx, args, way)
             still.ends = True
         except DriverError:
-            still.ends = not any(_is_there(read(ctx, args, guest), target, way) for target in targets)
+            still.ends = _counts(ctx.host(args["host"]), read(ctx, args, guest), way) == "from"
             raise
+
+
+def _settle(ctx: Context, args: Doc, way: Trip) -> None:
+    """The directory there counts, and the one here no more."""
+    move_files.settle(ctx, args["to"], way.moved)
+    if look_at_files(way.here, way.vm) is not None:
+        perform(ctx, ctx.host(args["host"]), carry.mark_steps(way.vm, LEAVING, here=False))
 
 
 def _take_back(ctx: Context, args: Doc, way: Trip, guest: Guest, targets: list[str]) -> None:
     """No copies, unless the guest uses one of them: then the rest is to follow."""
     last = ctx.beyond(LAST_SECONDS)
     with suppress(DriverError):
-        live = read(last, args, guest)
-        if not any(_is_there(live, target, way) for target in targets):
+        if _counts(last.host(args["host"]), read(last, args, guest), way) == "from":
             for target in targets:
                 end(last, args, guest, target)
             move_files.take_away(last, args["host"], way.moved)
@@ -142,17 +161,44 @@ def _is_there(live: Live, target: str, way: Trip) -> bool:
     return disk is not None and disk.path.startswith(f"{vm_dir(way.moved)}/")
 
 
+def _is_copied(live: Live, target: str, way: Trip, disk: Disk) -> bool:
+    """Whether the copy that is wanted is under way: a driver that began it has ended."""
+    there = live.at(target)
+    return there is not None and there.copy_path == disk_path(way.moved, disk)
+
+
 def _where(ctx: Context, args: Doc, way: Trip) -> Where:
-    """By what the guest uses or, if it ended, by the marks in the directories."""
+    """Which directory counts for who asks; `unknown` also before the marks say what the guest does: it is gone on with.
+
+    A guest that ended stood still as long as they did not.
+    """
     last = ctx.beyond(LAST_SECONDS)
+    place = last.host(args["host"])
     try:
-        guest = at_work(last, args)
-        live = read(last, args, guest)
-        used = [disk.path for disk in live.disks() if disk.path and not disk.is_removable]
-        return "to" if used and all(path.startswith(f"{vm_dir(way.moved)}/") for path in used) else "from"
-    except Permanent:
-        place = last.host(args["host"])
-        gone, there = look_at_files(place, way.vm), look_at_files(place, way.moved)
-        return "to" if not incomplete(way.moved, there) and (gone is None or LEAVING in gone) else "from"
+        try:
+            counts = _counts(place, read(last, args, at_work(last, args)), way)
+        except Permanent:
+            return _marked(place, way)
+        return counts if counts == "from" or _is_settled(place, way) else "unknown"
     except DriverError:
         return "unknown"
+
+
+def _counts(place: Executor, live: Live, way: Trip) -> Where:
+    """In which directory the disks are that the guest uses, `unknown`: in both; of one without disks the marks tell."""
+    used = [disk.path for disk in live.disks() if disk.path and not disk.is_removable]
+    there = [path for path in used if path.startswith(f"{vm_dir(way.moved)}/")]
+    if not used:
+        return _marked(place, way)
+    return "from" if not there else "to" if len(there) == len(used) else "unknown"
+
+
+def _marked(place: Executor, way: Trip) -> Where:
+    """Which directory counts by what is in them."""
+    return "to" if _is_settled(place, way) and not incomplete(way.moved, look_at_files(place, way.moved)) else "from"
+
+
+def _is_settled(place: Executor, way: Trip) -> bool:
+    """Whether the marks say that the directory there counts."""
+    gone, there = look_at_files(place, way.vm), look_at_files(place, way.moved)
+    return there is not None and is_settled(there) and (gone is None or LEAVING in gone)

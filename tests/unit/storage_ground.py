@@ -59,6 +59,11 @@ class Front(LocalExecutor):
             return ""
         return super().run(argv, stdin=stdin, timeout=timeout)
 
+    def bound(self, token: Token, left: Callable[[], float]) -> Front:
+        other = Front(self._before, token, left)
+        other._fences = self._fences
+        return other
+
     def put(self, source: str, target: str, tell: Tell) -> None:
         self._copy_unless_killed(source, target, tell)
 
