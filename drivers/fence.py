@@ -4,12 +4,15 @@ What holds it lies on the VM's host; see drivers/hand/fence.py.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from drivers.base import Context, Executor, Permanent
+from drivers.base import Context, Executor, Permanent, Temporary
 from drivers.hand.fence import record_path
 from onecore.wire.messages import Doc
+
+_NEWER = re.compile(r"superseded by operation \d+ \(epoch \d+, generation (\d+)\)")
 
 
 def fenced(ctx: Context, executor: Executor, args: Doc) -> AbstractContextManager[None]:
@@ -42,16 +45,20 @@ def _is_shared(here: Executor, vm_dir: str, there: Executor, to_dir: str) -> boo
 
 @contextmanager
 def fenced_for_debt(ctx: Context, executor: Executor, args: Doc) -> Iterator[None]:
-    """As fenced(), to end what a host owes; but where a newer operation stands, that keeps older ones out already.
+    """As fenced(), to end what a host owes; but where a newer generation stands, that keeps older ones out already.
 
-    It may be the VM's start on another host, with which this one shares the place of its fences.
+    It may be the VM's start on another host, with which this one shares the place of its fences.  Temporary where a
+    newer operation of the same generation stands: what was owed may be what it is about, come back alive.
     """
     with ExitStack() as held:
         try:
             held.enter_context(fenced(ctx, executor, args))
         except Permanent as error:
-            if not str(error).startswith("superseded by operation"):
+            newer = _NEWER.match(str(error))
+            if newer is None:
                 raise
+            if int(newer[1]) <= int(args["_"]["generation"]):
+                raise Temporary(str(error)) from error
         yield
 
 

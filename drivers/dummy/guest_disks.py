@@ -24,6 +24,14 @@ def keep_checkpoint(ctx: Context, args: Doc, there: bool) -> None:
     _change(ctx, args, lambda found: replace(found, checkpoint=there))
 
 
+def has_checkpoint(ctx: Context, args: Doc) -> bool:
+    """Whether there is one, in a directory that is to be believed."""
+    here = shelf(ctx, "vm")
+    place = here.find(args["host"]["name"], args["vm"])
+    found = here.get(place) if place else None
+    return found is not None and not found.mark and found.checkpoint
+
+
 def keep_snapshot(ctx: Context, args: Doc) -> None:
     """What is on the disk is kept; a snapshot that is there stays as it is."""
     number = str(args["snap_id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 from drivers.base import Context
 from drivers.dummy.folder import Disk
 from drivers.dummy.guest import Guest
+from drivers.dummy.guest_disks import has_checkpoint
 from drivers.dummy.snapshots import has_snapshot
 from onecore.wire.messages import Doc
 
@@ -14,6 +15,8 @@ def seen(ctx: Context, args: Doc, guest: Guest | None) -> Doc:
     told: Doc = {}
     if "snapshot" in look:
         told["snapshot"] = has_snapshot(ctx, args["vm"]["id"], look["snapshot"])
+    if "checkpoint" in look:
+        told["checkpoint"] = guest is None and has_checkpoint(ctx, args)
     has = guest.equipment() if guest is not None and guest.state == "running" else {}
     if has and "disk_id" in look:
         told["disk_mb"] = has["disks"].get(str(look["disk_id"]), -1)

@@ -9,7 +9,7 @@ from sim_points import Strike
 
 FOUND = (
     # a guest that may have been saved was taken for powered off when nobody could tell, and lost its memory
-    ("RUNNING/save-unheard", 1, "step.middle:tm.state#1=driver~1"),
+    ("RUNNING/save-unheard", 1, "step.middle:vm.state#1=driver~1"),
     # a scheduled action that failed was not given its time at another try (the harness's own fault)
     ("RUNNING/schedule-snapshot", 1, "step.before:vm.disk_snapshot_create#1=hang~1"),
     # a size that could be given neither to the guest nor back

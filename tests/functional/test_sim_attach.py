@@ -231,7 +231,7 @@ def test_what_is_not_saved_is_not_called_detached(ground: Ground, state: str) ->
 
 @pytest.mark.parametrize("state", ["RUNNING", "POWEROFF"])
 def test_what_is_not_there_is_not_called_attached(ground: Ground, state: str) -> None:
-    """recover --success is not believed while the file is missing, and is when it is there."""
+    """recover --success is not believed while the file is missing, nor while the guest does not have it."""
     sim, vm = ground.sim, ground.bring(state)
     ground.hang("tm.attach")
     attach(ground, vm)
@@ -242,7 +242,10 @@ def test_what_is_not_there_is_not_called_attached(ground: Ground, state: str) ->
     recover(ground, vm, "retry")
     sim.advance(3)
     if state == "RUNNING":
-        recover(ground, vm, "success")
+        with pytest.raises(Refused, match="does not have disk 1"):
+            recover(ground, vm, "success")
+        ground.script()
+        recover(ground, vm, "retry")
     sim.wait(vm, state)
     assert ids(sim, vm) == [0, 1]
     ground.end(vm)

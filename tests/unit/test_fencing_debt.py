@@ -48,6 +48,8 @@ def test_a_newer_operation_is_fence_enough() -> None:
     """It keeps older ones from the VM itself; for any other work it is a refusal."""
     newer = Permanent("superseded by operation 9 (epoch 1, generation 2)")
     assert _enter(fenced_for_debt, newer)
+    with pytest.raises(Temporary, match="superseded"):
+        _enter(fenced_for_debt, Permanent("superseded by operation 9 (epoch 1, generation 1)"))
     with pytest.raises(Permanent, match="superseded"):
         _enter(fenced, newer)
 

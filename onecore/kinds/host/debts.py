@@ -43,16 +43,12 @@ def pay(core: Core, host: Host) -> None:
         return
     paying: set[Any] = core.kinds.setdefault("host.paying", set())
     for owed in debts(core, host.oid):
-        vm = _alive(core, owed.vid)
-        here = vm is not None and vm.hid == host.oid
-        left = _steps(core, host, owed)
-        if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
-            left = left[1:] if vm.ds_id != owed.ds_id else []  # but its files in another datastore
-        if not left:
-            _strike_off(core, owed)
-        elif owed.key() not in paying and not (_is_busy(vm) and (here or vm.generation == owed.generation)):
+        left = _due(core, host, owed) if owed.key() not in paying else None
+        if left:
             paying.add(owed.key())
-            _pay_steps(core, owed, left)
+            _pay_step(core, owed, left[0])
+        elif left is not None:
+            _strike_off(core, owed)
     if not host.error.startswith(OWES) and debts(core, host.oid):
         _show(core, host, "it is ON when that is done")
 
@@ -63,9 +59,20 @@ def _alive(core: Core, vid: int) -> Any:
     return None if vm is None or vm.state == VmState.DONE else vm
 
 
-def _is_busy(vm: Any) -> bool:
-    """Whether an operation is under way that a clean-up, as the newer one, might end."""
-    return vm is not None and bool(vm.op)
+def _due(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]] | None:
+    """The steps by which a debt is paid as things are now; None: not now.
+
+    That is while the VM is coming here, or may have come, or an operation is under way that a clean-up, as the newer
+    one, might end.
+    """
+    vm, left = _alive(core, owed.vid), _steps(core, host, owed)
+    here = vm is not None and vm.hid == host.oid
+    if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
+        left = left[1:] if vm.ds_id != owed.ds_id else []  # but its files in another datastore
+    if vm is not None and left and (vm.to_hid == host.oid != vm.hid
+                                    or (vm.op and (here or vm.generation == owed.generation))):
+        return None
+    return left
 
 
 def _lives(vm: Any) -> bool:
@@ -102,20 +109,37 @@ def _steps(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]]:
     return steps
 
 
-def _pay_steps(core: Core, owed: Owed, steps: list[tuple[str, Command]]) -> None:
-    family, command = steps[0]
+def _pay_step(core: Core, owed: Owed, step: tuple[str, Command]) -> None:
+    family, command = step
 
     def then(result: Result) -> None:
         if result.ok and command.action == "cleanup":
             samples(core).ended(owed.hid, owed.vid)
-        if result.ok and len(steps) > 1:
-            return _pay_steps(core, owed, steps[1:])
+            if _pay_more(core, owed):
+                return
         core.kinds["host.paying"].discard(owed.key())
-        if result.ok:
-            _strike_off(core, owed)
-        else:
+        if not result.ok:
             _note(core, owed.hid, f"VM {owed.vid}: {result.error}")
+        elif command.action != "cleanup" or _is_paid(core, owed):
+            _strike_off(core, owed)
     core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
+
+
+def _pay_more(core: Core, owed: Owed) -> bool:
+    """The guest is ended: have the files removed too, if that is still right."""
+    host, rest = core.store.get(Host, owed.hid), list[tuple[str, Command]]()
+    if host is not None and core.store.get(Owed, owed.key()) == owed:
+        rest = [step for step in _due(core, host, owed) or () if step[1].action != "cleanup"]
+    if rest:
+        _pay_step(core, owed, rest[0])
+    return bool(rest)
+
+
+def _is_paid(core: Core, owed: Owed) -> bool:
+    """Whether a clean-up was all: nothing more is due, now or later."""
+    host = core.store.get(Host, owed.hid)
+    left = [] if host is None else _due(core, host, owed)
+    return left is not None and all(step[1].action == "cleanup" for step in left)
 
 
 def _strike_off(core: Core, owed: Owed) -> None:

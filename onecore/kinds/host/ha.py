@@ -130,6 +130,8 @@ def _stays(core: Core, vm: Vm) -> str:
     text, datastore = core.store.get(VmText, vm.oid), core.store.get(Datastore, vm.ds_id)
     if text is not None and tree_of(text.user).get("HA").upper() == "NO":
         return "its template says HA = NO"
+    if vm.to_hid >= 0:
+        return f"it may have moved to host {vm.to_hid}, which tells when it answers; recover decides before"
     if datastore is None or not is_shared(datastore):
         return f"its disks are in datastore {vm.ds_id}, which is the host's own"
     return ""
@@ -185,7 +187,11 @@ def _leaves(tx: Tx, core: Core, host: Host, oid: int, generation: int) -> bool:
     vm = tx.get(Vm, oid)
     if vm is None or vm.op or vm.hid != host.oid or vm.generation != generation or state_of(vm) not in LIVE:
         return False
-    fire(tx, core, vm, "fenced", seen=True)
+    try:
+        fire(tx, core, vm, "fenced", seen=True)
+    except WrongState as error:
+        core.log.warning(f"VM {oid} stays on host {host.oid} ({host.name}), which is fenced: {error.text}")
+        return False
     core.log.vm(oid, f"host {host.oid} ({host.name}) is fenced, the VM starts elsewhere", level="warning")
     return True
 

@@ -28,6 +28,7 @@ from onecore.kinds.vm import allocate as allocation
 from onecore.kinds.vm import search
 from onecore.kinds.vm.body import Archived, body, opened, pool_body, short, values, warm
 from onecore.kinds.vm.fire import fire, state_of
+from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.kinds.vm.shape import OF_USER
 from onecore.kinds.vm.states import UNSAVED, USER_EVENTS
@@ -79,6 +80,8 @@ def action(req: Request, vm: Vm, action: str) -> int:
                           f'{", ".join(e.replace("_", "-") for e in USER_EVENTS)}', vm.oid)
     if event in ("terminate", "terminate_hard"):
         _check_saved(req.core, vm)
+    elif event == "resume":
+        check_alone(req.core, vm)
     fire(req.tx, req.core, vm, event)
     return vm.oid
 

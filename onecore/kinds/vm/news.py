@@ -99,10 +99,12 @@ def _ask_whether_saved(core: Core, vm: Vm) -> None:
         if now is not None and (now.state, now.lcm, now.hid, now.generation, now.op) == (
                 vm.state, vm.lcm, vm.hid, vm.generation, vm.op):
             with core.store.tx(_MONITOR) as tx:
-                observe(tx, core, vm.oid, "seen_saved" if result.data.get("checkpoint") else "seen_poweroff")
+                saved = bool(result.data.get("has", {}).get("checkpoint"))
+                observe(tx, core, vm.oid, "seen_saved" if saved else "seen_poweroff")
     if vm.oid not in asking:
         asking.add(vm.oid)
-        core.dispatcher.ask("tm", question(core, vm, "tm", "state", WHETHER_SAVED), then)
+        look = {"look": {"checkpoint": True}}
+        core.dispatcher.ask("vm", question(core, vm, "vm", "state", WHETHER_SAVED, look), then)
 
 
 def _is_away(core: Core, hid: int) -> bool:

@@ -9,6 +9,7 @@ from onecore.auth.authorize import authorize
 from onecore.errors import BadArgument, Forbidden, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.datastore import Datastore
+from onecore.kinds.host.debts import is_paying
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import changing, inner_xml, parse_template, rules, tree_of
@@ -56,6 +57,9 @@ def check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
     """Raise WrongState if an older copy may run, unless another host that has it is fenced, or FORCE says it is off."""
     if force and not req.caller.admin:
         raise Forbidden("Only administrators deploy with force.", vm.oid)
+    if is_paying(req.core, host.oid, vm.oid):
+        raise WrongState(f"Host {host.oid} ({host.name}) is cleaning up what VM {vm.oid} left there; try again in a "
+                         "moment", vm.oid)
     disabled = host.state == HostState.DISABLED  # it pays, but nothing waits for that; where it is ON a start replaces
     owing = [o for o in req.core.store.all(Owed)
              if o.vid == vm.oid and (disabled if o.hid == host.oid else not o.fenced)]
@@ -71,12 +75,33 @@ def check_owed(req: Request, vm: Vm, host: Host, force: bool) -> None:
     req.core.log.vm(vm.oid, text, req.rid, "warning")
 
 
+def check_alone(core: Core, vm: Vm) -> None:
+    """Raise WrongState if a guest of the VM, which is to start where it is, may run elsewhere.
+
+    A host shows it, or owes its end and cannot be asked.
+    """
+    if text := _strays(core, vm):
+        raise WrongState(f"VM {vm.oid} could run twice: {text}; `onehost reconcile` may end it", vm.oid)
+    for owed in core.store.all(Owed):
+        host = core.store.get(Host, owed.hid)
+        if owed.vid == vm.oid and owed.hid != vm.hid and not owed.fenced and host is not None and (
+                host.state not in (HostState.MONITORED, HostState.DISABLED)):
+            raise WrongState(f"VM {vm.oid} may still run on host {host.oid} ({host.name}), which owes its clean-up and "
+                             f"is in state {HostState(host.state).name}; fence that host, or remove it", vm.oid)
+
+
+def _strays(core: Core, vm: Vm) -> str:
+    """On which hosts, by their latest samples, is a guest of the VM which should not run, in words."""
+    seen = [hid for hid, found in samples(core).found.items() if f"one-{vm.oid}" in found.zombies]
+    where = ", ".join(map(str, sorted(seen)))
+    return f"a guest one-{vm.oid} runs on host {where}, where it should not be" if seen else ""
+
+
 def check_seen(req: Request, vm: Vm, force: bool) -> None:
     """Raise WrongState if a host, by its latest sample, has a guest of the VM which should not run, unless FORCE."""
-    seen = [hid for hid, found in samples(req.core).found.items() if f"one-{vm.oid}" in found.zombies]
-    if not seen:
+    text = _strays(req.core, vm)
+    if not text:
         return
-    text = f"a guest one-{vm.oid} runs on host {', '.join(map(str, sorted(seen)))}, where it should not be"
     if not force:
         raise WrongState(f"VM {vm.oid} could run twice: {text}; `onehost reconcile` may end it, or an administrator "
                          "who is sure that it does no harm may deploy the VM with force", vm.oid)

@@ -12,6 +12,7 @@ from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.disk_record import about
 from onecore.kinds.vm.facts import Claim, claim, contradictions
 from onecore.kinds.vm.fire import fire, state_of
+from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.proofs import proof
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.kinds.vm.states import VM, S
@@ -98,6 +99,8 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     if look is not None and look.moment != _moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
+    if word == "retry" and not force and state_of(vm).name.startswith("BOOT"):
+        check_alone(req.core, vm)
     line = f"recover --{word} by user {req.caller.uid} in state {state_of(vm).name}"
     req.tx.after(lambda: req.core.log.vm(vm.oid, line, req.rid))
     unseen = look is None and word in ("success", "failure")

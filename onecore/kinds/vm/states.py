@@ -295,9 +295,10 @@ ROWS += [
     row(LIVE,                  "seen_poweroff",   S.POWEROFF,           do.halts, do.stay_ends),
     row(S.SUSPENDED,           "seen_poweroff",   S.POWEROFF,           when=_paused),
     row(S.SUSPENDED,           "seen_poweroff",   ignore=True),
+    row(S.UNKNOWN,             "seen_suspended",  ignore=True,          when=lambda vm: vm.to_hid >= 0),  # a migration's source stands still at its end
     row(LIVE,                  "seen_suspended",  S.SUSPENDED,          do.halts, do.stay_ends, go.unreserve),
     row(LIVE,                  "seen_saved",      S.SUSPENDED,          do.halts, do.stay_ends, do.came_stopped),  # and nobody heard of it
-    row(S.RUNNING,             "seen_lost",       S.UNKNOWN),
+    row(S.RUNNING,             "seen_lost",       S.UNKNOWN,            keeps_op=True),  # what was asked for last tells whether it may have been saved
     row(S.UNKNOWN,             "seen_running",    ignore=True,          when=lambda vm: vm.to_hid >= 0),
     row(S.UNKNOWN,             "seen_running",    S.RUNNING,            go.note_stayed, when=go.did_not_move),
     row(S.UNKNOWN,             "seen_running",    S.RUNNING,            do.clear_error),
