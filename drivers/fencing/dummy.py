@@ -13,7 +13,7 @@ def fence(ctx: Context, args: Doc) -> Doc:
     act(ctx, "im.fence", host)
     for vm in world(ctx).guests(host["name"]):
         world(ctx).drop(host["name"], vm)
-    return {}
+    return {"off": True}
 
 
 ACTIONS: dict[str, Action] = {"fence": fence}

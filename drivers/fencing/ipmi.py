@@ -20,7 +20,7 @@ def fence(ctx: Context, args: Doc) -> Doc:
         bmc.ask("off")
         while not bmc.is_off():
             ctx.sleep(bmc.poll)
-    return {}
+    return {"off": True}
 
 
 class _Bmc:

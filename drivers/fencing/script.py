@@ -14,7 +14,7 @@ def fence(ctx: Context, args: Doc) -> Doc:
         raise Permanent("there is no fence script: path in [drivers.script] must be its absolute path")
     told = {"host": args["host"], "vms": args["vms"]}
     ctx.host({}).run([path, str(args["host"]["name"])], stdin=json.dumps(told).encode())
-    return {}
+    return {"off": True}
 
 
 ACTIONS: dict[str, Action] = {"fence": fence}

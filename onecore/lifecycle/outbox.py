@@ -55,6 +55,8 @@ class Owed(Record):
     """1: the host is certainly off until it returns, so that the VM may start elsewhere meanwhile."""
     nics: str = ""
     """The NICs that the VM had, a JSON array: their networks are cleaned too."""
+    images: str = ""
+    """Persistent images whose files its guest has as disks and may write to, ids with commas between."""
 
     def touches(self) -> tuple[Object, ...]:
         """Shown with the host."""

@@ -78,7 +78,12 @@ def _grouped(connection: sa.Connection) -> None:
         "uid BIGINT, actions TEXT)")
 
 
-STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants, 5: _grouped}
+def _kept(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE owed ADD COLUMN images TEXT NOT NULL DEFAULT ''")
+
+
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _fenced, 2: _restored, 3: _moving, 4: _tenants, 5: _grouped,
+                                                     6: _kept}
 """From schema number N to N + 1."""
 
 

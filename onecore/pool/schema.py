@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from onecore.pool.record import Record, columns
 
-VERSION = 6
+VERSION = 7
 """The schema's number; migrations.py leads to it."""
 
 _TYPES: dict[object, type[sa.types.TypeEngine[typing.Any]]] = {

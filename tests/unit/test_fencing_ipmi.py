@@ -22,7 +22,8 @@ def test_a_host_that_is_off_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mo
     """Twice ends like once."""
     bmc = fake_ipmitool(tmp_path / "bin", monkeypatch, polls=0)
     for _ in range(2):
-        assert fence(tmp_path, "ipmi", host(**BMC), poll=0.01).ok
+        result = fence(tmp_path, "ipmi", host(**BMC), poll=0.01)
+        assert result.ok and result.data == {"off": True}
     assert [rest.rsplit(" ", 1)[1] for _, rest in calls(bmc)] == ["status", "off", "status", "status"]
 
 

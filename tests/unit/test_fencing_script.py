@@ -18,7 +18,8 @@ def _script(directory: Path, body: str) -> str:
 def test_it_gets_the_host_and_its_vms(tmp_path: Path) -> None:
     """The name as its argument, everything as JSON on standard input; 0 is off."""
     path = _script(tmp_path, f'echo "$@" > {tmp_path}/name; cat > {tmp_path}/told')
-    assert fence(tmp_path, "script", host(RACK="4"), [{"id": 12}], path=path).ok
+    result = fence(tmp_path, "script", host(RACK="4"), [{"id": 12}], path=path)
+    assert result.ok and result.data == {"off": True}
     assert (tmp_path / "name").read_text() == "node1\n"
     told = json.loads((tmp_path / "told").read_text())
     assert told == {"host": host(RACK="4"), "vms": [{"id": 12}]}

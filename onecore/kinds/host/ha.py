@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from onecore.errors import WrongState
 from onecore.kinds.datastore import Datastore
 from onecore.kinds.host.commands import command, is_shared
+from onecore.kinds.host.debts import debts
 from onecore.kinds.host.record import Host, samples
 from onecore.kinds.kind import tree_of
 from onecore.kinds.restore import held
@@ -178,8 +179,18 @@ def _fenced(core: Core, hid: int, episode: Episode, driver: str, asked: dict[int
         return
     episode.fenced = True
     with core.store.tx(_ACTOR) as tx:
+        if result.data.get("off"):
+            _note_off(tx, core, hid)
         moved = [oid for oid, generation in asked.items() if _leaves(tx, core, host, oid, generation)]
         _note(tx, core, host, episode, f"fenced by {driver}; VMs {_numbers(moved)} start elsewhere")
+
+
+def _note_off(tx: Tx, core: Core, hid: int) -> None:
+    """The host is off: whatever it owes cannot run until it returns, also of VMs that the fence was not asked about."""
+    for owed in debts(core, hid):
+        if not owed.fenced:
+            tx.put(replace(owed, fenced=1))
+            tx.log("host", hid, "update", keys=["OWED"])
 
 
 def _leaves(tx: Tx, core: Core, host: Host, oid: int, generation: int) -> bool:

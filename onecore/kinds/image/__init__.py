@@ -11,7 +11,7 @@ from onecore.errors import BadArgument, NotAllocated
 from onecore.kinds import restricted, sealed, verbs
 from onecore.kinds.datastore import Datastore, check_room
 from onecore.kinds.datastore import document as datastore_document
-from onecore.kinds.image import work
+from onecore.kinds.image import owed, work
 from onecore.kinds.image.record import BUSY, Image, body, clones_under_way
 from onecore.kinds.kind import (
     KINDS,
@@ -155,6 +155,7 @@ def delete(req: Request, image: Image, force: bool = False) -> int:
     if image.state in BUSY and (vm := saved_from(req.core, image.oid)) >= 0:
         raise BadArgument(f"IMAGE {image.oid} is being saved from a disk of VM {vm}; it can be deleted when that ended",
                           image.oid)
+    owed.check(req.core, image, "deleted")
     if force and image.state in (ImageState.DELETE, ImageState.LOCKED):
         work.forget(req.tx, req.core, image)
         verbs.remove(req.tx, IMAGE, image)
@@ -181,6 +182,7 @@ def clone(req: Request, image: Image, name: str, ds_id: int = -1) -> int:
     if image.persistent and image.state != ImageState.READY:
         raise BadArgument(f"IMAGE {image.oid} is persistent and in state {ImageState(image.state).name}; "
                           "only a READY one is cloned", image.oid)
+    owed.check(req.core, image, "cloned")
     check_room(req.core, ds, image.size)
     work.fire(req.tx, image, "clone")
     oid, now = req.tx.next_id("image"), req.core.now()
@@ -209,6 +211,7 @@ def persistent(req: Request, image: Image, persistent: bool) -> int:
     if usage(req.core).by_image.of(image.oid):
         raise BadArgument(f"IMAGE {image.oid} is in use; it can become persistent or not only when no VM has it",
                           image.oid)
+    owed.check(req.core, image, "made persistent or not")
     if persistent and image.type in FILE_TYPES:
         raise BadArgument(f"IMAGE {image.oid} is of type {ImageType(image.type).name}, which cannot be persistent",
                           image.oid)

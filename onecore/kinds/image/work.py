@@ -7,6 +7,7 @@ from typing import Any
 from onecore.errors import BadArgument, WrongState
 from onecore.kinds import sealed
 from onecore.kinds.datastore import document as datastore_document
+from onecore.kinds.image import owed
 from onecore.kinds.image.record import IMAGE, Image, clones_under_way
 from onecore.kinds.kind import KINDS
 from onecore.kinds.restore import refuse
@@ -121,6 +122,7 @@ def use(tx: Tx, core: Core, image: Image) -> Image:
     if image.persistent and image.state in (ImageState.USED_PERS, ImageState.LOCKED_USED_PERS):
         raise BadArgument(f"IMAGE {image.oid} ({image.name}) is persistent and in use by another VM", image.oid)
     _check_not_copied(tx, core, image)
+    owed.check(core, image, "used")
     return fire(tx, image, "use")
 
 

@@ -3,19 +3,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from onecore.kinds.host.commands import is_shared
 from onecore.kinds.image import work as image_work
 from onecore.kinds.image.record import Image
 from onecore.kinds.kind import KINDS, inner_xml, tree_of
 from onecore.kinds.vm import scheduled
 from onecore.kinds.vm.record import ACTIONS, History, Vm, VmText, ids
+from onecore.kinds.vm.record import text as ids_text
 from onecore.kinds.vnet import leases
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.pool.store import Tx
-from onecore.wire.template import Vector
+from onecore.wire.template import Tree, Vector
 
 Info = dict[str, Any]
 
@@ -214,10 +217,20 @@ def owe_fenced(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
 
 def owe(tx: Tx, core: Core, vm: Vm, hid: int, ds_id: int, files: int, fenced: int = 0) -> None:
     """Host HID owes the end of the VM's guest and networks and, if FILES, of its directory in datastore DS_ID."""
-    text = tx.get(VmText, vm.oid)
-    nics = json.dumps(tree_of(text.template).vectors("NIC"), separators=(",", ":")) if text else ""
-    tx.put(Owed(hid, vm.oid, vm.generation, ds_id, core.now(), files, fenced, nics))
+    text, before = tx.get(VmText, vm.oid), tx.get(Owed, (hid, vm.oid))
+    tree = tree_of(text.template) if text else Tree()
+    nics = json.dumps(tree.vectors("NIC"), separators=(",", ":")) if text else ""
+    images = sorted({*ids(before.images if before else ""), *_written(tx, tree, ds_id)})
+    tx.put(Owed(hid, vm.oid, vm.generation, ds_id, core.now(), files, fenced, nics, ids_text(images)))
     tx.log("host", hid, "update", keys=["OWED"])
+
+
+def _written(tx: Tx, tree: Tree, ds_id: int) -> Iterator[int]:
+    """The persistent images whose files are the disks of a guest; on a host's own storage it has copies of them."""
+    datastore = tx.get(KINDS["datastore"].record, ds_id)
+    if datastore is None or is_shared(datastore):
+        yield from (int(disk["IMAGE_ID"]) for disk in tree.vectors("DISK")
+                    if disk.get("SAVE") == "YES" and disk.get("IMAGE_ID"))
 
 
 def _owe(tx: Tx, core: Core, vm: Vm, files: int) -> None:
