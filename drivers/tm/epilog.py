@@ -25,7 +25,9 @@ from drivers.tm.prolog import TEMPORARY, disks_to_make, link_steps, verify_step
 from drivers.tm.steps import Step
 from onecore.wire.messages import Doc
 
-_KEPT = re.compile(r"disk\.[0-9]+|checkpoint|snapshot\.[0-9]+|one-[0-9]+_VARS\.fd")
+CHECKPOINT = "checkpoint"
+"""The file of a saved state."""
+_KEPT = re.compile(rf"disk\.[0-9]+|{CHECKPOINT}|snapshot\.[0-9]+|one-[0-9]+_VARS\.fd")
 
 
 def epilog_steps(vm: Doc, found: Found, sizes: Mapping[str, int]) -> list[Step]:
@@ -77,9 +79,11 @@ def kept(vm: Doc, found: Found) -> list[str]:
     """What of a VM's directory a start on another host needs.
 
     Disks (the context CD's too) with the snapshots that the VM knows of, the checkpoint, system snapshots' words, and
-    what a UEFI firmware remembers.
+    what a UEFI firmware remembers.  A checkpoint may lack its name: whether it is whole is for the hypervisor to say.
     """
     known = {word for disk in vm["disks"] for name in snapshots(vm, disk) for word in (name, name + GONE)}
+    if CHECKPOINT not in found:
+        known.add(f"{CHECKPOINT}.part")
     return [name for name in sorted(found) if _KEPT.fullmatch(name) or name in known]
 
 

@@ -1,4 +1,8 @@
-"""A guest's saved state: `dir/checkpoint`, written under another name first, so that under its own it is complete."""
+"""A guest's saved state: `dir/checkpoint`, written under another name first, so that under its own it is complete.
+
+Before a guest that was given the state runs the file has a third name, under which it is none any more: whatever ends
+the guest then, its disks have moved on.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -20,12 +24,19 @@ def path(vm: Doc) -> str:
 
 
 def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
-    """Write the guest's state and end it; left early or failed, the guest runs on."""
-    part = _part(args["vm"])
-    executor.run(["rm", "-f", "--", part])
+    """Write the guest's state and end it; left early or failed, the guest runs on.
+
+    What there was fits a guest that has run since no more, and is not to be found when nobody hears of this one's end.
+    """
+    vm = args["vm"]
+    part = _part(vm)
+    if guest.loaded:
+        executor.run(["rm", "-f", "--", part])
+    else:
+        remove(executor, vm)
     ask(ctx, args, "saving", lambda _: guest.domain.save(part),
         on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
-    _complete(executor, args["vm"])
+    _complete(executor, vm)
 
 
 def keep(ctx: Context, executor: Executor, args: Doc) -> None:
@@ -45,13 +56,23 @@ def is_complete(ctx: Context, executor: Executor, args: Doc) -> bool:
     vm = args["vm"]
     if executor.exists(path(vm)):
         return True
+    if not is_there(ctx, executor, args):
+        return False
+    _complete(executor, vm)
+    return True
+
+
+def is_there(ctx: Context, executor: Executor, args: Doc) -> bool:
+    """The same of a VM without a guest, for who only looks: nothing gets a name."""
+    vm = args["vm"]
+    if executor.exists(path(vm)):
+        return True
     if not executor.exists(_part(vm)):
         return False
     try:
         _read_xml(ctx, args, _part(vm))
     except Permanent:
         return False
-    _complete(executor, vm)
     return True
 
 
@@ -72,18 +93,46 @@ def xml(ctx: Context, executor: Executor, args: Doc) -> str:
     return renewed(_read_xml(ctx, args, path(vm)), vm)
 
 
+def use(executor: Executor, vm: Doc) -> None:
+    """The guest that was given it may run from now on: it is a checkpoint no more, also when the host loses power."""
+    if executor.exists(path(vm)):
+        _rename(executor, vm, path(vm), _used(vm))
+
+
+def unuse(executor: Executor, vm: Doc) -> None:
+    """The guest that was given it never ran: it is a checkpoint again."""
+    if is_used(executor, vm):
+        _rename(executor, vm, _used(vm), path(vm))
+
+
+def is_used(executor: Executor, vm: Doc) -> bool:
+    """Whether what there is of a checkpoint was given to a guest that may have run since."""
+    return executor.exists(_used(vm)) and not executor.exists(path(vm))
+
+
 def remove(executor: Executor, vm: Doc) -> None:
-    """The checkpoint is used up: the disks will not fit it any more."""
-    executor.run(["rm", "-f", "--", path(vm), _part(vm)])
+    """There is no checkpoint: the disks will not fit it any more."""
+    executor.run(["rm", "-f", "--", path(vm), _part(vm), _used(vm)])
+    executor.run(["sync", "--", vm["dir"]])
 
 
 def _part(vm: Doc) -> str:
     return path(vm) + ".part"
 
 
+def _used(vm: Doc) -> str:
+    return path(vm) + ".used"
+
+
 def _complete(executor: Executor, vm: Doc) -> None:
     executor.run(["sync", "--", _part(vm)])
-    executor.run(["mv", "-T", "--", _part(vm), path(vm)])
+    _rename(executor, vm, _part(vm), path(vm))
+    executor.run(["rm", "-f", "--", _used(vm)])
+
+
+def _rename(executor: Executor, vm: Doc, old: str, new: str) -> None:
+    executor.run(["mv", "-T", "--", old, new])
+    executor.run(["sync", "--", vm["dir"]])
 
 
 def _read_xml(ctx: Context, args: Doc, file: str) -> str:

@@ -28,6 +28,7 @@ from drivers.vm.domain import domain_name, domain_xml
 from drivers.vm.facts import host_facts
 from drivers.vm.guest import Superseded
 from drivers.vm.hypervisor import prove_in_background
+from drivers.vm.letting import let_run, reclaim
 from drivers.vm.seen import seen
 from drivers.vm.work import (
     LAST_SECONDS,
@@ -36,7 +37,6 @@ from drivers.vm.work import (
     clean_up,
     end_domain,
     is_up,
-    let_run,
     look,
     press_until_off,
     running,
@@ -69,8 +69,11 @@ def shutdown(ctx: Context, args: Doc) -> Doc:
 
 
 def destroy(ctx: Context, args: Doc) -> Doc:
-    """End the guest at once."""
-    with fenced(ctx, ctx.host(args["host"]), args):
+    """End the guest at once; of one that never ran the checkpoint stays."""
+    executor = ctx.host(args["host"])
+    with fenced(ctx, executor, args):
+        if checkpoint.is_used(executor, args["vm"]):
+            reclaim(ctx, args)
         end_domain(ctx, args)
         around.clean(ctx, args)
     return {}
@@ -124,19 +127,23 @@ def restore(ctx: Context, args: Doc) -> Doc:
     """The guest runs again from its checkpoint, which is removed.
 
     It gets its state without running, so that until then it can be ended and nothing is lost; once it is to run, a
-    cancel comes too late, for its disks change.
+    cancel comes too late, for its disks change.  One that ran and ended before anybody heard of it was restored.
     """
     vm, executor = args["vm"], ctx.host(args["host"])
     with fenced(ctx, executor, args):
+        if checkpoint.is_used(executor, vm):
+            reclaim(ctx, args)
         checkpoint.keep(ctx, executor, args)
         if is_up(ctx, args):
             around.post(ctx.beyond(LAST_SECONDS), args)
+        elif not checkpoint.is_complete(ctx, executor, args) and checkpoint.is_used(executor, vm):
+            ctx.log("warning", f"VM {vm['id']} ran on from its checkpoint and has ended: its disks are what it has")
+            around.clean(ctx, args)
+            return {"deploy_id": domain_name(vm["id"])}
         else:
             xml, flags = checkpoint.xml(ctx, executor, args), libvirt.VIR_DOMAIN_SAVE_PAUSED
             start(ctx, args, "restoring", lambda it: it.restoreFlags(checkpoint.path(vm), xml, flags), held=True)
-        last = ctx.beyond(LAST_SECONDS)
-        let_run(last, args)
-        checkpoint.remove(last.host(args["host"]), vm)
+        let_run(ctx.beyond(LAST_SECONDS), args)
     return {"deploy_id": domain_name(vm["id"])}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from drivers.base import Context, Permanent
 from drivers.tm import carry
-from drivers.tm.epilog import kept
+from drivers.tm.epilog import CHECKPOINT, kept
 from drivers.tm.facts import Found, each_written, layer, look, need
 from drivers.tm.layout import Disk, active_format, disk_path, vm_dir
 from drivers.tm.steps import Step, perform
@@ -39,14 +39,17 @@ def stays(way: Trip) -> bool:
 
 
 def plan(vm: Doc, live: Live, found: Found) -> Plan:
-    """What is to be done with the VM's files FOUND; what the guest cannot write, and links, are copied as they are."""
+    """What is to be done with the VM's files FOUND; what the guest cannot write, and links, are copied as they are.
+
+    What is left of a checkpoint stays behind: a guest that runs has none.
+    """
     made: dict[str, Disk] = {}
     for disk in vm["disks"]:
         name, there = _name(vm, disk), live.disk(disk["DISK_ID"])
         if there is not None and not there.is_readonly and not there.is_removable and not found.get(name, "-"):
             made[there.target] = disk
     copied = {_name(vm, disk) for disk in made.values()}
-    return Plan(made, [name for name in kept(vm, found) if name not in copied])
+    return Plan(made, [name for name in kept(vm, found) if name not in copied and not name.startswith(CHECKPOINT)])
 
 
 def bring(ctx: Context, way: Trip, doing: Plan, found: Found, sizes: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from drivers.base import Context
+from drivers.vm import checkpoint
 from drivers.vm.guest import Guest
 from drivers.vm.inside import read, sizes_of
 from drivers.vm.resize import balloon
@@ -17,6 +18,8 @@ def seen(ctx: Context, args: Doc, guest: Guest | None) -> Doc:
     told: Doc = {}
     if "snapshot" in look:
         told["snapshot"] = is_whole(ctx, {**args, "snapshot": look["snapshot"]}, guest)
+    if "checkpoint" in look:
+        told["checkpoint"] = not (guest and guest.is_on) and checkpoint.is_there(ctx, ctx.host(args["host"]), args)
     if guest is None or not guest.is_on:
         return told
     live = read(ctx, args, guest)

@@ -91,22 +91,8 @@ def start(ctx: Context, args: Doc, what: str, function: Callable[[Any], object],
         ask(ctx, args, what, function, on_stop=lambda connection: end_if_there(connection, vm["id"], vm["generation"]))
         around.post(ctx, args)
     except Exception:  # a bug, too, is no reason to leave a guest
-        _take_back(ctx, args)
+        take_back(ctx, args)
         raise
-
-
-def let_run(ctx: Context, args: Doc) -> None:
-    """Have a restored guest run; one that does not is taken away as long as its checkpoint still fits its disks."""
-    try:
-        guest = running(ctx, args)
-        if guest.state == "suspended":
-            ask(ctx, args, "resuming", lambda _: guest.domain.resume())
-    except DriverError:
-        now = look(ctx, args)
-        if now is None or now.loaded:
-            _take_back(ctx, args)
-        if now is None or now.state != "running":
-            raise
 
 
 def end_domain(ctx: Context, args: Doc) -> None:
@@ -162,7 +148,8 @@ def _press(ctx: Context, args: Doc, guest: Guest) -> None:
         ctx.log("info", str(error))
 
 
-def _take_back(ctx: Context, args: Doc) -> None:
+def take_back(ctx: Context, args: Doc) -> None:
+    """Domain and networks away, as far as that can be done."""
     try:
         clean_up(ctx.beyond(LAST_SECONDS), args)
     except DriverError as error:

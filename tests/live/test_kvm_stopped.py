@@ -157,15 +157,36 @@ def test_a_restored_guest_that_cannot_run_is_taken_back(bench: Bench, saved: Any
     bench.ok("restore", saved)
 
 
-def test_a_restore_goes_on_where_its_driver_ended(bench: Bench, saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def held(bench: Bench, saved: Any, patch: pytest.MonkeyPatch) -> None:
+    """A driver ended when it was about to let the restored guest run."""
     def end(_: Any) -> None:
         raise SystemExit
-    with monkeypatch.context() as patch:
-        patch.setattr(libvirt.virDomain, "resume", end)
+    with patch.context() as within:
+        within.setattr(libvirt.virDomain, "resume", end)
         assert not bench.do("restore", saved).ok
-    assert bench.ok("state", saved) == {"state": "suspended", "generation": 2} and checkpoint(saved).exists()
+    assert bench.ok("state", saved) == {"state": "suspended", "generation": 2}
+    assert not checkpoint(saved).exists() and Path(f"{checkpoint(saved)}.used").exists()
+
+
+def test_a_restore_goes_on_where_its_driver_ended(bench: Bench, saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    held(bench, saved, monkeypatch)
     assert bench.ok("restore", saved) == {"deploy_id": NAME}
     assert bench.ok("state", saved) == {"state": "running", "generation": 2} and not checkpoint(saved).exists()
+
+
+@pytest.mark.parametrize("destroyed", [True, False])
+def test_a_guest_that_was_held_is_ended_and_its_checkpoint_is_whole(bench: Bench, saved: Any, destroyed: bool,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = checkpoint(saved).read_bytes()
+    held(bench, saved, monkeypatch)
+    if destroyed:
+        bench.ok("destroy", saved)
+        assert_nothing_left()
+        assert checkpoint(saved).read_bytes() == whole
+        assert bench.ok("state", saved, look={"checkpoint": True})["has"] == {"checkpoint": True}
+    bench.ok("restore", {**saved, "generation": 3})
+    assert bench.ok("state", saved) == {"state": "running", "generation": 3} and boots(saved) <= 1
+    assert not [path for path in Path(saved["dir"]).iterdir() if path.name.startswith("checkpoint")]
 
 
 def test_a_guest_that_somebody_paused_goes_on_where_it_was(bench: Bench, vm: Any) -> None:
