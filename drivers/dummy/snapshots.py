@@ -60,8 +60,9 @@ def disk_create(ctx: Context, args: Doc) -> Doc:
 
 
 def disk_delete(ctx: Context, args: Doc) -> Doc:
-    """It is gone."""
-    _disk(ctx, args, "vm.disk_snapshot_delete")
+    """It is gone, whether the guest runs or not."""
+    act(ctx, "vm.disk_snapshot_delete", args["host"], args["vm"])
+    check_newest(ctx, args["host"], args["vm"])
     drop_snapshot(ctx, args)
     return {}
 

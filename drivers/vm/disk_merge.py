@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from drivers.base import Context, Permanent
 from drivers.fence import fenced
 from drivers.tm.layout import snapshot_name, vm_dir
+from drivers.tm.on_disk import snap_delete
 from drivers.vm import chain, events, qmp
 from drivers.vm.disk_snapshots import Work, begin, commit
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.jobs import at_a_standstill, pivot, wake
-from drivers.vm.work import LAST_SECONDS, ask
+from drivers.vm.work import LAST_SECONDS, ask, ours
 from onecore.wire.messages import Doc
 
 _POLL = 0.1
 
 
 def delete(ctx: Context, args: Doc) -> Doc:
-    """The snapshot is gone; what stood on it has all that it had."""
+    """The snapshot is gone; what stood on it has all that it had.  Of a guest that does not run it goes from the files:
+    one that ended while it was made leaves nobody in doubt."""
+    guest = ours(ctx, args)
+    if guest is None or not guest.is_on:
+        return snap_delete(ctx, args)
     with fenced(ctx, ctx.host(args["host"]), args), events.quiet(ctx, args["host"], args["vm"]):
         work = begin(ctx, args)
         if work.executor.exists(work.kept):

@@ -52,6 +52,17 @@ def test_disk_snapshots_are_made_and_deleted(bench: Bench, pair: Doc) -> None:
     assert bench.ok("state", **pair) == {"state": "running", "generation": 1}
 
 
+def test_a_disk_snapshot_of_a_guest_that_has_ended_is_deleted(bench: Bench, pair: Doc) -> None:
+    """One that was made, and one that was not: a host that crashed as it was made leaves either."""
+    bench.ok("disk_snapshot_create", **with_snapshots(pair, range(1)), disk_id=0, snap_id=0)
+    bench.ok("destroy", **pair)
+    for number in (0, 0, 1):
+        bench.ok("disk_snapshot_delete", **with_snapshots(pair, range(0)), disk_id=0, snap_id=number)
+    pair["vm"]["generation"] = 2
+    bench.ok("deploy", generation=2, **pair)
+    assert bench.ok("state", generation=2, **pair) == {"state": "running", "generation": 2}
+
+
 def with_snapshots(pair: Doc, numbers: range) -> Doc:
     """PAIR with snapshots NUMBERS of disk 0, each made from the one before, in the VM's document."""
     made = [{"id": each, "parent": each - 1 if each - 1 in numbers else -1, "name": "", "size_mb": 1}

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from xml.etree import ElementTree
 
 from bed_cloud import SHARED, BedCloud
 from cloud_process import until
 
 STORAGE = ("shared", "local")
-GROWS = {"MEMORY": "112", "MEMORY_MAX": "160", "VCPU_MAX": "2", "FEATURES": {"GUEST_AGENT": "YES"}}
+GROWS: dict[str, Any] = {"MEMORY": "112", "MEMORY_MAX": "160", "VCPU_MAX": "2", "FEATURES": {"GUEST_AGENT": "YES"}}
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def test_an_image_is_plugged_in_and_out_and_in_when_off(cloud: BedCloud, pair: l
     image = cloud.ready(cloud.client.number("one.image.allocate", template(
         {"NAME": "moves", "TYPE": "DATABLOCK", "SIZE": "8", "FS": "ext4", "FORMAT": "raw", "DEV_PREFIX": "vd",
          "PERSISTENT": "YES"}), 1))
-    for first, second, there in ((*pair, [str(pair[0])]), (*pair[::-1], [str(pair[0]), "cold", str(pair[1])])):
+    words: list[str] = []
+    for first, second in (pair, pair[::-1]):
         number, disk = comes(cloud, first, image)
         in_guest(cloud, first, disk, f"echo {first} >> /data/word")
         leaves(cloud, first, number)
@@ -85,7 +86,9 @@ def test_an_image_is_plugged_in_and_out_and_in_when_off(cloud: BedCloud, pair: l
         go(cloud, second, "poweroff-hard", "POWEROFF")
         number, disk = comes(cloud, second, image, "POWEROFF")
         off_and_on(cloud, second)
-        assert in_guest(cloud, second, disk, "cat /data/word && echo cold >> /data/word").split() == there
+        words.append(str(first))
+        assert in_guest(cloud, second, disk, "cat /data/word && echo cold >> /data/word").split() == words
+        words.append("cold")
         go(cloud, second, "poweroff", "POWEROFF")
         leaves(cloud, second, number, "POWEROFF")
         cloud.ready(image)
