@@ -46,7 +46,9 @@ def recover(kind: Kind) -> click.Command:
         ids_argument(kind),
         *(click.Option([f"--{name}"], is_flag=True, help=_HELP[name]) for name in RECOVER),
         click.Option(["--interactive"], is_flag=True, help="Show what happened and ask what to do."),
-        click.Option(["--force"], is_flag=True, help="--success even if its host shows otherwise or does not answer."),
+        click.Option(
+            ["--force"], is_flag=True, help="--success whatever its host shows; --delete whatever is not saved."
+        ),
         examples=["recover web --retry", "recover 3..9 --failure", "recover web --interactive"],
     )
 

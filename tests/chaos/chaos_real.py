@@ -297,7 +297,7 @@ class _RealRun:
             if self._real.state(vm) in ENDS_BY_TERMINATE:
                 self._site.call("one.vm.action", "terminate", vm)
             else:
-                self._site.call("one.vm.recover", vm, 3)
+                self._site.call("one.vm.recover", vm, 3, True)
         self._settle(lambda facts: not facts.vms, oracle.always, again=False)
         kept = {self._site.image, self._site.own, self._site.spare}
         for oid in set(_look(self._real.home).images) - kept:

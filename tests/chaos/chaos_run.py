@@ -362,7 +362,7 @@ class Run:
             if self.sim.state(vm) in ENDS_BY_TERMINATE:
                 self.site.call("one.vm.action", "terminate", vm)
             else:
-                self.site.call("one.vm.recover", vm, 3)
+                self.site.call("one.vm.recover", vm, 3, True)
         self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.always)
         self._remove_failed_images()
         self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.at_the_end)

@@ -59,7 +59,8 @@ class Site:
         if action == "deploy":
             self.deploy()
         elif action.startswith("recover-"):
-            self.call("one.vm.recover", self.vm, RECOVER.index(action.removeprefix("recover-")))
+            word = action.removeprefix("recover-")
+            self.call("one.vm.recover", self.vm, RECOVER.index(word), word in ("delete", "recreate"))
         else:
             self.call("one.vm.action", action, self.vm)
 

@@ -39,3 +39,42 @@ def test_a_first_start_that_failed_has_nothing_to_save(cloud2: HostGround) -> No
     cloud2.sim.wait(vm, "BOOT_FAILURE")
     cloud2.sim.call("one.vm.action", "terminate", vm)
     cloud2.sim.wait(vm, "DONE")
+
+
+@pytest.mark.parametrize("word", [3, 4], ids=["delete", "recreate"])
+@pytest.mark.parametrize("state", ["RUNNING", "POWEROFF", "STOPPED", "EPILOG_FAILURE"])
+def test_recover_does_not_remove_the_only_copy(cloud2: HostGround, state: str, word: int) -> None:
+    """Not while its disks are not saved, nor when nobody can tell; --force gives them up; other disks are no matter."""
+    sim, image = cloud2.sim, cloud2.sim.add_image("own", persistent=True)
+    vm = cloud2.vm(store=cloud2.own_store(), more=f"DISK=[IMAGE_ID={image}]")
+    if state == "EPILOG_FAILURE":
+        cloud2.script({"action": "tm.epilog", "fail": "no space"})
+    if state != "RUNNING":
+        action = {"POWEROFF": "poweroff-hard", "STOPPED": "stop", "EPILOG_FAILURE": "terminate-hard"}[state]
+        sim.call("one.vm.action", action, vm)
+        sim.wait(vm, state)
+    with pytest.raises(Refused, match=r"its persistent disks \(0\) is not in their images; terminate or recover --re"):
+        sim.call("one.vm.recover", vm, word)
+    cloud2.script({"action": "tm.state", "fail": "no route"})
+    with pytest.raises(Refused, match="as far as anybody can tell .*no route"):
+        sim.call("one.vm.recover", vm, word)
+    assert sim.state(vm) == state
+    cloud2.script()
+    sim.call("one.vm.recover", vm, word, True)
+    sim.wait(vm, "DONE" if word == 3 else "PENDING")
+
+
+def test_recover_removes_what_has_another_copy(cloud2: HostGround) -> None:
+    """Disks that are not persistent, or are their images themselves; not what is being saved at the moment."""
+    sim, own = cloud2.sim, cloud2.own_store()
+    clone = cloud2.vm(store=own, more=f"DISK=[IMAGE_ID={sim.add_image('os')}]")
+    shared = cloud2.vm(more=f"DISK=[IMAGE_ID={sim.add_image('one', persistent=True)}]")
+    saved = cloud2.vm(store=own, more=f"DISK=[IMAGE_ID={sim.add_image('two', persistent=True)}]")
+    cloud2.script({"action": "tm.epilog", "hang": True})
+    sim.call("one.vm.action", "terminate-hard", saved)
+    sim.wait(saved, "EPILOG")
+    for vm in (clone, shared):
+        sim.call("one.vm.recover", vm, 3)
+        sim.wait(vm, "DONE")
+    with pytest.raises(Refused, match="is not in their images"):
+        sim.call("one.vm.recover", saved, 3)

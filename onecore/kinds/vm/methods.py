@@ -10,8 +10,6 @@ from typing import Any
 from onecore.api import Body, Request, method
 from onecore.errors import BadArgument, WrongState
 from onecore.kinds import restricted, verbs
-from onecore.kinds.datastore import Datastore
-from onecore.kinds.host.commands import is_shared
 from onecore.kinds.kind import (
     KINDS,
     MAX_ID,
@@ -32,6 +30,7 @@ from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
 from onecore.kinds.vm.shape import OF_USER
 from onecore.kinds.vm.states import UNSAVED, USER_EVENTS
+from onecore.kinds.vm.unsaved import unsaved
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.wire.states import VmState
@@ -88,13 +87,10 @@ def action(req: Request, vm: Vm, action: str) -> int:
 
 def _check_saved(core: Core, vm: Vm) -> None:
     """Raise WrongState if the end of a VM that failed would remove the only copy of what it wrote on its images."""
-    datastore, text = core.store.get(Datastore, vm.ds_id), core.store.get(VmText, vm.oid)
-    if state_of(vm) not in UNSAVED or datastore is None or is_shared(datastore) or text is None:
-        return
-    unsaved = [disk.get("DISK_ID", "") for disk in tree_of(text.template).vectors("DISK") if disk.get("SAVE") == "YES"]
-    if unsaved:
-        raise WrongState(f"VM {vm.oid} failed before its persistent disks ({', '.join(unsaved)}) were saved; recover "
-                         "--retry goes on, recover --delete gives up what it wrote on them", vm.oid)
+    disks = unsaved(core, vm) if state_of(vm) in UNSAVED else []
+    if disks:
+        raise WrongState(f"VM {vm.oid} failed before its persistent disks ({', '.join(disks)}) were saved; recover "
+                         "--retry goes on, recover --delete --force gives up what it wrote on them", vm.oid)
 
 
 @method("one.vm.update", right="MANAGE", on="vm")

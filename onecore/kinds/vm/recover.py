@@ -15,11 +15,15 @@ from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.proofs import proof
 from onecore.kinds.vm.record import Vm, VmText
-from onecore.kinds.vm.states import VM, S
+from onecore.kinds.vm.states import CLEANING, VM, S
+from onecore.kinds.vm.unsaved import unsaved
 from onecore.wire.messages import Doc, Result
 from onecore.wire.template import Vector
 
 RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
+_ENDS = ("delete", "recreate")
+_FIRST = {S.PROLOG, S.PROLOG_FAILURE, S.BOOT, S.BOOT_FAILURE}
+"""States of a first start: nothing was written yet."""
 SECONDS = 30.0
 """How long the drivers have to look."""
 
@@ -38,9 +42,11 @@ def _moment(vm: Vm) -> tuple[int, ...]:
 
 async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | None:
     word = RECOVER[operation] if 0 <= operation < len(RECOVER) else ""
-    if force or word != "success" and not (word == "failure" and _may_have_moved(vm)):
+    if force or word not in ("success", *_ENDS) and not (word == "failure" and _may_have_moved(vm)):
         return None
     VM.decide(state_of(vm), vm, f"recover_{word}")
+    if word in _ENDS:
+        return await _look_for_unsaved(req, vm)
     said = claim(state_of(vm), vm) if word == "success" else Claim(files="disks")
     more = proof(state_of(vm), vm, _nic(req, vm)) if word == "success" else None
     looks = {more.family: more.look} if more else {}
@@ -54,6 +60,20 @@ async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | Non
     if more and not found:  # of a guest that is gone, that it lacks a disk says nothing
         found = list(filter(None, [more.missing(told[more.family].get("has", {}))]))
     return Look(_moment(vm), found)
+
+
+async def _look_for_unsaved(req: Request, vm: Vm) -> Look | None:
+    """Whether the VM's end would remove the only copy of what it wrote on persistent disks."""
+    has_files = (vm.hid >= 0 or bool(vm.came)) and state_of(vm) not in CLEANING | _FIRST
+    disks = unsaved(req.core, vm) if has_files else []
+    if not disks:
+        return None
+    answer = await _ask(req, vm, "tm", Claim(), None)
+    if answer.ok and answer.data.get("saved"):
+        return Look(_moment(vm), [])
+    where = f"what it wrote on its persistent disks ({', '.join(disks)}) is not in their images"
+    asked = "" if answer.ok else f", as far as anybody can tell (its host cannot be asked: {answer.error})"
+    return Look(_moment(vm), [f"{where}{asked}; terminate or recover --retry saves it, --force gives it up"])
 
 
 def _nic(req: Request, vm: Vm) -> Vector:
@@ -86,7 +106,8 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     """Failure (0), success (1), retry (2), delete (3), recreate (4), delete-db (5).
 
     Success is refused when what the VM's host shows contradicts it, or nothing, unless FORCE; so is the failure of a
-    migration whose end is not known, when the host that the VM came from does not have its disks.
+    migration whose end is not known, when the host that the VM came from does not have its disks; and delete or
+    recreate when the only copy of what was written on persistent disks would go with the VM.
     """
     if not 0 <= operation < len(RECOVER):
         raise BadArgument("operation must be 0 (failure), 1 (success), 2 (retry), 3 (delete), 4 (recreate) or "
@@ -94,8 +115,9 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     word = RECOVER[operation]
     look: Look | None = req.prepared
     if look is not None and look.why:
-        raise WrongState(f"recover --{word} of VM {vm.oid} in state {state_of(vm).name} is not what its "
-                         f"host shows: {'; '.join(look.why)}", vm.oid)
+        what = ":" if word in _ENDS else " is not what its host shows:"
+        raise WrongState(f"recover --{word} of VM {vm.oid} in state {state_of(vm).name}{what} {'; '.join(look.why)}",
+                         vm.oid)
     if look is not None and look.moment != _moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
