@@ -13,6 +13,7 @@ import os
 import secrets
 import select
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ from drivers.hand.failure import Failure, os_failures
 
 MARK = "ONECORE_FENCE"
 _RECORD = 1024
-_DIE = 5.0
+_DIE, _POLL = 5.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ class Fence:
         return self._claim.mark
 
     def take(self) -> bool:
-        """Whether the lock is ours now; whoever holds it is older, so what it started is ended."""
+        """Whether the lock is ours now; whoever holds it is older, so what it started is ended.
+
+        What is killed may hang in the kernel, and do its last write when its storage answers: the lock is not ours
+        as long as it is there.
+        """
         try:
             fcntl.flock(self._work, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,8 +73,10 @@ class Fence:
             return False
         self._held = True
         self.check()
-        end_all(self._claim.before)
-        return True
+        if not end_all(self._claim.before):
+            self._held = False
+            fcntl.flock(self._work, fcntl.LOCK_UN)
+        return self._held
 
     def check(self) -> None:
         """A Failure when a newer operation has come."""
@@ -113,12 +120,20 @@ def read_claim(path: Path) -> Claim:
         return Claim()
 
 
-def end_all(marks: Sequence[str]) -> None:
-    """Kill every process that carries one of MARKS, and wait a little for its end."""
-    wanted = [f"{MARK}={mark}".encode() for mark in marks]
-    for entry in os.listdir("/proc") if wanted else ():
-        if entry.isdigit() and int(entry) != os.getpid() and _carries(int(entry), wanted):
-            _kill(int(entry), wanted)
+def end_all(marks: Sequence[str]) -> bool:
+    """Kill every process that carries one of MARKS, and wait a little for their end: whether none is left."""
+    wanted, late = [f"{MARK}={mark}".encode() for mark in marks], time.monotonic() + _DIE
+    while wanted and (found := _carriers(wanted)):
+        for pid in found:
+            _kill(pid, wanted, late)
+        if time.monotonic() >= late:
+            return False
+    return True
+
+
+def _carriers(wanted: list[bytes]) -> list[int]:
+    numbers = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return [pid for pid in numbers if pid != os.getpid() and _carries(pid, wanted)]
 
 
 def _claim(path: Path, mine: Claim) -> Claim:
@@ -166,8 +181,11 @@ def _carries(pid: int, wanted: list[bytes]) -> bool:
         return False
 
 
-def _kill(pid: int, wanted: list[bytes]) -> None:
-    """Kill PID through a handle, looked at again once the handle is held: no other process can be hit."""
+def _kill(pid: int, wanted: list[bytes], late: float) -> None:
+    """Kill PID through a handle, looked at again once the handle is held: no other process can be hit.
+
+    Waits for its end until LATE.
+    """
     try:
         handle = os.pidfd_open(pid)
     except OSError as error:
@@ -177,7 +195,9 @@ def _kill(pid: int, wanted: list[bytes]) -> None:
     try:
         if _carries(pid, wanted):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-            select.select([handle], [], [], _DIE)
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            poll.poll(max(0.0, late - time.monotonic()) * 1000)
     except ProcessLookupError:
         return
     finally:
@@ -190,3 +210,4 @@ def _kill_by_number(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+    time.sleep(_POLL)

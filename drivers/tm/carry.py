@@ -84,7 +84,11 @@ def mark_steps(vm: Doc, mark: str, here: bool) -> list[Step]:
 
 
 def settle_steps(vm: Doc, here: bool) -> list[Step]:
-    """The VM's directory is filled, and to be believed from now on."""
+    """The VM's directory is filled, and to be believed from now on.
+
+    Files got their names in the directories of snapshots too.
+    """
     what, path = f"directory of VM {vm['id']}", vm_dir(vm)
-    return [Step(what, argv, here=here)
-            for argv in (("sync", "--", path), ("rm", "-f", "--", f"{path}/{ARRIVING}"), ("sync", "--", path))]
+    below = ("find", path, "-maxdepth", "1", "-type", "d", "-name", "disk.*.snap", "-exec", "sync", "--", "{}", "+")
+    own = ("sync", "--", path)
+    return [Step(what, argv, here=here) for argv in (below, own, ("rm", "-f", "--", f"{path}/{ARRIVING}"), own)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from ssh_ground import HOST, Sshd, ends, missing, soon
 from drivers.base import Cancelled, DriverError, Permanent, Temporary
 from drivers.context import Kept, Running, Surroundings
 from drivers.fence import fence, fenced
-from drivers.hand.fence import lock_path, read_claim
+from drivers.hand.fence import Fence, lock_path, read_claim
 from drivers.journal import Journal
 from drivers.token import Token
 from onecore.wire.messages import Command, Doc
@@ -260,6 +261,25 @@ def test_a_watcher_in_another_thread_works_under_the_fence(ground: Ground, vm_di
 
     ground.work(vm_dir, (1, 1, 1), watched)
     assert len(seen) == 2 and len(set(seen)) == 1 and len(seen[0]) > 8
+
+
+def test_what_cannot_be_killed_keeps_the_newer_waiting(vm_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs in the kernel, as on a dead file server, and may still write when that answers."""
+    ground, older = Ground({}, Path("/"), {}), Fence(vm_dir, (1, 1, 1))
+    assert older.take()
+    os.close(older._work)
+    monkeypatch.setattr("drivers.hand.fence._DIE", 0.2)
+    child = subprocess.Popen(["sleep", "60"], env={"ONECORE_FENCE": older.mark})
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+            with pytest.raises(Temporary, match="older operation on this VM is still at work"):
+                ground.work(vm_dir, (1, 1, 2), lambda ctx: pytest.fail("it works beside the older one"), timeout=1)
+        assert child.poll() is None
+        ground.work(vm_dir, (1, 1, 3), lambda ctx: ends(child.pid) or pytest.fail("the orphan is still at work"))
+    finally:
+        child.kill()
+        child.wait(10)
 
 
 @pytest.mark.parametrize("ground", ["ssh"], indirect=True)

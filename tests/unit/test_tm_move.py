@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from storage_bed import Bed, copy_tree, first_byte
 from storage_ground import Killed, needs_qemu_img
 
 from drivers.base import Permanent, Temporary
+from drivers.tm.carry import settle_steps
 from drivers.tm.layout import active_format
 from onecore.wire.messages import Progress
 
@@ -262,3 +264,14 @@ def held(bed: Bed, path: Path) -> int:
     whole = all((path / name).exists() for name in ("disk.0", "disk.0.snap/0", "checkpoint"))
     believed = not any((path / mark).exists() for mark in (".arriving", ".leaving"))
     return first_byte(path / "disk.0", active_format(bed.vm, bed.vm["disks"][0])) if whole and believed else -1
+
+
+def test_names_in_directories_of_snapshots_are_on_stable_storage_before_the_mark_goes(tmp_path: Path) -> None:
+    """Of each such directory that is there, and then of the VM's own; once more when the mark is gone."""
+    path = tmp_path / "datastores/0/7"
+    for name in ("disk.1.snap", "disk.3.snap", "notes"):
+        (path / name).mkdir(parents=True)
+    below, own, mark, after = (step.argv for step in settle_steps({"id": 7, "dir": str(path)}, here=False))
+    told = subprocess.run(["echo" if word == "sync" else word for word in below], check=True, capture_output=True)
+    assert sorted(told.stdout.decode().split()) == ["--", f"{path}/disk.1.snap", f"{path}/disk.3.snap"]
+    assert mark[0] == "rm" and own == after == ("sync", "--", str(path))
