@@ -12,7 +12,7 @@ from drivers.base import Action, Context, Permanent
 from drivers.ds.capacity import MB, need, room
 from drivers.ds.fetch import origin
 from drivers.ds.inspect import HEAD, inspect, packing, refuse_foreign
-from drivers.ds.making import leftovers, making, settle, target_of, unlink
+from drivers.ds.making import clear, leftovers, making, settle, target_of, unlink
 from drivers.ds.measure import measure
 from drivers.ds.paths import inside, name_of
 from drivers.ds.pour import Checksums, chunks, pour
@@ -81,6 +81,8 @@ def remove(ctx: Context, args: Doc) -> Doc:
         path = target_of(args, datastore)
     for name in (path, *leftovers(path)) if path else ():
         unlink(name)
+    if path:
+        clear(path)
     return {}
 
 

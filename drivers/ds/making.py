@@ -1,5 +1,6 @@
 """Where a new image's file comes to be: under a temporary name, then, complete and on stable storage, under its own.
 
+Each attempt has a temporary name of its own: an older one that is on its way out does not touch a newer one's file.
 The name follows from the number that the image has for it, so that whoever makes it again makes one file, and whoever
 removes it finds one of which nobody was told.
 """
@@ -7,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape, glob
 
 from drivers.base import Permanent
 from drivers.ds.paths import base
@@ -23,8 +26,9 @@ def target_of(args: Doc, datastore: Doc) -> str:
 
 @contextmanager
 def making(target: str) -> Iterator[str]:
-    """A temporary name beside TARGET; whatever ends the block, nothing temporary is left."""
-    made = f"{target}.tmp"
+    """A temporary name beside TARGET; whatever ends the block, nothing temporary of this attempt or before is left."""
+    clear(target)
+    made = f"{target}.{secrets.token_hex(4)}.tmp"
     try:
         yield made
     finally:
@@ -35,6 +39,12 @@ def making(target: str) -> Iterator[str]:
 def leftovers(path: str) -> tuple[str, ...]:
     """What a driver that was killed may leave beside the file PATH."""
     return f"{path}.zst", f"{path}.raw", f"{path}.tmp"
+
+
+def clear(target: str) -> None:
+    """What attempts that were killed left of the file TARGET that they made is gone."""
+    for name in glob(f"{escape(target)}.{'[0-9a-f]' * 8}.tmp*"):
+        unlink(name)
 
 
 def settle(made: str, target: str) -> None:

@@ -9,6 +9,7 @@ import lzma
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from storage_ground import Ground, needs_qemu_img, qemu_img
 
 from drivers.base import Cancelled, Permanent
 from drivers.ds.fs import ACTIONS
+from drivers.ds.making import making, settle
 
 MB = 1 << 20
 CONTENT = b"disk content".ljust(MB + 5, b"d") + bytes(MB)
@@ -185,6 +187,32 @@ def test_a_file_of_which_nobody_was_told_is_removed(ground: Ground) -> None:
     other = do(ground, "register", {**image, "made": 18})["source"]
     do(ground, "remove", {**image, "source": ""})
     assert ground.left() == [Path(other).name]
+
+
+def test_an_attempt_that_ends_late_leaves_the_file_of_the_newer_one_alone(ground: Ground) -> None:
+    """Its driver hung, and the image is made again meanwhile; neither writes into the other's file."""
+    target = str(ground.images / "f00")
+    with ExitStack() as older:
+        mine = older.enter_context(making(target))
+        Path(mine).write_bytes(b"half")
+        with making(target) as made:
+            Path(made).write_bytes(b"whole")
+            Path(mine).write_bytes(b"half and more")
+            older.close()
+            settle(made, target)
+    assert ground.left() == ["f00"] and Path(target).read_bytes() == b"whole"
+
+
+def test_what_a_killed_driver_left_goes_with_the_next_attempt_or_the_image(ground: Ground) -> None:
+    image = {**ground.image(file(ground)), "made": 17}
+    target = Path(do(ground, "register", image)["source"])
+    other = Path(f"{target}.other.tmp")
+    other.touch()
+    for action, left in (("register", [target.name, other.name]), ("remove", [other.name])):
+        for name in ("0123abcd.tmp", "0123abcd.tmp.zst", "0123abce.tmp.raw"):
+            Path(f"{target}.{name}").touch()
+        do(ground, action, image)
+        assert ground.left() == left
 
 
 def test_nothing_outside_is_removed_or_cloned(ground: Ground) -> None:
