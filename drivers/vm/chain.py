@@ -54,11 +54,12 @@ def is_same(executor: Executor, one: str, other: str) -> bool:
 
 
 def rename(executor: Executor, path: str, name: str) -> None:
-    """NAME means the file (or link) that PATH means, in one step; PATH stays."""
+    """NAME means the file (or link) that PATH means, in one step, and on stable storage; PATH stays."""
     made = f"{name}.name"
     executor.run(["ln", "-P", "-f", "--", path, made])
     if not is_same(executor, made, name):
         executor.run(["mv", "-T", "--", made, name])
+    executor.run(["sync", "--", name.rpartition("/")[0]])
     executor.run(["rm", "-f", "--", made])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers.base import Context, Permanent
+from drivers.base import Context, DriverError, Permanent
 from drivers.fence import fenced
 from drivers.tm.layout import snapshot_name, vm_dir
 from drivers.tm.on_disk import snap_delete
@@ -50,7 +50,7 @@ def _delete(ctx: Context, work: Work, live: LiveDisk) -> None:
         work.executor.run(["rm", "-f", "--", work.kept])
     elif layers.at == 1:
         commit(ctx, work, live)
-        _to_the_kept(ctx.beyond(LAST_SECONDS), work, live.target)
+        _to_the_kept(ctx.beyond(LAST_SECONDS), work, live)
     else:
         _merge(ctx, work, live, layers.at)
         chain.rename(work.executor, work.kept, layers.names[layers.at - 1])
@@ -118,8 +118,18 @@ def _name_rightly(ctx: Context, work: Work, live: LiveDisk) -> None:
                 "device": root, "image-node-name": f"libvirt-{indexes[place]}-format", "backing-file": wanted})
 
 
-def _to_the_kept(ctx: Context, work: Work, target: str) -> None:
-    """The guest writes to what was the snapshot, which gets the disk's name; the other one stays while it runs."""
-    with at_a_standstill(ctx, work.args, work.guest):
-        pivot(ctx, work.args, work.guest, target)
-        chain.rename(work.executor, work.kept, work.path)
+def _to_the_kept(ctx: Context, work: Work, live: LiveDisk) -> None:
+    """The guest writes to what was the snapshot, which gets the disk's name; the other one stays while it runs.
+
+    It may not write while the disk's name is that of the other, which hides what is below it: then it stands still
+    until the snapshot's end is asked for again.
+    """
+    with at_a_standstill(ctx, work.args, work.guest) as still:
+        still.ends = False
+        try:
+            pivot(ctx, work.args, work.guest, live.target)
+            chain.rename(work.executor, work.kept, work.path)
+            still.ends = True
+        except DriverError:
+            still.ends = work.look(ctx).path == live.path
+            raise
