@@ -225,6 +225,25 @@ def test_a_move_that_nobody_can_tell_of(two: Two, moved: bool) -> None:
     two.check(vm, "node2" if moved else "node1")
 
 
+@pytest.mark.parametrize("state", ["running", "suspended"])
+def test_a_move_between_datastores_that_nobody_can_tell_of_is_asked_for_again(two: Two, state: str) -> None:
+    """Its host has the guest in either case; one that was in the middle of the switch stands still until then."""
+    sim, vm = two.ground.sim, two.ground.bring("RUNNING")
+    store = int(sim.call("one.datastore.allocate", "NAME=two\nTYPE=SYSTEM_DS\nTM_MAD=dummy\n", -1))
+    two.ground.hang("vm.migrate")
+    sim.transport.deaf = lambda command: command.action == "migrate"
+    sim.call("one.vm.migrate", vm, two.ground.host, True, False, store, SAVE)
+    sim.wait(vm, "UNKNOWN", limit=100)
+    guest = sim.home / "dummy" / "node1" / str(vm)
+    guest.write_text(guest.read_text().replace("running", state))
+    sim.transport.deaf = lambda command: False
+    sim.wait(vm, "MIGRATE", limit=60)
+    guest.write_text(guest.read_text().replace(state, "running"))
+    two.ground.script()
+    sim.wait(vm, "RUNNING", limit=100)
+    assert (sim.vm(vm).ds_id, sim.vm(vm).to_hid) == (store, -1)
+
+
 def test_the_end_of_a_vm_that_may_have_moved(two: Two) -> None:
     """recover --delete ends it on both hosts."""
     sim, vm = two.ground.sim, two.ground.bring("RUNNING")

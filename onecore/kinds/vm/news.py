@@ -119,11 +119,12 @@ def _settle(core: Core, oid: int, doc: dict[str, object] | None, sample: Sample)
     if vm is None or vm.op or vm.state != VmState.ACTIVE or vm.lcm != Lcm.UNKNOWN or sample.time <= vm.changed:
         return
     there = doc is not None and doc.get("generation") == vm.generation
-    if there and doc and doc.get("state") != "running":
-        return  # it is coming, or its end: what it will be shows in the next sample
-    if there and vm.to_hid == vm.hid:  # in which datastore its disks are only the driver can tell
-        with core.store.tx(_MONITOR) as tx:
+    state = doc.get("state") if there and doc else ""
+    if vm.to_hid == vm.hid and state in ("running", "suspended"):
+        with core.store.tx(_MONITOR) as tx:  # in which datastore its disks are only the driver can tell
             observe(tx, core, oid, "seen_either")
+    elif there and state != "running":
+        return  # it is coming, or its end: what it will be shows in the next sample
     elif there or sample.roster:
         with core.store.tx(_MONITOR) as tx:
             observe(tx, core, oid, "seen_moved" if there else "seen_not_moved")
