@@ -144,6 +144,18 @@ def test_a_number_of_hosts_is_too_many(make_ha: MakeHa) -> None:
     assert ha.sim.state(vms[2]) == "UNKNOWN" and "2 of 4 hosts are in ERROR at once" in ha.error(3)
 
 
+@pytest.mark.parametrize("action", ["reboot", "reboot-hard"])
+def test_a_reboot_that_ends_when_its_host_is_silent_keeps_nothing_from_going_on(ha: HaGround, action: str) -> None:
+    """It fails while nobody can say how the VM is: that is its end, and the VM starts elsewhere like all others."""
+    vm = ha.vm()
+    ha.script({"action": "vm.reboot" if action == "reboot" else "vm.reset", "hang": True})
+    ha.sim.call("one.vm.action", action, vm)
+    ha.silence(1)
+    assert ha.sim.state(vm) == "UNKNOWN" and ha.sim.vm(vm).op, "it is under way still"
+    ha.sim.wait(vm, "PENDING", limit=120)
+    assert ha.owed() == [(ha.ids[0], vm, 1, 0, 1)]
+
+
 def test_the_only_host_of_a_cluster_is_not_fenced(make_ha: MakeHa) -> None:
     """There is nowhere to go, and it is as likely the manager that is cut off."""
     ha = make_ha(hosts=1)

@@ -119,10 +119,10 @@ ROWS: list[Row] = [
 
     row(S.RUNNING,             "reboot",          None,                 *_GO, send="vm.reboot"),
     row(S.RUNNING,             "reboot_hard",     None,                 *_GO, send="vm.reset"),
-    row(S.RUNNING,             "reboot.ok"),
-    row(S.RUNNING,             "reboot.fail",     None,                 do.note_error),
-    row(S.RUNNING,             "reset.ok"),
-    row(S.RUNNING,             "reset.fail",      None,                 do.note_error),
+    row(LIVE,                  "reboot.ok"),  # UNKNOWN: its host went silent meanwhile
+    row(LIVE,                  "reboot.fail",     None,                 do.note_error),
+    row(LIVE,                  "reset.ok"),
+    row(LIVE,                  "reset.fail",      None,                 do.note_error),
     row(LIVE | {S.POWEROFF},   "resched",         None,                 do.mark_resched, keeps_op=True),
     row(LIVE | {S.POWEROFF},   "unresched",       None,                 do.clear_resched, keeps_op=True),
 
