@@ -8,7 +8,11 @@ from bed_acts import answers, change, disks, go, host_of, last, other, pair_of, 
 from bed_cloud import BedCloud, bed_cloud
 from cloud_process import template
 
+from onecore.wire.client import ClientError
+
 pytestmark = pytest.mark.live
+SUCCESS = 1
+"""Of one.vm.recover."""
 MOUNT = "mkdir -p /data && mount /dev/{disk} /data && {what}; umount /data"
 SAVED = {"disk": "second\n", "snapshot": "first\n", "off": "third\n"}
 """What each saved image has in /word."""
@@ -68,6 +72,25 @@ def test_system_snapshots(cloud: BedCloud, pair: list[int]) -> None:
         assert "snap-" not in found, found
         off_and_on(cloud, vm)
         assert cloud.inside(vm, "cat /word") == "before\n"
+
+
+def test_a_change_that_cannot_be_seen_is_not_believed(cloud: BedCloud, pair: list[int]) -> None:
+    """While libvirt is silent `recover --success` is refused; when it answers the change is made all the same."""
+    for vm in pair:
+        node, size = cloud.node_of(vm), disks(cloud, vm)["vda"]
+        node.stop("libvirtd")
+        try:
+            cloud.client.call("one.vm.diskresize", vm, 0, str(size + 3))
+            with pytest.raises(ClientError, match=r"recover --success .* its host cannot be asked \(.+\); --force"):
+                cloud.recover(vm, SUCCESS)
+            assert cloud.vm_state(vm) == "DISK_RESIZE"
+        finally:
+            node.cont("libvirtd")
+        cloud.arrives(vm, "RUNNING")
+        soon("the size", lambda vm=vm, size=size: disks(cloud, vm).get("vda") == size + 3,  # type: ignore[misc]
+             lambda vm=vm: disks(cloud, vm))  # type: ignore[misc]
+    for vm in pair:
+        cloud.arrives(vm, "RUNNING")
 
 
 def test_an_image_is_plugged_in_and_out_and_in_when_off(cloud: BedCloud, pair: list[int]) -> None:
