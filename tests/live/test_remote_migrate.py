@@ -14,6 +14,7 @@ from kvm_bench import until
 from migrate_ground import OTHER, OWN, Mover, Pings
 
 from drivers.token import Token
+from drivers.vm import move_store
 from onecore.wire.messages import News, Progress
 
 pytestmark = pytest.mark.live
@@ -132,3 +133,33 @@ def test_to_another_datastore_of_its_host(mover: Mover, here: Node) -> None:
     descriptors = Path(f"/proc/{next(guest.pid for guest in here.guests())}/fd")
     assert f"{mover.vm['dir']}/disk.0" in [os.readlink(each) for each in descriptors.iterdir()]
     assert mover.move(here, OWN).ok and mover.has_files(OTHER) == []
+
+
+@pytest.mark.parametrize("pivots", [1, 2])
+def test_a_driver_that_ended_between_two_disks_or_before_the_marks_goes_on(mover: Mover, here: Node, pivots: int,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest stands still meanwhile, on files that are there."""
+    one = Path(mover.vm["dir"])
+    store = OTHER if one.parent.name == OWN else OWN
+    two = mover.bed.datastores / store / str(ONE)
+    if len(mover.vm["disks"]) == 1:
+        second = {"DISK_ID": "5", "TYPE": "fs", "FORMAT": "qcow2", "SIZE": "8", "TARGET": "vdb", "DRIVER": "qcow2"}
+        here.run("qemu-img", "create", "-q", "-f", "qcow2", f"{one}/disk.5", "8M")
+        mover.vm = {**mover.vm, "disks": [*mover.vm["disks"], second]}
+        mover.bench.ok("attach_disk", mover.vm, host=remote.host(here), disk_id=5)
+    mover.run(f"echo {pivots} > /word; sync; echo {pivots} > /dev/vdb; sync")
+    left, real = [None] * pivots, move_store.pivot
+
+    def pivot(*args: object) -> None:
+        real(*args)  # type: ignore[arg-type]
+        left.pop()
+        if not left:
+            raise SystemExit
+    with monkeypatch.context() as patch:
+        patch.setattr(move_store, "pivot", pivot)
+        assert not mover.move(here, store).ok
+    assert mover.bench.ok("state", mover.vm, host=remote.host(here))["state"] == "suspended"
+    assert all(here.path(str(path)).exists() for path in (one, two))
+    assert mover.move(here, store).data == {"where": "to", "left": []}
+    assert mover.run("cat /word; head -n 1 /dev/vdb") == f"{pivots}\n{pivots}\n"
+    assert not here.path(str(one)).exists() and not here.path(f"{two}/.arriving").exists()
