@@ -179,13 +179,15 @@ class Asks(Beside):
                     error=UNFIT if too_much else 0)
 
     def configure(self, ask: Ask) -> None:
-        """Another context, also where something is under way that no guest lives through."""
+        """Another context, also where something is under way that no guest lives through; what a guest that runs did
+        not get is for its next start."""
         vm, value, text = ask.vm, ask.other, f"CONTEXT=[A={ask.other}]"
         if vm.under and vm.way("updateconf"):
-            if self.expect(vm.verdict(ask.user, MANAGE), ask.user, "one.vm.updateconf", ask.oid, text, 1) is not None:
-                vm.context = value
-            return
-        self.change(ask, "updateconf", "updateconf", ask.oid, text, 1, done=lambda: setattr(vm, "context", value))
+            answer = self.expect(vm.verdict(ask.user, MANAGE), ask.user, "one.vm.updateconf", ask.oid, text, 1)
+        else:
+            answer = self.change(ask, "updateconf", "updateconf", ask.oid, text, 1)
+        if answer is not None:
+            vm.context = value
 
     # -- what is planned, in any state
 
@@ -213,11 +215,12 @@ class Asks(Beside):
             del ask.vm.planned[number]
 
 
-PARTS = {
+DISKS = {
     "attach": "attach", "detach": "detach", "disk_resize": "diskresize", "disk_snapshot": "disksnapshotcreate",
-    "disk_snapshot_delete": "disksnapshotdelete", "disk_snapshot_revert": "disksnapshotrevert", "save_as": "disksaveas",
+    "disk_snapshot_delete": "disksnapshotdelete", "disk_snapshot_revert": "disksnapshotrevert", "save_as": "disksaveas"}
+PARTS = {
     "snapshot": "snapshotcreate", "snapshot_delete": "snapshotdelete", "snapshot_revert": "snapshotrevert",
     "attach_nic": "attachnic", "detach_nic": "detachnic", "resize": "resize", "configure": "updateconf",
     **dict.fromkeys(("plan", "put_off", "give_up_plan"), "")}
 """What is asked for with what VMs have, and the action of WAYS that says which VMs it fits."""
-assert {*PARTS.values(), *SIMPLE, "deploy", "migrate", "live"} - {""} == WAYS.keys()
+assert {*DISKS.values(), *PARTS.values(), *SIMPLE, "deploy", "migrate", "live"} - {""} == WAYS.keys()

@@ -29,8 +29,8 @@ PATIENCE = dict.fromkeys(("deploy", "shutdown", "destroy", "hotplug", "save", "r
 """Deadlines of what is held."""
 
 
-ANY = 10
-"""Places below are of any VM."""
+ANY, BUSY, MOST = 5, 20, 29
+"""Places from 0 to MOST: of any VM; of one that fits; from BUSY on, of one of which something is under way too."""
 
 
 def nothing(*_: object) -> None:
@@ -119,11 +119,13 @@ class Beside(RuleBasedStateMachine):
 
     def pick(self, place: int, action: str = "", has: Callable[[Machine], object] = bool) -> int:
         """One of the VMs that ever were, the latest rather than others; as a rule one that ACTION fits, and that HAS
-        what it is about."""
+        what it is about, and often one of which something is under way."""
         need = NEEDS.get(action, MANAGE)
         fit = [oid for oid, vm in self.model.items() if vm.state != "DONE" and has(vm) and not vm.locks(need)
                and (not action or vm.way(action))]
-        found = sorted(fit if fit and place >= ANY else self.model)
+        busy = [oid for oid in fit if self.model[oid].under] if place >= BUSY else []
+        alive = [oid for oid, vm in self.model.items() if vm.state != "DONE"]
+        found = sorted((busy or fit or alive if place >= ANY else ()) or self.model)
         return found[-1 - place % len(found)]
 
     def alive(self, owner: str = "") -> int:
@@ -196,7 +198,9 @@ class Beside(RuleBasedStateMachine):
             for oid, vm in due.items():
                 self._compare(oid, vm, found[oid])
                 if user == ADMIN and vm.under is None:
-                    assert shown(found[oid]) == meant(vm), f"VM {oid}"
+                    is_so, must_be = shown(found[oid]), meant(vm)
+                    wrong = {name: (is_so[name], must_be[name]) for name in is_so if is_so[name] != must_be[name]}
+                    assert not wrong, f"VM {oid} shows, and should show: {wrong}"
 
     def _compare(self, oid: int, vm: Machine, body: etree._Element) -> None:
         bits = [[body.findtext(f"PERMISSIONS/{who}_{right}") == "1" for right in "UMA"]
@@ -243,12 +247,14 @@ class Beside(RuleBasedStateMachine):
     @invariant()
     def images_are_right(self) -> None:
         """Who uses those that disks are made of, and those that disks became."""
+        names = {1: "READY", 2: "USED", 4: "LOCKED", 5: "ERROR"}
         uses = Counter(disk.made_of for vm in self.model.values() if vm.state != "DONE" and not vm.under
                        for disk in {d.made_of: d for d in vm.disks.values()}.values())
         if not any(vm.under for vm in self.model.values()):
-            assert {form: number(self._image(oid), "RUNNING_VMS") for form, oid in self.bases.items()} == {
-                form: uses[form] for form in self.bases}
-        names = {0: "INIT", 1: "READY", 4: "LOCKED", 5: "ERROR"}
+            for form, oid in self.bases.items():
+                body = self._image(oid)
+                assert (number(body, "RUNNING_VMS"), names[number(body, "STATE")]) == (
+                    uses[form], "USED" if uses[form] else "READY"), f"who uses image {oid}"
         for oid, image in self.images.items():
             body = self._image(oid)
             assert (body.findtext("UNAME"), number(body, "SIZE"), names.get(number(body, "STATE"))) == image, oid

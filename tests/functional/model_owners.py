@@ -99,5 +99,8 @@ class Owners(Asks):
         self.back(oid, "DONE")
 
     def _recreate(self, oid: int, vm: Machine) -> None:
+        """What was on its way is the new one's, too."""
+        if vm.under and vm.under.action in ("attach", "attachnic"):
+            vm.under.done()
         self.back(oid, "PENDING")
         vm.begins_anew()
