@@ -123,9 +123,9 @@ def _check_unused(core: Core, ds: Datastore, key: str) -> None:
 
 
 def _vms_on(core: Core, ds: Datastore) -> list[int]:
-    """Ids of the VMs whose disks are, or are to be, in a system datastore."""
+    """Ids of the VMs whose disks are, or are to be, in a system datastore, or on their way to it."""
     vms: Any = core.store.all(KINDS["vm"].record)
-    return sorted(vm.oid for vm in vms if vm.ds_id == ds.oid and vm.state != VmState.DONE)
+    return sorted(vm.oid for vm in vms if ds.oid in (vm.ds_id, vm.to_ds) and vm.state != VmState.DONE)
 
 
 def core_images(core: Core, oid: int) -> set[int]:

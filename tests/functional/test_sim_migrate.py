@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from makers import MakeGround
-from sim import Refused
+from sim import Refused, refused
 from sim_ground import Ground, assert_sums
 from sim_points import CORE, Crash, Strike
 
@@ -379,3 +379,21 @@ def test_every_step_is_sent_under_one_operation(two: Two) -> None:
     steps = [(c.action, c.lane) for c in sent if c.object == ("vm", vm) and c.op > 0]
     assert steps == [("save", "node1"), ("move", "node1"), ("restore", "node2")]
     assert len({c.op for c in sent if c.object == ("vm", vm) and c.op > 0}) == 1
+
+
+@pytest.mark.parametrize("name", ["live", "off"])
+def test_where_a_vm_goes_is_not_deleted_meanwhile(two: Two, name: str) -> None:
+    """Neither the host nor the datastore: it is there, or may be, and the record would stay where it was."""
+    before, live, kind, after = MOVES[name]
+    sim, vm = two.ground.sim, two.ground.bring(before)
+    store = int(sim.call("one.datastore.allocate", "NAME=more\nTYPE=SYSTEM_DS\nTM_MAD=dummy\n", -1))
+    two.ground.script(delay={"vm.migrate": 5.0, "tm.move": 5.0})
+    sim.call("one.vm.migrate", vm, two.ground.host if live else two.other, live, False, store, kind)
+    refused(0x1000, f"VMs {vm} are on it", lambda: sim.call("one.datastore.delete", store))
+    sim.until(lambda: not sim.vm(vm).op)
+    assert (sim.state(vm), sim.vm(vm).ds_id) == (after, store)
+    two.migrate(vm, live, kind) if live else sim.call("one.vm.migrate", vm, two.ground.host, False, False, -1, kind)
+    goes = sim.vm(vm).to_hid
+    refused(0x1000, f"running VMs: {vm}", lambda: sim.call("one.host.delete", goes))
+    sim.until(lambda: not sim.vm(vm).op)
+    assert (sim.state(vm), sim.vm(vm).hid) == (after, goes)

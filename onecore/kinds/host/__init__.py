@@ -76,8 +76,9 @@ def allocate(req: Request, name: str, im_mad: str, vm_mad: str, cluster_id: int 
 
 @method("one.host.delete", right="ADMIN", on="host")
 def delete(req: Request, host: Host) -> int:
-    """Remove a host on which no VM is."""
-    vms = usage(req.core).by_host.of(host.oid)
+    """Remove a host on which no VM is, and to which none is on its way."""
+    found = usage(req.core)
+    vms = found.by_host.of(host.oid) | found.arriving.of(host.oid)
     if vms:
         raise BadArgument(f"Can not remove a host with running VMs: {', '.join(map(str, sorted(vms)[:10]))}", host.oid)
     if owes := debts.describe(req.core, host):  # the administrator says that it is gone for good
