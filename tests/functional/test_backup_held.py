@@ -333,6 +333,24 @@ def test_a_guest_on_another_host(ground: Ground, second: int) -> None:
     assert not sim.guests(SECOND)
 
 
+def test_a_guest_that_was_on_its_way_when_the_backup_was_taken(ground: Ground, second: int) -> None:
+    """Taken over where it arrived, it goes nowhere any more: it counts there alone, and may be powered off."""
+    sim, vm = ground.sim, ground.bring("RUNNING")
+    ground.script(delay={"vm.migrate": 5.0})
+    sim.call("one.vm.migrate", vm, second, True)
+    sim.advance(1)
+    path = save(sim)
+    sim.wait(vm, "RUNNING")
+    rewind(sim, path)
+    assert sim.state(vm) == "MIGRATE" and findings(sim, "moved") == [(second, vm)]
+    assert look(sim, True, False, True)["adopted"] == [vm]
+    sim.advance(60)
+    record = sim.get(Vm, vm)
+    assert (sim.state(vm), record.hid, record.to_hid, record.to_ds, record.op) == ("RUNNING", second, -1, -1, 0)
+    assert sim.guests(SECOND) == [vm] and not sim.guests("node1")
+    assert_sums(sim)
+
+
 def test_left_as_recorded_with_force(ground: Ground, second: int) -> None:
     """The administrator's word; nothing is ended by it."""
     sim, vm = ground.sim, ground.bring("UNDEPLOYED")

@@ -306,7 +306,7 @@ ROWS += [
     row(OFF,                   "seen_running",    S.RUNNING,            do.stays_again, do.runs),
     row({S.BOOT_FAILURE, S.BOOT_STOPPED_FAILURE, S.BOOT_UNDEPLOY_FAILURE, S.BOOT_MIGRATE_FAILURE}, "seen_running", S.RUNNING, do.clear_error, do.runs),
     row(S.RUNNING,             "seen_running",    ignore=True),
-    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, disk.settle, settle.as_recorded, do.found),  # after a restore, accepted
+    row(set(S) - CLONING - {S.DONE}, "seen_found", S.RUNNING,           do.clear_resched, disk.settle, settle.as_recorded, go.unreserve, do.found),  # after a restore, accepted
 
     # its host is in ERROR: nothing runs there any more and it may start elsewhere, or why it may not
     row(LIVE,                  "fenced",          S.PENDING,            *_GO, do.halts, do.stay_ends, go.give_up_move, do.owe_fenced, do.came_undeployed, do.leave_host),
