@@ -16,7 +16,7 @@ from chaos_facts import FAILURES, RESTING, Facts, rows
 from chaos_roads import well
 from chaos_site import DEADLINES, Site, Stock
 from sim import Refused
-from sim_points import Crash, Strike
+from sim_points import DEATHS, Crash, Strike
 
 from onecore.errors import NotReady
 from onecore.kinds.vm.record import Vm
@@ -239,8 +239,12 @@ class Run:
         """What nobody asked for takes its time."""
         if not self.action.patience or self._judged:
             return True
-        failed = self.sim.points.struck and not self._again_asked and self.sim.vm(self.site.vm).error
+        failed = not self._should_arrive() and not self._again_asked and self.sim.vm(self.site.vm).error
         return self._arrived_at()[1] or bool(failed)
+
+    def _should_arrive(self) -> bool:
+        """Whether nothing but processes died, which keeps nothing from being done."""
+        return all(strike.fault in DEATHS for strike in self.sim.points.struck)
 
     def _where(self) -> str:
         store = self.sim.core.store
@@ -290,8 +294,8 @@ class Run:
         if self.action.subject:
             return self._judge_image(state)
         expected = f"VM {self.site.vm} is {state}, expected {' or '.join(sorted(self.action.goals))} and done"
-        if not self.report.struck:
-            raise Violation(expected)
+        if self._should_arrive():
+            raise Violation(f"{expected}: {self.sim.vm(self.site.vm).error or 'nothing says why not'}")
         if not self.sim.vm(self.site.vm).error:
             raise Violation(f"{expected}, and nothing says why not")
         if self.action.lies:
