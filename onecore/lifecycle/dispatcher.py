@@ -170,6 +170,7 @@ class Dispatcher:
         box, flight = self._store.get(Outbox, op), self._flights.get(op)
         if box is not None and (op in self._held or (flight is not None and flight.resting)):
             self._held.discard(op)
+            self._land(op)  # what comes after it under the same number is not its next attempt
             self._result(Result(op, box.attempt, self.epoch, False, "cancelled", cancelled=True,
                                 data={"where": "from"} if box.command in WITHOUT_DRIVER else {}))
         else:

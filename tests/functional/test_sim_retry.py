@@ -119,6 +119,20 @@ def test_another_action_ends_the_waiting(ground: Ground) -> None:
     ground.assert_nothing_left()
 
 
+def test_a_cancel_ends_the_waiting_and_the_step_behind_it_has_its_own_time(make_ground: MakeGround) -> None:
+    """What takes an attached disk away again is tried as often as if nothing had been tried before."""
+    ground = make_ground(prolog=100, epilog=100)
+    sim, vm = ground.sim, ground.bring("POWEROFF")
+    _fails(ground, "tm.attach")
+    sim.call("one.vm.attach", vm, f"DISK=[IMAGE_ID={ground.image}]")
+    sim.advance(80)
+    ground.script(rules=[{"action": "tm.detach", "fail": "no route to host", "temporary": True, "times": 4}])
+    sim.call("onecore.op.cancel", sim.vm(vm).op)
+    sim.wait(vm, "POWEROFF", limit=16)
+    assert len(_attempts(ground, "detach")) == 5 and "undoing" not in sim.vm(vm).error
+    ground.end(vm)
+
+
 @pytest.mark.parametrize("family", ["vm", "tm"])
 def test_the_driver_dies_while_it_waits(ground: Ground, family: str) -> None:
     """The new process gets it when the pause is over, once."""
