@@ -62,7 +62,7 @@ from onecore.pool.record import Record
 from onecore.pool.restore import READY, Gap, Hold, Restored, finish, restore
 from onecore.pool.series import Series
 from onecore.pool.store import Counter, Groups, Members, Store, Tx
-from onecore.pool.writer import Writer
+from onecore.pool.writer import Late, Writer
 from onecore.request import repeats
 from onecore.wire.messages import News, Result, Sample
 
@@ -341,7 +341,12 @@ def reload(core: Core, error: BaseException) -> None:
 
 def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
     """Go on after `reload`: store again, send what the outbox holds; raises what SQL raises when it takes no writes."""
-    resume_writer(core.store.durable)
+    try:
+        resume_writer(core.store.durable)
+    except Late as late:
+        core.log.warning(f"loading again: {late}")
+        reload(core, late)
+        resume_writer(core.store.durable)
     _check_epoch(core)
     core.store.refuses = ""
     give_up_lost(core)

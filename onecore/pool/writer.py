@@ -16,6 +16,11 @@ import sqlalchemy as sa
 from onecore.pool import schema
 from onecore.pool.database import Database
 
+
+class Late(Exception):
+    """SQL has a transaction after all that nobody knew the end of when memory was loaded: load again."""
+
+
 Row = tuple[Any, ...]
 Write = tuple[str, Any, Row | None]
 """(table, key, row or None to delete)."""
@@ -110,11 +115,14 @@ class ThreadWriter:
     def resume(self, last: int) -> None:
         """Accept transactions again after a failure (memory was loaded anew, LAST is the number that SQL has).
 
-        Raises what SQL raises when it takes no writes.
+        Raises what SQL raises when it takes no writes, and Late: only now that the lock is taken again has the old
+        connection's transaction ended for certain.
         """
         with self._wake:
             self._queue.clear()
             self._connection = self._database.writer_again(self._connection)
+            if (found := self._database.meta("seq")) != last:
+                raise Late(f"what is stored goes up to number {found}, not {last}")
             self._sql.run(self._connection, [Batch(last, ())])
             self._broken = False
 

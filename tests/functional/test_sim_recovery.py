@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from makers import MakeGround
 from sim import Refused, Sim, refused
-from sim_ground import Ground
+from sim_ground import Ground, assert_sums
 
 from onecore import app
 from onecore.config import Retention
@@ -18,6 +18,7 @@ from onecore.kinds.image.record import Image
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.dispatcher import DEAF_SECONDS, MAX_ABANDONED
 from onecore.lifecycle.outbox import Owed
+from onecore.pool.writer import Late
 from onecore.wire.messages import Cancel, Command, Message, Sample
 from onecore.wire.states import ImageState
 
@@ -49,6 +50,34 @@ def test_the_number_in_sql_decides(ground: Ground) -> None:
         with pytest.raises(NotReady):
             look.value()
     assert {vm.name for vm in sim.core.store.all(Vm)} == {"stored"}
+
+
+def test_a_commit_that_comes_after_all(ground: Ground) -> None:
+    """It was under way in the server when its connection broke, and memory was loaded without it: again, with it."""
+    sim, writer = ground.sim, ground.sim.writer
+    writer.holding = True
+    answer = sim.begin("one.vm.allocate", "CPU=1\nMEMORY=64\nNAME=late\n", False)
+    late, resumed = writer.held or [], list[int]()
+
+    def resume(last: int) -> None:
+        resumed.append(last)
+        if len(resumed) == 1:
+            writer._sql.run(writer._connection, late)
+            raise Late("it came")
+        writer.resume(last)
+
+    def again() -> None:
+        sim.core.store.refuses = "the change could not be stored: connection reset"
+        app.reload(sim.core, OSError("connection reset"))
+        app.resume(sim.core, resume)
+    writer.broken, writer.held, writer.holding = True, [], False
+    sim._inside(again)
+    sim.until(lambda: answer.answered)
+    refused(0x2000, "could not be stored", answer.value)
+    assert resumed == [late[0].seq - 1, late[-1].seq]
+    assert {vm.name for vm in sim.core.store.all(Vm)} == {"late"}, "memory is what SQL has"
+    ground.make()
+    assert_sums(sim)
 
 
 def test_two_cores_on_one_database(ground: Ground) -> None:

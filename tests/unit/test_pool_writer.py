@@ -10,7 +10,7 @@ from pool_ground import Part, Thing, database
 
 from onecore.pool.database import Database
 from onecore.pool.record import row_of
-from onecore.pool.writer import Batch, BatchSql, InlineWriter, ThreadWriter, Write
+from onecore.pool.writer import Batch, BatchSql, InlineWriter, Late, ThreadWriter, Write
 
 
 @pytest.fixture
@@ -76,6 +76,20 @@ def test_after_a_failed_commit_nothing_is_written_until_resume(db: Database) -> 
     writer.submit(Batch(4, [up(Thing(4, 0, "d"))]))
     assert said.get(timeout=5) == (4, None) and writer.close()
     assert things(db) == {1: "a", 4: "d"} and db.meta("seq") == 4 and said.empty()
+
+
+def test_what_came_after_all_is_not_written_over(db: Database) -> None:
+    """The commit that failed was under way in the server still: memory that was loaded before it is refused."""
+    failed: queue.Queue[int] = queue.Queue()
+    writer = ThreadWriter(db, lambda seq: None, lambda seq, error: failed.put(seq))
+    writer.submit(Batch(1, [("thing", 2, (2, object(), ""))]))
+    assert failed.get(timeout=5) == 1
+    run(db, Batch(1, [up(Thing(1, 0, "late"))]))
+    with pytest.raises(Late, match="up to number 1, not 0"):
+        writer.resume(0)
+    assert db.meta("seq") == 1
+    writer.resume(1)
+    assert writer.close() and things(db) == {1: "late"}
 
 
 def test_closing_writes_what_is_queued(db: Database) -> None:
