@@ -14,7 +14,7 @@ from drivers.tm.on_disk import snap_delete
 from drivers.vm import chain, events, qmp
 from drivers.vm.disk_snapshots import Work, begin, commit
 from drivers.vm.domain.live import LiveDisk
-from drivers.vm.jobs import at_a_standstill, pivot, wake
+from drivers.vm.jobs import Growth, at_a_standstill, pivot, wake
 from drivers.vm.work import LAST_SECONDS, ask, ours
 from onecore.wire.messages import Doc
 
@@ -94,8 +94,9 @@ def _merge(ctx: Context, work: Work, live: LiveDisk, at: int) -> None:
     if not _job(ctx, work, target):
         ask(ctx, work.args, "writing a disk snapshot of",
             lambda _: work.guest.domain.blockCommit(target, base, top, 0, 0))
+    growth = Growth(ctx, "disk snapshot")
     while info := _job(ctx, work, target):
-        ctx.progress("disk snapshot", int(info.get("cur", 0)), int(info.get("end", 0)))
+        growth.say(info)
         ctx.sleep(_POLL)
     if len(work.look(ctx).chain) >= len(live.chain):
         raise Permanent(f"disk {work.disk['DISK_ID']}: its snapshots could not be merged; is there room for them?")

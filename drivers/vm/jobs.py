@@ -89,8 +89,22 @@ def wake(ctx: Context, args: Doc, guest: Guest) -> None:
     ask(ctx, args, "resuming", resume)
 
 
+class Growth:
+    """Tells the core how far a job is, and nothing while it stands still: that would renew its deadline for ever."""
+
+    def __init__(self, ctx: Context, step: str) -> None:
+        self._ctx, self._step, self._seen = ctx, step, -1
+
+    def say(self, info: Doc) -> None:
+        """INFO is libvirt's of the job now."""
+        done = int(info.get("cur", 0))
+        if done > self._seen:
+            self._seen = done
+            self._ctx.progress(self._step, done, int(info.get("end", 0)))
+
+
 def _follow(ctx: Context, args: Doc, guest: Guest, target: str, step: str) -> None:
-    poll = _POLL
+    poll, growth = _POLL, Growth(ctx, step)
     while True:
         disk = read(ctx, args, guest).at(target)
         if disk is None or not disk.job:
@@ -99,6 +113,6 @@ def _follow(ctx: Context, args: Doc, guest: Guest, target: str, step: str) -> No
             return
         info = ask(ctx, args, "following a copy of", lambda _: guest.domain.blockJobInfo(target, 0))
         if info and info.get("end"):
-            ctx.progress(step, int(info["cur"]), int(info["end"]))
+            growth.say(info)
         ctx.sleep(poll)
         poll = min(poll * 2, _LONGEST_POLL)
