@@ -99,6 +99,24 @@ def test_what_was_placed_since_the_sample_counts(cloud2: HostGround) -> None:
     sim.call("one.vm.deploy", second, cloud2.ids[0], True, store)  # the sample tells; dummies take nothing
 
 
+def test_what_is_on_its_way_from_another_host_counts(cloud2: HostGround) -> None:
+    """A migration has taken its room as long as its files are copied: the next one is refused, not cut short."""
+    sim, store = cloud2.sim, small(cloud2, 2000, 1000)
+    first, second = (pending(cloud2, 600) for _ in range(2))
+    for vm in (first, second):
+        sim.call("one.vm.deploy", vm, cloud2.ids[0], True, store)
+        sim.wait(vm, "RUNNING")
+        sim.call("one.vm.action", "poweroff-hard", vm)
+        sim.wait(vm, "POWEROFF")
+    cloud2.script({"action": "tm.move", "delay": 20})
+    sim.call("one.vm.migrate", first, cloud2.ids[1], False, True)
+    sim.advance(15)
+    with pytest.raises(Refused, match=r"node2\): DISK 600 MB needed, 400 MB free in datastore \d+ \(own\)$"):
+        sim.call("one.vm.migrate", second, cloud2.ids[1], False, True)
+    sim.until(lambda: not sim.vm(first).op)
+    assert sim.vm(first).hid == cloud2.ids[1]
+
+
 def test_without_enforce_nobody_asks(cloud2: HostGround) -> None:
     """As OpenNebula's users know it."""
     store = small(cloud2, 10, 10)

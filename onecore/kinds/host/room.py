@@ -62,9 +62,11 @@ def free_mb(core: Core, host: Host | None, datastore: Datastore) -> int | None:
     told = next((ds for ds in (sample.datastores if sample else ()) if ds["id"] == datastore.oid), None)
     if sample is None or told is None or not int(told["total_mb"]):
         return None
-    return int(told["free_mb"]) - sum(disk_mb(core, vm, datastore) for oid in usage(core).by_host.of(host.oid)
-                                      if (vm := core.store.get(Vm, oid)) is not None and vm.ds_id == datastore.oid
-                                      and _arrives(core, vm, sample.time))
+    there, coming = usage(core).by_host.of(host.oid), usage(core).arriving.of(host.oid)
+    return int(told["free_mb"]) - sum(
+        disk_mb(core, vm, datastore) for oid in there | coming if (vm := core.store.get(Vm, oid)) is not None
+        and (vm.to_ds == datastore.oid if vm.to_hid == host.oid else
+             vm.ds_id == datastore.oid and _arrives(core, vm, sample.time)))
 
 
 def _arrives(core: Core, vm: Vm, moment: int) -> bool:
