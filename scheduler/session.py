@@ -237,6 +237,7 @@ class Session:
             reader.read_hosts(self._client, self.snapshot)
             reader.read_datastores(self._client, self.snapshot)
             self.queue.wake(now, lambda vm: True)
+            self._plans_asked = True  # one that was not taken is still waited for
 
     def _decide(self, now: float) -> None:
         self._wake(now)

@@ -113,6 +113,8 @@ class FakeOned:
         self.calls: list[str] = []
         self.refuse: Callable[[FakeVm, int], str] = lambda vm, host: ""
         self.refuse_move: Callable[[FakeVm, int, bool], str] = lambda vm, host, live: ""
+        self.refuse_plans = 0
+        """So many plans are not taken, and waited for still."""
         self.moves: list[tuple[int, int, bool]] = []
         self.oldest = 0
         self.deployed: dict[int, float] = {}
@@ -240,6 +242,9 @@ class FakeOned:
         return xmlrpc.success(json.dumps(self.plans))
 
     def do_onecore_cluster_planned(self, cluster: int, number: int, moves: str) -> bytes:
+        if self.refuse_plans:
+            self.refuse_plans -= 1
+            return xmlrpc.failure("[onecore.cluster.planned] moves: host 2 must be in cluster 0", 0x2000, cluster)
         self.plans = [plan for plan in self.plans if plan["cluster"] != cluster]
         self.planned.append((cluster, number, json.loads(moves)))
         return xmlrpc.success(cluster)

@@ -191,10 +191,10 @@ def test_a_body() -> None:
 
 
 @contextmanager
-def running(oned: FakeOned) -> Iterator[None]:
-    """A match-maker that has read everything."""
+def running(oned: FakeOned, **changes: object) -> Iterator[None]:
+    """A match-maker that has read everything; CHANGES are to its configuration."""
     with contextmanager(starting)(oned) as start:
-        start()
+        start(**changes)
         yield
 
 

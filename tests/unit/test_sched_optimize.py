@@ -107,3 +107,16 @@ def test_the_running_match_maker_plans_when_it_is_asked() -> None:
         oned.change("cluster", 0, "plan", "NONE")
         assert oned.wait(lambda: len(oned.planned) == 2) and oned.planned[1] == (0, 6, [])
     oned.stop()
+
+
+def test_a_plan_that_was_not_taken_is_made_again() -> None:
+    """A host had left the cluster meanwhile; nobody has to ask for the plan a second time."""
+    oned = FakeOned().start()
+    for host in (1, 2):
+        oned.add_host(FakeHost(host))
+    for number in (10, 11):
+        oned.vms[number] = FakeVm(number, state=3, lcm=3, host=1, store=0)
+    oned.plans, oned.refuse_plans = [{"cluster": 0, "number": 4, "state": -1}], 1
+    with running(oned, refresh_seconds=0.3):
+        assert oned.wait(lambda: oned.planned == [(0, 4, [{"vm": 10, "host": 2}])]) and not oned.refuse_plans
+    oned.stop()
