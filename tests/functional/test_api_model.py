@@ -54,11 +54,13 @@ class Tenants(Owners):
 
     anyone = precondition(lambda self: self.alive())
 
-    @initialize(users=st.tuples(users, users), forms=st.tuples(*[st.sampled_from(("qcow2", "raw"))] * 2))
-    def begin(self, users: tuple[str, str], forms: tuple[str, str]) -> None:
-        """Two VMs run."""
+    @initialize(users=st.tuples(users, users), forms=st.tuples(*[st.sampled_from(("qcow2", "raw"))] * 2),
+                action=st.sampled_from(("poweroff", "suspend", "stop", "undeploy")))
+    def begin(self, users: tuple[str, str], forms: tuple[str, str], action: str) -> None:
+        """A VM runs, another one did."""
         for user, form in zip(users, forms, strict=True):
             self.make(user, False, form, True)
+        self.simple(Ask(ADMIN, 0, self.model[0], 0, 0, False, False), action)
 
     @precondition(lambda self: self.alive() < VMS)
     @rule(user=users, hold=yes, form=st.sampled_from(("qcow2", "raw")), run=yes)
@@ -88,7 +90,7 @@ class Tenants(Owners):
             self._grant(wish)
 
     @anyone
-    @rule(wanted=wishes([*DISKS, "disk_snapshot", "disk_snapshot_delete"]))
+    @rule(wanted=wishes([*DISKS, "disk_snapshot", "disk_snapshot_delete", "save_as"]))
     def with_disks(self, wanted: list[Wish]) -> None:
         """Users ask for something with the disks of VMs."""
         for wish in wanted:
@@ -152,6 +154,6 @@ def test_calls_of_several_users(make_ground: MakeGround) -> None:
     """Some random lives of a cloud, told as they were when one fails; many with ONECORE_LONG=1, then shortened."""
     factory: Callable[[], RuleBasedStateMachine] = lambda: Tenants(make_ground(0, **PATIENCE))  # noqa: E731
     run_state_machine_as_test(factory, settings=settings(  # type: ignore[no-untyped-call]
-        max_examples=300 if LONG else 12, stateful_step_count=50 if LONG else 40, deadline=None, derandomize=not LONG,
+        max_examples=250 if LONG else 12, stateful_step_count=50 if LONG else 40, deadline=None, derandomize=not LONG,
         database=None, suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,)))
