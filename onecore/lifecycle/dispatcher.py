@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from onecore.lifecycle.clock import Clock, Timer
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
 from onecore.pool.store import Actor, Store, Tx
-from onecore.wire.messages import Cancel, Command, Hello, Message, News, Progress, Result, Sample
+from onecore.wire.messages import Cancel, Command, Doc, Hello, Message, News, Progress, Result, Sample
 from onecore.wire.messages import Log as LogLine
 
 RESENDS = 10
@@ -70,6 +70,8 @@ class _Flight:
     """When its time is up, on the monotonic clock."""
     resting: bool = False
     """It failed for now and waits for its next attempt."""
+    told: Doc = field(default_factory=dict)
+    """What an attempt that failed for now told besides: where a guest is that was to move."""
 
     @property
     def waits(self) -> bool:
@@ -146,7 +148,7 @@ class Dispatcher:
             return
         flight = self._flights[op] = _Flight(command, box.command.split(".")[0], first=self._clock.monotonic())
         if before and before.resting:
-            flight.first, flight.tries = before.first, before.tries + 1
+            flight.first, flight.tries, flight.told = before.first, before.tries + 1, before.told
         self._arm(flight, command.timeout)
         flight.sent = self._transport.send(flight.family, command)
         if box.cancelled:
@@ -171,8 +173,9 @@ class Dispatcher:
         if box is not None and (op in self._held or (flight is not None and flight.resting)):
             self._held.discard(op)
             self._land(op)  # what comes after it under the same number is not its next attempt
+            told = {"where": "from", **flight.told} if flight else {}  # what was held may have begun before a restore
             self._result(Result(op, box.attempt, self.epoch, False, "cancelled", cancelled=True,
-                                data={"where": "from"} if box.command in WITHOUT_DRIVER else {}))
+                                data=told if box.command in WITHOUT_DRIVER else {}))
         else:
             self.cancel(op)
 
@@ -404,7 +407,7 @@ class Dispatcher:
             tx.after(lambda: self._rest(flight, pause))
         if flight.timer:
             flight.timer.cancel()
-        flight.resting = True
+        flight.resting, flight.told = True, result.data or flight.told
         flight.progress = Progress(box.op, box.attempt + 1, f"waiting to try again: {result.error}")
         text = f"{flight.command.action} failed for now, again in {pause:g} s: {result.error}"
         self._log.info(f"operation {box.op}: {text}", box.rid)

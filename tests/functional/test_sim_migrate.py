@@ -225,6 +225,24 @@ def test_a_move_that_nobody_can_tell_of(two: Two, moved: bool) -> None:
     two.check(vm, "node2" if moved else "node1")
 
 
+def test_a_cancel_between_two_tries_of_a_move_that_nobody_can_tell_of(two: Two) -> None:
+    """The guest has moved, and its hosts do not say so: that it is to be cancelled does not bring it back."""
+    sim, vm = two.ground.sim, two.ground.bring("RUNNING")
+    two.ground.script(rules=[{"action": "vm.migrate.where", "fail": "no route"}])
+    two.migrate(vm)
+    sim.until(lambda: two.place(vm) == ["node2"])
+    sim.advance(0.5)
+    assert sim.state(vm) == "MIGRATE"
+    (row,) = json.loads(sim.call("onecore.op.list"))
+    assert row["state"] == "waiting" and "no route" in row["step"]
+    sim.call("onecore.op.cancel", sim.vm(vm).op)
+    sim.wait(vm, "RUNNING", limit=60)
+    assert sim.path(vm)[-3:] == ["MIGRATE", "UNKNOWN", "RUNNING"]
+    sim.until(lambda: not list(sim.core.store.all(Owed)), limit=60, what="what is left to be cleaned up")
+    two.ground.script()
+    two.check(vm, "node2")
+
+
 @pytest.mark.parametrize("state", ["running", "suspended"])
 def test_a_move_between_datastores_that_nobody_can_tell_of_is_asked_for_again(two: Two, state: str) -> None:
     """Its host has the guest in either case; one that was in the middle of the switch stands still until then."""
