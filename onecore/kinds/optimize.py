@@ -194,7 +194,9 @@ def _begin_some(core: Core, plan: Plan) -> None:
     for move in plan.moves:
         if len(busy) >= 2 * AT_ONCE:
             break
-        if move.state == PlanState.READY and all(busy.count(host) < AT_A_HOST for host in (move.source, move.host)):
+        if (plan.number, move.id) in _starting(core):  # a commit failed, and it begins all the same
+            busy += [move.source, move.host] if move.state == PlanState.READY else []
+        elif move.state == PlanState.READY and all(busy.count(host) < AT_A_HOST for host in (move.source, move.host)):
             busy += [move.source, move.host]
             chosen.append(move)
     if chosen:
@@ -239,11 +241,11 @@ async def _migrate(core: Core, plan: Plan, move: Move) -> None:
     req.prepared = await found.prepare(req, vm, *given)
     with core.store.tx(actor) as tx:
         req.tx, vm, now = tx, _vm(core, move), of(core, plan.oid)
-        if now is None or now.number != plan.number:  # it was deleted while hosts were asked
+        if now is None or (now.number, now.state) != (plan.number, PlanState.APPLYING):  # deleted, or never begun
             return
         verbs.permit(core, req.caller, found, vm, given)
         found.call(req, vm, *given)
-        _change(tx, core, plan, {move.id}, begun=True)
+        _change(tx, core, plan, {move.id}, state=int(PlanState.APPLYING), begun=True)
 
 
 def _vm(core: Core, move: Move) -> Vm:

@@ -165,6 +165,22 @@ def test_a_crash_in_the_middle(two: Callable[[int], Two], seconds: float) -> Non
     assert_sums(cloud.sim)
 
 
+def test_a_commit_fails_as_moves_begin(two: Callable[[int], Two]) -> None:
+    """That they begin was not stored, and they go on: none begins twice, and none counts as failed."""
+    cloud = two(2)
+    cloud.plan(*cloud.vms)
+    cloud.ground.script(delay={"vm.premigrate": 5.0, "vm.migrate": 3.0})
+    cloud.sim.call("one.cluster.planexecute", 0)
+    cloud.sim.until(lambda: _plans(cloud.sim)[0].moves[0].state == PlanState.APPLYING)
+    cloud.sim.writer.fail_next = OSError("disk full")
+    cloud.sim.advance(0.5)
+    assert _plans(cloud.sim)[0].moves[0].state == PlanState.READY, "loaded again"
+    cloud.finish()
+    assert (cloud.state(), cloud.errors()) == (PlanState.DONE, [])
+    assert {cloud.sim.vm(vm).hid for vm in cloud.vms} == {cloud.other}
+    assert sum(command.action == "premigrate" for command in cloud.sim.transport.sent) == 4, "two drivers, each VM once"
+
+
 def test_forgotten_in_the_middle(two: Callable[[int], Two]) -> None:
     """What is under way goes on; nothing else begins."""
     cloud = two(4)
