@@ -93,7 +93,7 @@ def snap_delete(ctx: Context, args: Doc) -> Doc:
 def looked(place: Executor, vm: Doc, found: Found | None, args: Doc) -> Doc:
     """`has` of `state`: one disk and its snapshots, as its `look` names them; nothing without, or of what is not there.
 
-    A snapshot whose file is the disk's own is being made; one that is being deleted is not there.
+    A snapshot whose file is the disk's own is being made; one whose deletion began is there until that ends.
     """
     look = args.get("look")
     return {"has": _seen(place, vm, found, look)} if look and found and is_settled(found) else {}
@@ -107,8 +107,7 @@ def _seen(place: Executor, vm: Doc, found: Found, look: Doc) -> Doc:
     told: Doc = {}
     if "snap_id" in look:
         name = snapshot_name(disk, int(look["snap_id"]))
-        whole = name in found and name + GONE not in found
-        told["snapshot"] = whole and not _is_same(place, path, f"{vm_dir(vm)}/{name}")
+        told["snapshot"] = name in found and not _is_same(place, path, f"{vm_dir(vm)}/{name}")
     elif "base" in look:
         told["base"] = stands_on(disk, layer(place, path).backing) == int(look["base"])
     else:

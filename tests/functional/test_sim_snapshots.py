@@ -5,13 +5,13 @@ import pytest
 from disk_ground import assert_agreed, disk, folder, idle, survive
 from makers import MakeGround
 from sim import Refused
-from sim_ground import ENDS, ROADS, Ground
+from sim_ground import ENDS, ROADS, Ground, assert_sums
 from sim_points import CORE, Strike
 
 from onecore.kinds.datastore import room
 from onecore.kinds.vm import snapshots
 from onecore.kinds.vm.record import VmText
-from onecore.kinds.vm.snapshots import Tree
+from onecore.kinds.vm.snapshots import DOUBT, Tree
 from onecore.wire.states import RECOVER
 
 STATES = {"RUNNING": ("DISK_SNAPSHOT", "DISK_SNAPSHOT_DELETE", ""),
@@ -267,6 +267,34 @@ def test_one_of_which_nobody_knows(ground: Ground, state: str) -> None:
     make(ground, vm)
     assert [(one.id, one.parent) for one in tree(ground, vm).snaps] == [(1, -1)]
     agreed(ground, vm)
+    ground.end(vm)
+
+
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("state", UNDOES)
+def test_a_doubt_ends_when_the_host_tells(ground: Ground, state: str, made: bool) -> None:
+    """Nobody repairs the record by hand: with the next sample the files are looked at, whatever they show."""
+    sim, vm = ground.sim, linked(ground, state)
+    first, second = UNDOES[state]
+    if made:
+        sim.strike(Strike("step.after", 1, "deaf", first))
+    silent = [{"action": second, "fail": "boom"}, {"action": "tm.state", "fail": "no route"}]
+    ground.script(rules=[*([] if made else [{"action": first, "fail": "boom"}]), *silent])
+    call(ground, "create", vm, "s")
+    if made:
+        sim.advance(2)
+        sim.call("one.vm.recover", vm, RECOVER["failure"])
+    sim.until(lambda: "undoing it failed too" in sim.vm(vm).error, limit=4000)
+    sim.wait(vm, state)
+    sim.advance(60)
+    assert [one.sure for one in tree(ground, vm).snaps] == [False], "nobody could be asked yet"
+    before = sim.vm(vm).disk_mb
+    ground.script()
+    sim.until(lambda: DOUBT not in sim.get(VmText, vm).snapshots, limit=60, what="the doubt to end")
+    assert [one.id for one in tree(ground, vm).snaps] == ([0] if made else []) == there(ground, vm)
+    assert tree(ground, vm).base == (0 if made else -1) and (sim.vm(vm).disk_mb < before) != made
+    agreed(ground, vm)
+    assert_sums(sim)
     ground.end(vm)
 
 

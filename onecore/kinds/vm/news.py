@@ -6,6 +6,7 @@ from onecore.kinds.host.debts import is_paying
 from onecore.kinds.host.record import Host
 from onecore.kinds.image.record import Image
 from onecore.kinds.usage import usage
+from onecore.kinds.vm import doubts
 from onecore.kinds.vm.commands import is_ours, question
 from onecore.kinds.vm.fire import fire
 from onecore.kinds.vm.record import Vm, ids
@@ -62,6 +63,8 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
     there = {doc["id"]: doc for doc in sample.vms if doc.get("id", -1) >= 0 and is_ours(core, doc)}
     for oid in sorted(usage(core).by_host.of(host.oid)):
         vm = core.store.get(Vm, oid)
+        if vm is not None:
+            doubts.look(core, vm)
         if vm is None or vm.op or (vm.changed <= core.now() and sample.time - vm.changed < SETTLE):
             continue
         event = _event(vm, there.get(oid), sample.roster)

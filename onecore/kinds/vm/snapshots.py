@@ -51,6 +51,8 @@ class Tree:
 
 Trees = dict[int, Tree]
 """By DISK_ID."""
+DOUBT = '"sure":false'
+"""What `dump` writes exactly when one is not sure."""
 
 
 def create(tree: Tree, oid: int, name: str, size_mb: int, date: int, sure: bool = True) -> Tree:
