@@ -184,7 +184,7 @@ def _changes(facts: Facts) -> Iterator[str]:
             tree = facts.snapshots(vm).get(disk["DISK_ID"], {"snaps": []})
             there = (folder or {})["disks"].get(disk["DISK_ID"], {})
             wanted, found = {str(one["id"]) for one in tree["snaps"]}, set(there.get("snapshots", {}))
-            if wanted != found and not (_doubted(facts, vm) and found < wanted):
+            if wanted != found:
                 yield f"disk {disk['DISK_ID']} of VM {vm} has snapshots {wanted}, on its host {there.get('snapshots')}"
             if "copy" in there and not (_doubted(facts, vm) and facts.vms[vm]["op_kind"] == "disk_saveas_live_undo"):
                 yield f"a copy of disk {disk['DISK_ID']} of VM {vm} is left beside it"

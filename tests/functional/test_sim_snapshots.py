@@ -218,6 +218,7 @@ def test_what_fails_changes_nothing(ground: Ground, state: str, what: str, actio
     ask(ground, vm, what)
     sim.until(lambda: "boom" in sim.vm(vm).error)
     sim.wait(vm, state)
+    sim.until(lambda: DOUBT not in sim.get(VmText, vm).snapshots, limit=60, what="its host to tell")
     assert tree(ground, vm).snaps == before.snaps and tree(ground, vm).base == before.base
     assert sim.vm(vm).disk_mb == 30
     agreed(ground, vm)
@@ -295,6 +296,23 @@ def test_a_doubt_ends_when_the_host_tells(ground: Ground, state: str, made: bool
     assert tree(ground, vm).base == (0 if made else -1) and (sim.vm(vm).disk_mb < before) != made
     agreed(ground, vm)
     assert_sums(sim)
+    ground.end(vm)
+
+
+@pytest.mark.parametrize("state", UNDOES)
+def test_one_that_was_deleted_although_it_failed(ground: Ground, state: str) -> None:
+    """The host tells that it is gone, and so it is in the record."""
+    sim, vm = ground.sim, ground.bring(state)
+    make(ground, vm, 2)
+    sim.strike(Strike("step.after", 1, "deaf", UNDOES[state][1]))
+    call(ground, "delete", vm, 0)
+    sim.advance(2)
+    sim.call("one.vm.recover", vm, RECOVER["failure"])
+    sim.wait(vm, state)
+    assert [(one.id, one.sure) for one in tree(ground, vm).snaps] == [(0, False), (1, True)]
+    sim.until(lambda: DOUBT not in sim.get(VmText, vm).snapshots, limit=60, what="its host to tell")
+    assert [one.id for one in tree(ground, vm).snaps] == [1] == there(ground, vm)
+    agreed(ground, vm)
     ground.end(vm)
 
 

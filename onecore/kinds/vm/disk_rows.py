@@ -76,7 +76,7 @@ def _changed(stays: S, event: str, state: S, action: str) -> list[Row]:
     """A snapshot is deleted or gone back to by ACTION."""
     family, _, verb = action.partition(".")
     return [row(stays, event, state, *GO, send=action),
-            *step(state, verb, stays, stays, snap.done, back=(snap.undone,), family=family)]
+            *step(state, verb, stays, stays, snap.done, back=(snap.unsure,), family=family)]
 
 
 for _stays, _create, _delete, _family in (

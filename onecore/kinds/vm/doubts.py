@@ -1,6 +1,6 @@
-"""Disk snapshots of which nobody could tell whether they were made: when their host answers again, its files tell.
+"""Disk snapshots of which nobody knows whether they were made, or deleted: when their host answers, its files tell.
 
-Until then they count as made (snapshot_effects.doubted), and a disk that does not stand on one would not be read right.
+Until then they count as there (snapshot_effects), and a disk that does not stand on one would not be read right.
 """
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ def _settle(tx: Tx, core: Core, vm: Vm, disk: int, snap: int, there: bool) -> No
     made = replace(tree, snaps=tuple(replace(one, sure=True) if one.id == snap else one for one in tree.snaps))
     put(tx, vm, {**trees, disk: made if there else delete(tree, snap)})
     tx.log("vm", vm.oid, "update", keys=["SNAPSHOTS"])
-    core.log.vm(vm.oid, f"snapshot {snap} of disk {disk} {'is there after all' if there else 'was not made'}")
+    core.log.vm(vm.oid, f"snapshot {snap} of disk {disk} is {'' if there else 'not '}there, its host tells")

@@ -64,6 +64,16 @@ def doubted(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     return put(tx, vm, snapshots.applied(trees_of(tx, vm), kind, about(vm), sure=False))
 
 
+def unsure(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
+    """One that could not be deleted may be gone all the same: its host tells (doubts.py).  Nothing else changed."""
+    told, trees = about(vm), trees_of(tx, vm)
+    tree = trees.get(told["disk_id"])
+    if vm.op_kind != "disk_snapshot_delete" or tree is None:
+        return undone(tx, core, vm, info)
+    snaps = tuple(replace(one, sure=False) if one.id == told["snap_id"] else one for one in tree.snaps)
+    return put(tx, vm, {**trees, told["disk_id"]: replace(tree, snaps=snaps)})
+
+
 def undone(tx: Tx, core: Core, vm: Vm, info: Info) -> Vm:
     """Nothing changed; room that was taken for it is free."""
     return keep(tx, vm, template_of(tx, vm))
