@@ -108,6 +108,21 @@ def test_capacity_is_taken_on_both_until_it_is_there(two: Two) -> None:
     two.check(vm, "node2")
 
 
+def test_what_was_asked_of_a_guest_that_was_off_is_not_true_of_one_that_runs(two: Two) -> None:
+    """It may move with another CPU there, and would not be restored: the call is refused, and may be made again."""
+    sim, vm = two.ground.sim, two.ground.bring("POWEROFF")
+    sim.call("one.host.update", two.other, "DUMMY_CPU_MODEL=other", 1)
+    two.ground.script(delay={"vm.premigrate": 5.0})
+    asked = sim.begin("one.vm.migrate", vm, two.other, False, False, -1, SAVE)
+    two.ground.act(vm, "resume")
+    sim.wait(vm, "RUNNING", limit=4)
+    sim.until(lambda: asked.answered)
+    refused(0x0800, "changed while hosts were asked, it is in state RUNNING now", asked.value)
+    refused(0x0800, "has CPU other", lambda: two.migrate(vm, False))
+    assert sim.state(vm) == "RUNNING"
+    two.check(vm, "node1")
+
+
 def test_a_live_move_that_fails_changes_nothing(two: Two) -> None:
     """The guest runs where it was, the error is told."""
     vm = two.ground.bring("RUNNING")

@@ -49,6 +49,18 @@ class Move:
         return self.live or (self.event == "migrate" and self.before in (S.RUNNING, S.SUSPENDED))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What both drivers found that keeps a VM, as it was then (`moment`), from moving; nothing, if that is empty."""
+
+    moment: tuple[object, ...]
+    problems: list[str]
+
+
+def _moment(vm: Vm, move: Move) -> tuple[object, ...]:
+    return move.event, vm.state, vm.lcm, vm.hid, vm.ds_id, vm.generation
+
+
 def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Move:
     """What is asked for, if it may be; raises what the call is answered with."""
     if not 0 <= kind < len(KINDS_OF_MOVE):
@@ -113,14 +125,14 @@ def _check_sense(req: Request, vm: Vm, move: Move) -> None:
 
 
 async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int,
-                    migration_type: int) -> list[str]:
-    """What both drivers find that keeps the VM from moving; empty when nothing does."""
+                    migration_type: int) -> Asked:
+    """Ask both drivers what keeps the VM from moving."""
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
     going = replace(vm, to_hid=move.host.oid, to_cid=move.host.cid, to_ds=move.datastore.oid)
     told = {"live": move.live, "keeps_state": move.keeps_state}
     answers = await asyncio.gather(*(req.core.dispatcher.question(family, question(
         req.core, going, family, "premigrate", SECONDS, told, req.rid)) for family in ("vm", "tm")))
-    return [problem for answer in answers for problem in _told(answer)]
+    return Asked(_moment(vm, move), [problem for answer in answers for problem in _told(answer)])
 
 
 def _told(answer: Result) -> list[str]:
@@ -138,9 +150,12 @@ def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: boo
     2 poweroff-hard.
     """
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
-    if req.prepared:
+    asked: Asked = req.prepared
+    if asked.moment != _moment(vm, move):
+        raise WrongState(f"VM {vm.oid} changed while hosts were asked, it is in state {state_of(vm).name} now", vm.oid)
+    if asked.problems:
         cannot = NOT_LIVE if move.live else "cannot move"
-        raise WrongState(f"VM {vm.oid} {cannot} to host {host_id} ({move.host.name}): {'; '.join(req.prepared)}",
+        raise WrongState(f"VM {vm.oid} {cannot} to host {host_id} ({move.host.name}): {'; '.join(asked.problems)}",
                          vm.oid)
     fire(req.tx, req.core, vm, move.event, host=move.host, datastore=move.datastore)
     return vm.oid
