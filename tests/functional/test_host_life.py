@@ -112,6 +112,22 @@ def owing(ground: HostGround) -> int:
     return vm
 
 
+def test_what_ends_on_a_host_that_is_offline_leaves_no_vm_running(cloud2: HostGround) -> None:
+    """A VM that changed as its host became so, and one that came: nobody looks, so that nobody can say how they are."""
+    sim, changed, came = cloud2.sim, cloud2.vm(), cloud2.vm(2)
+    cloud2.script(delay={"vm.resize": 5.0, "vm.migrate": 5.0})
+    sim.call("one.vm.resize", changed, "CPU=2", False)
+    sim.call("one.vm.migrate", came, cloud2.ids[0], True)
+    sim.call("one.host.status", cloud2.ids[0], 2)
+    assert (sim.state(changed), sim.state(came)) == ("HOTPLUG_RESIZE", "MIGRATE")
+    sim.advance(10)
+    assert [sim.vm(vm).hid for vm in (changed, came)] == cloud2.ids[:1] * 2
+    assert (sim.state(changed), sim.state(came)) == ("UNKNOWN", "UNKNOWN")
+    sim.call("one.host.status", cloud2.ids[0], 0)
+    for vm in (changed, came):
+        sim.wait(vm, "RUNNING", limit=60)
+
+
 def test_a_host_that_owes_is_not_on(cloud2: HostGround) -> None:
     """ERROR until it has paid, though it is heard; disabled and enabled again it is no further."""
     sim, vm, host = cloud2.sim, owing(cloud2), cloud2.ids[0]

@@ -111,12 +111,12 @@ def check_silence(core: Core) -> None:
     limit, now, kept = core.config.monitoring.host_silence, core.clock.monotonic(), samples(core)
     datastores = _by_cluster(core)
     for host in list(core.store.all(Host)):
+        if host.state in (HostState.ERROR, HostState.OFFLINE) or host.error:
+            with core.store.tx(Actor(method="monitor")) as tx:  # an action that ended meanwhile may leave one RUNNING
+                lose_vms(tx, core, host)
         if host.state == HostState.OFFLINE:
             continue
         quiet = now - kept.heard.setdefault(host.oid, now)
-        if host.state == HostState.ERROR or host.error:  # an action that failed meanwhile may have left a VM in RUNNING
-            with core.store.tx(Actor(method="monitor")) as tx:
-                lose_vms(tx, core, host)
         if quiet > limit:
             ail(core, host, SILENT.format(quiet))
         silent = now - kept.spoke.get(host.oid, now) > limit and not _asked(core).get((host.oid, "im"))
