@@ -140,7 +140,7 @@ def test_images_that_no_guest_may_write_to(ground: HaGround) -> None:
     plain, kept = sim.add_image("plain"), sim.add_image("kept", persistent=True)
     vm = ground.vm(f"DISK=[IMAGE_ID={plain}]\nDISK=[IMAGE_ID={kept}]\n", store=ground.own_store())
     second = cut_off(ground, plain)
-    sim.call("one.vm.recover", vm, 3, False)
+    sim.call("one.vm.recover", vm, 3, True)
     sim.wait(vm, "DONE", limit=100)
     assert [debt[1] for debt in ground.owed()] == [vm, second] and ground.guests() == {1: [vm, second]}
     take(ground, plain)
