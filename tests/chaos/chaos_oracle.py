@@ -157,7 +157,7 @@ def _files(facts: Facts) -> Iterator[str]:
 
 def _all_there(facts: Facts, vm: int, wanted: set[str], found: set[str]) -> bool:
     """Whether exactly the VM's disks are in its directory; one more, whose taking away failed as well, goes with it."""
-    gone = found < wanted and facts.vms[vm]["op_kind"] in ("disk_attach_undo", "disk_detach")  # nobody knows
+    gone = found < wanted and facts.vms[vm]["op_kind"] == "disk_attach_undo"  # nobody knows
     return wanted == found or (_doubted(facts, vm) and (wanted < found or gone))
 
 

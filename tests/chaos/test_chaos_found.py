@@ -47,6 +47,8 @@ FOUND = (
      "step.middle:tm.delete#2=late~90 step.middle:vm.cleanup#6=late~5"),
     # a move that was said to be done, and was but for the end of the files where they had been
     ("RUNNING/SAVE_MIGRATE/recover-success", 5270, "result.after:vm.state#1=both~1 step.middle:tm.move#4=deaf~1"),
+    # a disk that was taken away, unheard: its VM had it still, and could not be ended
+    ("RUNNING-disk/HOTPLUG-detach/recover-retry", 1740, "step.after:tm.detach#1=deaf~1"),
     # debts had another time than [deadlines] say, and the harness waited shorter
     ("UNKNOWN-moving/recover-failure", 244, "step.after:tm.delete#1=deaf~1 step.middle:tm.delete#1=deaf~1"),
     # a start that had worked when somebody said that it had failed (the row's own fault: what hosts tell counts)

@@ -5,7 +5,7 @@ import pytest
 from disk_ground import assert_agreed, disk, folder, guest, idle, ids, image_state, survive, template
 from makers import MakeGround
 from sim import Refused
-from sim_ground import Ground
+from sim_ground import Ground, assert_sums
 from sim_points import CORE, Strike
 
 from onecore.kinds.image.record import Image
@@ -248,6 +248,23 @@ def test_what_is_not_there_is_not_called_attached(ground: Ground, state: str) ->
         recover(ground, vm, "retry")
     sim.wait(vm, state)
     assert ids(sim, vm) == [0, 1]
+    ground.end(vm)
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "POWEROFF"])
+def test_a_disk_that_went_unheard_is_not_the_vms_any_more(ground: Ground, state: str) -> None:
+    """Its file was removed and nobody heard: the host tells, and the VM can be ended; its image is free."""
+    sim, vm = ground.sim, ground.bring(state)
+    attach(ground, vm)
+    sim.wait(vm, state)
+    sim.strike(Strike("step.after", 1, "deaf", "tm.detach"))
+    sim.call("one.vm.detach", vm, 1)
+    sim.advance(2)
+    recover(ground, vm, "failure")
+    sim.wait(vm, state)
+    assert ids(sim, vm) == [0, 1]
+    sim.until(lambda: ids(sim, vm) == [0], limit=60, what="its host to tell")
+    assert_sums(sim)
     ground.end(vm)
 
 

@@ -65,6 +65,7 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
         vm = core.store.get(Vm, oid)
         if vm is not None:
             doubts.look(core, vm)
+            doubts.look_for_disk(core, vm)
         if vm is None or vm.op or (vm.changed <= core.now() and sample.time - vm.changed < SETTLE):
             continue
         event = _event(vm, there.get(oid), sample.roster)
