@@ -1,6 +1,7 @@
 """Interleavings after which a VM could run twice, or lose its only disk or memory: each is refused, or comes right."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +78,21 @@ def lose_the_end_of_a_move(ha: HaGround, vm: int) -> None:
     ha.sim.transport.deaf = lambda command: command.action == "migrate"
     ha.sim.call("one.vm.migrate", vm, ha.ids[1], True, False, -1, 0)
     ha.sim.wait(vm, "UNKNOWN", limit=100)
+
+
+def test_files_are_not_removed_where_a_vm_may_have_moved_to(make_ha: MakeHa) -> None:
+    """Its host owes what an earlier move left in a datastore; whether the VM's disks are there by now nobody knows."""
+    ha = make_ha(after=0, deadlines=SOON)
+    vm, store = ha.vm(), int(ha.sim.call("one.datastore.allocate", "NAME=two\nTYPE=SYSTEM_DS\nTM_MAD=dummy\n", -1))
+    ha.script({"action": "vm.migrate", "hang": True})
+    ha.sim.transport.deaf = lambda command: command.action == "migrate"
+    ha.sim.call("one.vm.migrate", vm, ha.ids[0], True, False, store, 0)
+    ha.put(Owed(ha.ids[0], vm, 1, store, int(ha.sim.clock.time()), 1))
+    ha.sim.wait(vm, "UNKNOWN", limit=100)
+    assert ha.sim.vm(vm).to_hid == ha.ids[0] and ha.sim.vm(vm).to_ds == store
+    ha.put(replace(ha.sim.vm(vm), changed=int(ha.sim.clock.time()) + 1000))  # no sample settles it yet
+    ha.sim.advance(60)
+    assert ha.owed() and ha.sent("delete") == 0
 
 
 def test_a_source_that_stands_still_is_not_the_vm_suspended(make_ha: MakeHa) -> None:

@@ -69,8 +69,8 @@ def _due(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]] | None
     here = vm is not None and vm.hid == host.oid
     if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
         left = left[1:] if vm.ds_id != owed.ds_id else []  # but its files in another datastore
-    if vm is not None and left and (vm.to_hid == host.oid != vm.hid
-                                    or (vm.op and (here or vm.generation == owed.generation))):
+    if vm is not None and left and (
+            vm.to_hid == host.oid or (vm.op and (here or vm.generation == owed.generation))):
         return None
     return left
 
@@ -113,33 +113,25 @@ def _pay_step(core: Core, owed: Owed, step: tuple[str, Command]) -> None:
     family, command = step
 
     def then(result: Result) -> None:
+        rest: list[tuple[str, Command]] | None = []
         if result.ok and command.action == "cleanup":
             samples(core).ended(owed.hid, owed.vid)
-            if _pay_more(core, owed):
-                return
+            rest = _rest(core, owed)
+        if rest:
+            return _pay_step(core, owed, rest[0])
         core.kinds["host.paying"].discard(owed.key())
         if not result.ok:
             _note(core, owed.hid, f"VM {owed.vid}: {result.error}")
-        elif command.action != "cleanup" or _is_paid(core, owed):
+        elif rest is not None:
             _strike_off(core, owed)
     core.dispatcher.ask(family, replace(command, generation=owed.generation), then)
 
 
-def _pay_more(core: Core, owed: Owed) -> bool:
-    """The guest is ended: have the files removed too, if that is still right."""
-    host, rest = core.store.get(Host, owed.hid), list[tuple[str, Command]]()
-    if host is not None and core.store.get(Owed, owed.key()) == owed:
-        rest = [step for step in _due(core, host, owed) or () if step[1].action != "cleanup"]
-    if rest:
-        _pay_step(core, owed, rest[0])
-    return bool(rest)
-
-
-def _is_paid(core: Core, owed: Owed) -> bool:
-    """Whether a clean-up was all: nothing more is due, now or later."""
+def _rest(core: Core, owed: Owed) -> list[tuple[str, Command]] | None:
+    """What is due besides the guest's end, which is done; decided anew, for its files.  None: not now."""
     host = core.store.get(Host, owed.hid)
-    left = [] if host is None else _due(core, host, owed)
-    return left is not None and all(step[1].action == "cleanup" for step in left)
+    due = _due(core, host, owed) if host is not None and core.store.get(Owed, owed.key()) == owed else []
+    return None if due is None else [step for step in due if step[1].action != "cleanup"]
 
 
 def _strike_off(core: Core, owed: Owed) -> None:
