@@ -12,7 +12,7 @@ from dataclasses import replace
 from onecore.kinds.restore import held
 from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.disk_effects import saved
-from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.record import Vm, VmText, moment
 from onecore.kinds.vm.snapshot_effects import put, trees_of
 from onecore.kinds.vm.snapshots import DOUBT, delete, parse
 from onecore.lifecycle.core import Core
@@ -37,7 +37,7 @@ def look(core: Core, vm: Vm) -> None:
         asking.discard(vm.oid)
         there = result.data.get("has", {}).get("snapshot") if result.ok else None
         now = core.store.get(Vm, vm.oid)
-        if there is not None and now is not None and (now.op, now.generation, now.hid) == (0, vm.generation, vm.hid):
+        if there is not None and now is not None and moment(now) == moment(vm):
             with core.store.tx(Actor(method="monitor")) as tx:
                 _settle(tx, core, now, disk, snap, bool(there))
     if vm.oid not in asking:
@@ -75,8 +75,7 @@ def look_for_disk(core: Core, vm: Vm) -> None:
 
 def _is_as_it_was(core: Core, vm: Vm) -> bool:
     now = core.store.get(Vm, vm.oid)
-    return now is not None and (now.op, now.op_kind, now.state, now.lcm, now.generation, now.hid, now.images) == (
-        vm.op, vm.op_kind, vm.state, vm.lcm, vm.generation, vm.hid, vm.images)
+    return now is not None and moment(now) == moment(vm)
 
 
 def _take_away(core: Core, vm: Vm, disk_id: int) -> None:

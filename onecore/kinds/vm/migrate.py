@@ -18,7 +18,7 @@ from onecore.kinds.vm.commands import question
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_owed, check_room, check_seen
 from onecore.kinds.vm.ports import check_free
-from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.record import Vm, VmText, moment
 from onecore.kinds.vm.states import VM, S
 from onecore.wire.messages import Result
 from onecore.wire.states import NOT_LIVE, DatastoreType, HostState
@@ -58,7 +58,7 @@ class Asked:
 
 
 def _moment(vm: Vm, move: Move) -> tuple[object, ...]:
-    return move.event, vm.state, vm.lcm, vm.hid, vm.ds_id, vm.generation
+    return move.event, *moment(vm)
 
 
 def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Move:

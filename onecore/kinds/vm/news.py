@@ -9,7 +9,7 @@ from onecore.kinds.usage import usage
 from onecore.kinds.vm import doubts
 from onecore.kinds.vm.commands import is_ours, question
 from onecore.kinds.vm.fire import fire
-from onecore.kinds.vm.record import Vm, ids
+from onecore.kinds.vm.record import Vm, ids, moment
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Actor, Tx
 from onecore.wire.messages import News, Result, Sample
@@ -100,8 +100,7 @@ def _ask_whether_saved(core: Core, vm: Vm) -> None:
             core.log.warning(f"VM {vm.oid} has no guest on host {vm.hid} and may have been saved: {result.error}")
             return
         now = core.store.get(Vm, vm.oid)
-        if now is not None and (now.state, now.lcm, now.hid, now.generation, now.op) == (
-                vm.state, vm.lcm, vm.hid, vm.generation, vm.op):
+        if now is not None and moment(now) == moment(vm):
             with core.store.tx(_MONITOR) as tx:
                 saved = bool(result.data.get("has", {}).get("checkpoint"))
                 observe(tx, core, vm.oid, "seen_saved" if saved else "seen_poweroff")

@@ -175,6 +175,11 @@ def membership(fragment: bytes) -> tuple[tuple[int, str], ...]:
     return ((int(vector["VMGROUP_ID"]), vector["ROLE"]),) if vector else ()
 
 
+def moment(vm: Vm) -> tuple[object, ...]:
+    """What of a VM tells that it is as it was when its hosts were asked something about it."""
+    return (vm.state, vm.lcm, vm.op, vm.op_attempt, vm.op_kind, vm.generation, vm.hid, vm.to_hid, vm.ds_id, vm.images)
+
+
 def ids(text: str) -> tuple[int, ...]:
     """Ids kept as text."""
     return tuple(int(part) for part in text.split(",")) if text else ()

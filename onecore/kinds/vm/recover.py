@@ -14,7 +14,7 @@ from onecore.kinds.vm.facts import Claim, claim, contradictions
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.proofs import proof
-from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.record import Vm, VmText, moment
 from onecore.kinds.vm.states import CLEANING, VM, S
 from onecore.kinds.vm.unsaved import unsaved
 from onecore.wire.messages import Doc, Result
@@ -32,12 +32,8 @@ SECONDS = 30.0
 class Look:
     """What was seen of the VM as it was then (`moment`), and why the operator is not believed."""
 
-    moment: tuple[int, ...]
+    moment: tuple[object, ...]
     why: list[str]
-
-
-def _moment(vm: Vm) -> tuple[int, ...]:
-    return vm.state, vm.lcm, vm.op, vm.op_attempt, vm.generation
 
 
 async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | None:
@@ -54,12 +50,12 @@ async def _look(req: Request, vm: Vm, operation: int, force: bool) -> Look | Non
     answers = await asyncio.gather(*(_ask(req, vm, family, said, looks.get(family)) for family in families))
     silent = [answer.error for answer in answers if not answer.ok]
     if silent:
-        return Look(_moment(vm), [f"its host cannot be asked ({'; '.join(silent)}); --force takes your word for it"])
+        return Look(moment(vm), [f"its host cannot be asked ({'; '.join(silent)}); --force takes your word for it"])
     told: dict[str, Doc] = {family: answer.data for family, answer in zip(families, answers, strict=True)}
     found = contradictions(said, vm, told.get("vm"), told.get("tm"))
     if more and not found:  # of a guest that is gone, that it lacks a disk says nothing
         found = list(filter(None, [more.missing(told[more.family].get("has", {}))]))
-    return Look(_moment(vm), found)
+    return Look(moment(vm), found)
 
 
 async def _look_for_unsaved(req: Request, vm: Vm) -> Look | None:
@@ -70,10 +66,10 @@ async def _look_for_unsaved(req: Request, vm: Vm) -> Look | None:
         return None
     answer = await _ask(req, vm, "tm", Claim(), None)
     if answer.ok and answer.data.get("saved"):
-        return Look(_moment(vm), [])
+        return Look(moment(vm), [])
     where = f"what it wrote on its persistent disks ({', '.join(disks)}) is not in their images"
     asked = "" if answer.ok else f", as far as anybody can tell (its host cannot be asked: {answer.error})"
-    return Look(_moment(vm), [f"{where}{asked}; terminate or recover --retry saves it, --force gives it up"])
+    return Look(moment(vm), [f"{where}{asked}; terminate or recover --retry saves it, --force gives it up"])
 
 
 def _nic(req: Request, vm: Vm) -> Vector:
@@ -118,7 +114,7 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
         what = ":" if word in _ENDS else " is not what its host shows:"
         raise WrongState(f"recover --{word} of VM {vm.oid} in state {state_of(vm).name}{what} {'; '.join(look.why)}",
                          vm.oid)
-    if look is not None and look.moment != _moment(vm):
+    if look is not None and look.moment != moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
     if word == "retry" and not force and state_of(vm).name.startswith("BOOT"):
