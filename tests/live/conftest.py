@@ -1,9 +1,11 @@
 """What live tests may run beside each other: each file by itself, those that use this machine's own libvirt as one."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bed_cloud import BedCloud, bed_cloud
 
 HERE = ("test_kvm_", "test_quickstart")
 """How the files begin that use it."""
@@ -12,6 +14,13 @@ LONG = ("test_remote_life.py", "test_remote_kill.py")
 
 HANGS = 1200
 """Seconds after which a test hangs and is not just slow: these guests are emulated, beside whatever else runs."""
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[BedCloud]:
+    """A cloud on a bed of two hosts, for all tests of a file; some files have another one."""
+    with bed_cloud(2) as made:
+        yield made
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from bed_acts import GROWS, change, disks, other, pair_of, runs_on, soon
-from bed_cloud import BedCloud, bed_cloud
+from bed_cloud import BedCloud
 from cloud_process import until
 from crash_ground import kill_driver
 from migrate_ground import Pings
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[BedCloud]:
-    with bed_cloud(2) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from bed_acts import answers, change, disks, go, host_of, last, other, pair_of, soon
-from bed_cloud import BedCloud, bed_cloud
+from bed_cloud import BedCloud
 from cloud_process import template
 
 from onecore.wire.client import ClientError
@@ -16,12 +16,6 @@ SUCCESS = 1
 MOUNT = "mkdir -p /data && mount /dev/{disk} /data && {what}; umount /data"
 SAVED = {"disk": "second\n", "snapshot": "first\n", "off": "third\n"}
 """What each saved image has in /word."""
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[BedCloud]:
-    with bed_cloud(2) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bed_cloud import SHARED, BedCloud, bed_cloud
+from bed_cloud import SHARED, BedCloud
 from cloud_process import until
 
 pytestmark = pytest.mark.live
 WILD = """<domain type='qemu'><name>stranger</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 </domain>"""
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[BedCloud]:
-    with bed_cloud(2) as made:
-        yield made
 
 
 def ask(cloud: BedCloud, method: str, host: int, *arguments: object) -> dict[str, Any]:

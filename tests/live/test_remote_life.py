@@ -1,12 +1,11 @@
 """Two hosts over SSH, storage that they share and storage of their own: every action of a VM's life, on real guests."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import pytest
-from bed_cloud import SHARED, BedCloud, bed_cloud, pings
+from bed_cloud import SHARED, BedCloud, pings
 from button_guest import button_image, button_vm
 from cloud_process import template, until
 
@@ -18,12 +17,6 @@ STORAGE = ("shared", "local")
 REST = {"suspend": "SUSPENDED", "stop": "STOPPED", "poweroff": "POWEROFF", "undeploy": "UNDEPLOYED"}
 DELETE, RECREATE = 3, 4
 """What one.vm.recover calls them."""
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[BedCloud]:
-    with bed_cloud(2) as made:
-        yield made
 
 
 def store(cloud: BedCloud, storage: str) -> int:

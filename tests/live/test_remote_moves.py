@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bed_acts import answers, change, go, host_of, other, pair_of, runs_on, soon
-from bed_cloud import SHARED, BedCloud, bed_cloud
+from bed_cloud import SHARED, BedCloud
 from cloud_process import template, until
 from crash_ground import check_books_but_guests
 from migrate_ground import Pings
@@ -61,12 +61,6 @@ class Mover:
         """The operation on it; empty when there is none."""
         rows: list[dict[str, Any]] = json.loads(self.cloud.client.text("onecore.op.list", -2))
         return next((row for row in rows if row["vm"] == self.vm), {})
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[BedCloud]:
-    with bed_cloud(2) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
