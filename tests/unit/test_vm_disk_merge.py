@@ -9,6 +9,7 @@ import pytest
 
 libvirt = pytest.importorskip("libvirt")
 
+from domain_fake import StandingDomain  # noqa: E402
 from storage_bed import Bed, io  # noqa: E402
 from storage_ground import Killed, needs_qemu_img, qemu_img  # noqa: E402
 
@@ -18,7 +19,7 @@ from drivers.vm import chain, disk_merge, work  # noqa: E402
 pytestmark = needs_qemu_img
 
 
-class Domain:
+class Domain(StandingDomain):
     """Disk 0 of a guest: the files that it consists of, whether it is written into the one below."""
 
     def __init__(self, files: list[Path]) -> None:
@@ -33,15 +34,6 @@ class Domain:
         job = "<mirror job='active-commit' ready='yes'/>" if self.merges else ""
         return ("<domain><devices><disk type='file' device='disk'><driver type='qcow2'/>"
                 f"<source file='{self.files[0]}' index='2'/>{below}{job}<target dev='vda'/></disk></devices></domain>")
-
-    def metadata(self, *_: Any) -> str:
-        return "<vm id='7' generation='1'/>"
-
-    def state(self) -> tuple[int, int]:
-        return (libvirt.VIR_DOMAIN_RUNNING if self.runs else libvirt.VIR_DOMAIN_PAUSED), 0
-
-    def jobInfo(self) -> list[int]:
-        return [libvirt.VIR_DOMAIN_JOB_NONE]
 
     def suspend(self) -> None:
         self.runs = False

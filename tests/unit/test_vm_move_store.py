@@ -12,6 +12,7 @@ import pytest
 
 libvirt = pytest.importorskip("libvirt")
 
+from domain_fake import StandingDomain  # noqa: E402
 from storage_bed import Bed, copy_tree  # noqa: E402
 from storage_ground import Killed, needs_qemu_img  # noqa: E402
 
@@ -22,7 +23,7 @@ from drivers.vm import move_files, move_store, work  # noqa: E402
 pytestmark = needs_qemu_img
 
 
-class Domain:
+class Domain(StandingDomain):
     """What libvirt has of the guest: the file of each disk, the file that a job copies it to, whether it runs."""
 
     def __init__(self, change: Callable[[str], None], files: dict[str, Path]) -> None:
@@ -35,15 +36,6 @@ class Domain:
             + (f"<mirror job='copy' ready='yes'><source file='{copy}'/></mirror>" if copy else "") + "</disk>"
             for target, (path, copy) in self.disks.items())
         return f"<domain type='kvm'><devices>{disks}</devices></domain>"
-
-    def metadata(self, *_: Any) -> str:
-        return "<vm id='7' generation='1'/>"
-
-    def state(self) -> tuple[int, int]:
-        return (libvirt.VIR_DOMAIN_RUNNING if self.runs else libvirt.VIR_DOMAIN_PAUSED), 0
-
-    def jobInfo(self) -> list[int]:
-        return [libvirt.VIR_DOMAIN_JOB_NONE]
 
     def blockInfo(self, _: str) -> list[int]:
         return [1 << 20]
