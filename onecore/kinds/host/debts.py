@@ -70,9 +70,14 @@ def _due(core: Core, host: Host, owed: Owed) -> list[tuple[str, Command]] | None
     if here and (vm.generation > owed.generation or _lives(vm)):  # what is there now is not owed
         left = left[1:] if vm.ds_id != owed.ds_id else []  # but its files in another datastore
     if vm is not None and left and (
-            vm.to_hid == host.oid or (vm.op and (here or vm.generation == owed.generation))):
+            _may_come(vm, owed) or (vm.op and (here or vm.generation == owed.generation))):
         return None
     return left
+
+
+def _may_come(vm: Any, owed: Owed) -> bool:
+    """Whether a VM is on its way to the host that owes, or may be there; or, from there, to the files that would go."""
+    return bool(vm.to_hid == owed.hid and (vm.hid != owed.hid or (owed.files and vm.to_ds == owed.ds_id)))
 
 
 def _lives(vm: Any) -> bool:
