@@ -37,8 +37,13 @@ def run(argv: Sequence[str], stdin: bytes, environment: Mapping[str, str], token
 def output(argv: Sequence[str], done: Done) -> bytes:
     """What the child wrote; a Failure with the tail of its standard error when it failed."""
     if done.code:
-        raise Failure(said(f"{shlex.join(argv)}: {_status(done.code)}", done.err))
+        raise Failure(said(ended(argv, done), done.err))
     return done.out
+
+
+def ended(argv: Sequence[str], done: Done) -> str:
+    """What ran and how it ended."""
+    return f"{shlex.join(argv)}: {_status(done.code)}"
 
 
 def said(text: str, err: str) -> str:

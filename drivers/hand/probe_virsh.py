@@ -16,6 +16,8 @@ from drivers.hand.wire import Doc
 
 _AT_ONCE = 500
 """Questions of one process: they are one argument of it."""
+_TRIES = 2
+"""A virsh that ends too early, as when a libvirtd just goes or comes, says nothing of its host: it is asked again."""
 _VERSION = re.compile(r"^Running (hypervisor|against daemon): (?:\S+ )?(\d[\d.]*)", re.MULTILINE)
 
 
@@ -52,14 +54,16 @@ class Virsh:
     def _ask(self, questions: Sequence[str], end: float) -> Answers:
         mark = f"@{secrets.token_hex(8)}@"
         script = "; ".join(f"{question}; echo {mark}" for question in questions)
+        argv = ["virsh", "-q", "-c", self._uri, script]
         began = time.monotonic()
-        done = commands.run(["virsh", "-q", "-c", self._uri, script], b"", {}, self._token, max(0.1, end - began))
-        if done.late:
-            raise Failure(f"libvirt does not answer ({time.monotonic() - began:.0f} s)", temporary=True)
-        texts = done.out.decode(errors="replace").split(mark)
-        if len(texts) != len(questions) + 1:
-            raise Failure(f"libvirt: {said(done.err) or 'virsh ended without an answer'}", temporary=True)
-        return Answers(texts[:-1], done.err)
+        for _ in range(_TRIES):
+            done = commands.run(argv, b"", {}, self._token, max(0.1, end - time.monotonic()))
+            if done.late:
+                raise Failure(f"libvirt does not answer ({time.monotonic() - began:.0f} s)", temporary=True)
+            texts = done.out.decode(errors="replace").split(mark)
+            if len(texts) == len(questions) + 1:
+                return Answers(texts[:-1], done.err)
+        raise Failure(f"libvirt: {said(done.err) or commands.ended(argv[:1], done)}", temporary=True)
 
 
 class Libvirt:

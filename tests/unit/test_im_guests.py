@@ -101,6 +101,11 @@ answers = json.load(open(here + "/answers"))
 for question in sys.argv[-1].split("; "):
     if question.startswith("echo "):
         print(question[5:], end="")
+    elif question == "die":
+        left = int(open(here + "/deaths").read())
+        open(here + "/deaths", "w").write(str(left - 1))
+        if left > 0:
+            os.kill(os.getpid(), 9)
     elif question == "hang" or question not in answers:
         time.sleep(60 if question == "hang" else 0)
         print("error: no " + question, file=sys.stderr)
@@ -155,6 +160,18 @@ def test_a_libvirt_that_hangs_is_given_up(play: Play) -> None:
     with pytest.raises(Failure, match="libvirt does not answer"):
         play({}).virsh.ask(["hang"], began + 0.3)
     assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_virsh_that_died_is_asked_once_more(deaths: int, play: Play, tmp_path: Path) -> None:
+    (tmp_path / "deaths").write_text(str(deaths))
+    played = play({"a": "one"})
+    if deaths == 1:
+        assert played.virsh.ask(["die", "a"], soon()).texts[1].strip() == "one"
+    else:
+        with pytest.raises(Failure, match="libvirt: virsh: killed by SIGKILL"):
+            played.virsh.ask(["die", "a"], soon())
+    assert played.asked() == ["die | a"] * 2
 
 
 def test_no_virsh_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
