@@ -50,7 +50,8 @@ class World:
         else:
             told = json.loads(answer)
             told = told["events"] if isinstance(told, dict) else told
-            found = {(event["kind"], event.get("oid", event["id"])) for event in told}
+            found = {(event["kind"], event.get("oid", event["id"])) for event in told
+                     if event.get("what") != "refused"}  # who asked, and was refused, reads what she asked for
         return tuple({oid for kind, oid in found if oid in tenant.ids_of(kind)}  # type: ignore[return-value]
                      for tenant in (self.mine, self.theirs))
 
