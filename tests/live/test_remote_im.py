@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bed import Bed, Node, missing
+from bed_system import command_line, kill
 
 from onecore.wire.messages import Command, Doc, Sample
 
@@ -30,7 +31,7 @@ class Im(Driver):
 
     def __init__(self, home: Path, bed: Bed) -> None:
         super().__init__("im", home, {"kvm": {"hypervisor": "qemu"}, "ssh": {
-            "key": str(bed.key), "known_hosts": str(bed.known_hosts), "connect_timeout": 8}})
+            "key": str(bed.key), "known_hosts": str(bed.known_hosts), "connect_timeout": 20}})
         self._bed, self._op = bed, 0
 
     def ask(self, action: str, node: Node, seconds: float = 60, **args: Any) -> Doc:
@@ -53,11 +54,14 @@ class Im(Driver):
         """All samples of a node so far."""
         return [each for each in self.messages if isinstance(each, Sample) and each.hid == node.index]
 
-    def next(self, node: Node, seconds: float, true: Callable[[Sample], object]) -> float:
-        """Wait for a sample of NODE, from now on, of which something is true; the seconds that it took."""
-        seen, began = len(self.samples(node)), time.monotonic()
-        self.until(lambda: any(true(each) for each in self.samples(node)[seen:]), max(seconds, 60))
-        return time.monotonic() - began
+    def next(self, node: Node, seconds: float, true: Callable[[Sample], object]) -> Sample:
+        """Wait for a sample of NODE, from now on, of which something is true; that sample."""
+        seen = len(self.samples(node))
+
+        def found() -> list[Sample]:
+            return [each for each in self.samples(node)[seen:] if true(each)]
+        self.until(found, max(seconds, 120))
+        return found()[0]
 
 
 def good(sample: Sample) -> bool:
@@ -88,7 +92,7 @@ def im(bed: Bed, tmp_path: Path) -> Iterator[Im]:
         gone(bed, *bed.nodes)
 
 
-def gone(bed: Bed, *nodes: Node, seconds: float = 60) -> None:
+def gone(bed: Bed, *nodes: Node, seconds: float = 120) -> None:
     """Wait until nothing of ours runs on the nodes."""
     end = time.monotonic() + seconds
     while left := [(node.name, name) for node in nodes for name in PROBES if node.pids(name)]:
@@ -100,11 +104,11 @@ def test_samples_flow_from_each_host(im: Im, bed: Bed) -> None:
     for node in bed.nodes:
         im.watch(node)
     for node in bed.nodes:
-        im.next(node, 20, good)
-        sample = im.samples(node)[-1]
+        # a clock is compared by the time that an answer takes, which may be long once
+        sample = im.next(node, 20, lambda each: good(each) and abs(each.host["clock_skew"]) < 5)
         assert sample.host["hostname"] == node.hostname and sample.host["hypervisor"] == "qemu"
         assert sample.host["libvirt"] and sample.host["version"] and sample.host["python"].startswith("3.")
-        assert abs(sample.host["clock_skew"]) < 5 and sample.host["total_cpu"] == 100 * (os.cpu_count() or 1)
+        assert sample.host["total_cpu"] == 100 * (os.cpu_count() or 1)
         assert [each["id"] for each in sample.datastores] == [100] and sample.datastores[0]["total_mb"] < 5000
     im.next(bed.nodes[0], 45, good)  # and they go on
 
@@ -124,10 +128,10 @@ def test_guests_and_leftovers_are_seen(im: Im, bed: Bed) -> None:
         assert found["dirs"] == [{"ds": 100, "vm": 41, "path": "/var/lib/one/100/41", "size_mb": 3}]
         assert found["taps"] == ["one-42-0"]
         im.watch(node)
-        im.next(node, 20, lambda sample: any(vm["id"] == 41 and vm["cpu"] > 0 for vm in sample.vms))
-        mine = next(vm for vm in im.samples(node)[-1].vms if vm["id"] == 41)
+        sample = im.next(node, 20, lambda sample: any(vm["id"] == 41 and vm["cpu"] > 0 for vm in sample.vms))
+        mine = next(vm for vm in sample.vms if vm["id"] == 41)
         assert mine["generation"] == 6 and mine["uuid"] and mine["memory_kb"] > 0
-        assert {(vm["id"], vm["deploy_id"]) for vm in im.samples(node)[-1].vms} == {(41, "one-41"), (-1, "my own")}
+        assert {(vm["id"], vm["deploy_id"]) for vm in sample.vms} == {(41, "one-41"), (-1, "my own")}
     finally:
         for name in ("one-41", "my own"):
             node.run("virsh", "-q", "-c", "qemu:///system", "destroy", name, check=False)
@@ -144,7 +148,7 @@ def test_a_stopped_libvirtd_is_an_error_and_nothing_piles_up(im: Im, bed: Bed) -
     try:
         im.next(node, 20, lambda sample: "libvirt does not answer" in sample.error)
         im.next(node, 30, bad)
-        assert len(node.pids("virsh")) <= 1
+        im.until(lambda: len(node.pids("virsh")) <= 1, 60)
     finally:
         node.cont("libvirtd")
     im.next(node, 20, good)
@@ -170,10 +174,10 @@ def test_an_sshd_that_comes_back_at_once_is_no_alarm(im: Im, bed: Bed) -> None:
     for _ in range(4):
         im.next(node, 20, good)
     seen = len(im.samples(node))
-    listening, *sessions = node.pids("sshd")
+    sessions = [pid for pid in node.pids("sshd") if "[listener]" not in " ".join(command_line(pid))]
     assert sessions
     for pid in sessions:
-        os.kill(pid, 9)
+        kill(pid)
     im.next(node, 20, good)
     im.next(node, 20, good)
     assert [each.error for each in im.samples(node)[seen:] if each.error] == []
@@ -213,6 +217,8 @@ def test_nothing_is_left_after_unwatch(im: Im, bed: Bed) -> None:
     im.ask("survey", node, datastores=[])
     im.ask("check", node, datastores=[{"id": 100, "base_path": "/var/lib/one/100", "shared": False}], bridges=[])
     im.ask("unwatch", node)
+    time.sleep(PERIOD)  # a sample may be on its way
+    im.read(0)
     seen = len(im.samples(node))
     time.sleep(2 * PERIOD)
     im.read(0)
@@ -233,8 +239,12 @@ def test_a_host_that_has_all_is_checked(im: Im, bed: Bed) -> None:
     node = bed.nodes[0]
     stores = [{"id": 0, "base_path": str(bed.datastores / "0"), "shared": True},
               {"id": 100, "base_path": str(bed.datastores / "100"), "shared": False}]
-    checks = {each["name"]: each for each in im.ask("check", node, datastores=stores,
-                                                    bridges=["onebr", "eth0", "none"])["checks"]}
+    end = time.monotonic() + 60
+    while True:
+        found = im.ask("check", node, datastores=stores, bridges=["onebr", "eth0", "none"])["checks"]
+        checks = {each["name"]: each for each in found}
+        if checks["clock"]["ok"] or time.monotonic() > end:  # an answer that took long says little of the clock
+            break
     assert {name for name, each in checks.items() if not each["ok"]} == {"bridge eth0"}
     assert "the same files as" in checks["storage 0"]["found"] and "uplink eth1" in checks["bridge onebr"]["found"]
     assert list((bed.datastores / "0").iterdir()) == []

@@ -17,7 +17,7 @@ import pytest
 import testbed_guest
 from bed import Bed, Failed, Node, missing
 from bed_plan import Plan
-from bed_system import until
+from bed_system import namespace, until
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(missing()), reason=missing())]
 PROGRAM = Path(__file__).parents[1] / "testbed" / "bed.py"
@@ -30,12 +30,12 @@ def bed() -> Iterator[Bed]:
         yield made
 
 
-def ssh(bed: Bed, node: Node, command: str, user: str = "root", patience: int = 3) -> str:
+def ssh(bed: Bed, node: Node, command: str, user: str = "root", patience: int = 15) -> str:
     """What a command says over SSH, with the bed's key and known hosts and nobody's configuration."""
     options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"UserKnownHostsFile={bed.known_hosts}",
                "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", f"ConnectTimeout={patience}"]
     done = subprocess.run(["/usr/bin/ssh", "-F", "none", "-i", str(bed.key), *(f"-o{option}" for option in options),
-                           f"{user}@{node.name}", command], capture_output=True, text=True, timeout=30)
+                           f"{user}@{node.name}", command], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise Failed(done.stderr)
     return done.stdout.strip()
@@ -46,6 +46,11 @@ def reachable(bed: Bed, node: Node) -> bool:
         return ssh(bed, node, "hostname") == node.hostname
     except Failed:
         return False
+
+
+def is_reached(bed: Bed, node: Node) -> None:
+    """Wait until the node can be reached, as it soon can."""
+    until(lambda: reachable(bed, node), 120, f"an answer of {node.name}")
 
 
 def test_ssh_takes_the_key_and_shows_the_key_that_is_known(bed: Bed) -> None:
@@ -126,23 +131,24 @@ def test_a_crash_ends_everything_and_the_host_comes_back_with_its_files(bed: Bed
     node.run("sh", "-c", "sleep 1000 > /dev/null 2>&1 & setsid sleep 1000 > /dev/null 2>&1 &")
     pids = node.pids()
     assert len(pids) > 4
+    space = namespace(node.pid)
     node.crash()
     assert node.pid == 0 and not bed.ping(node.address, 0.2)
-    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert [pid for pid in pids if namespace(pid) == space] == []  # others may have their numbers
     with pytest.raises(Failed, match="not running"):
         node.run("true")
     assert bed.nodes[1].pid, "the other one lives"
     bed.start(node)
-    assert reachable(bed, node), "with the host key it had"
+    is_reached(bed, node)  # with the host key it had
     assert "/var/lib/one/kept" in node.files("/var/lib/one")
-    assert len(node.pids("sleep")) == 1, "nothing but what its first process waits for"
+    until(lambda: len(node.pids("sleep")) == 1, 60, "nothing but what its first process waits for")
 
 
 def test_a_first_process_killed_by_hand_is_a_crash(bed: Bed) -> None:
     node = bed.nodes[0]
     os.kill(node.pid, signal.SIGKILL)
     bed.start(node)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not reachable(bed, node):
         assert time.monotonic() < deadline
         bed.start(node)
@@ -185,22 +191,23 @@ def test_a_cable_is_cut_and_mended(bed: Bed) -> None:
     node = bed.nodes[0]
     node.cut()
     assert not bed.ping(node.address, 0.5)
-    assert bed.ping(node.guest_address), "only the management network is cut"
-    assert bed.ping(bed.nodes[1].address)
+    assert bed.ping(node.guest_address, 20), "only the management network is cut"
+    assert bed.ping(bed.nodes[1].address, 20)
     assert node.run("hostname") == "node1"
     node.mend()
-    assert bed.ping(node.address, 5) and reachable(bed, node)
+    assert bed.ping(node.address, 60)
+    is_reached(bed, node)
 
 
 def test_a_hung_sshd_takes_connections_and_never_answers(bed: Bed) -> None:
     node = bed.nodes[0]
     with node.hung_sshd():
         for _ in range(3):
-            with socket.create_connection((node.address, 22), 2) as connection, pytest.raises(TimeoutError):
+            with socket.create_connection((node.address, 22), 20) as connection, pytest.raises(TimeoutError):
                 connection.settimeout(0.3)
                 connection.recv(1)
         assert not reachable(bed, node)
-    assert reachable(bed, node)
+    is_reached(bed, node)
 
 
 def test_a_command_that_takes_too_long_is_ended(bed: Bed) -> None:
@@ -224,15 +231,15 @@ def test_a_tiny_guest_boots_and_dies_with_its_host(bed: Bed) -> None:
     testbed_guest.boot(bed, node, "tiny", address)
     assert [guest.name for guest in node.guests()] == ["tiny"] and bed.nodes[1].guests() == []
     assert node.taps() == ["tiny-0"] and bed.nodes[1].taps() == []
-    assert bed.ping(address, 120)
-    deadline = time.monotonic() + 60
+    assert bed.ping(address, 360)
+    deadline = time.monotonic() + 180
     while told(bed, address) != "tiny":
         assert time.monotonic() < deadline
-    pid = node.guests()[0].pid
+    pid, space = node.guests()[0].pid, namespace(node.pid)
     node.kill("libvirtd")
     assert node.guests()[0].pid == pid
     node.crash()
-    assert not Path(f"/proc/{pid}").exists() and not bed.ping(address, 0.2)
+    assert namespace(pid) != space and not bed.ping(address, 0.2)
     bed.start(node)
     assert node.guests() == [] and node.taps() == []
     shutil.rmtree(bed.datastores / "0" / "tiny")
@@ -249,18 +256,25 @@ def mounts(bed: Bed) -> list[str]:
     return [line for line in lines if re.search(rf"{re.escape(bed.directory.name)}\b", line)]
 
 
+def assert_gone(plan: Plan) -> None:
+    """Nothing is left of a bed, not even its lock, unless somebody has its number for a bed of his own by now."""
+    locked = plan.lock.exists()
+    with bed_remains.held(plan.number) as free:
+        assert not free or not locked and bed_remains.left(plan) == []
+
+
 def test_two_at_once_and_nothing_is_left(bed: Bed) -> None:
     before = places()
     with Bed(nodes=1) as other:
         assert other.number != bed.number
-        assert reachable(other, other.nodes[0]) and reachable(bed, bed.nodes[0])
+        is_reached(other, other.nodes[0])
+        is_reached(bed, bed.nodes[0])
         assert bed_remains.left(other.plan) != []
         space = os.readlink(f"/proc/{other.nodes[0].pid}/ns/pid")
-    assert bed_remains.left(other.plan) == []
-    assert not other.plan.lock.exists()
+    assert_gone(other.plan)
     assert places() == before and mounts(other) == []
     assert [link for link in Path("/proc").glob("[0-9]*/ns/pid") if _target(link) == space] == []
-    assert reachable(bed, bed.nodes[0])
+    is_reached(bed, bed.nodes[0])
 
 
 def _target(link: Path) -> str:
@@ -302,4 +316,4 @@ def test_the_command_line_keeps_a_bed_until_it_is_told(bed: Bed) -> None:
         assert "stays" in program("down", str(bed.number))
     finally:
         assert "is gone" in program("down", number)
-    assert bed_remains.left(Plan(int(number))) == []
+    assert_gone(Plan(int(number)))

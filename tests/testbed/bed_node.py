@@ -19,6 +19,7 @@ from bed_system import (
     command_line,
     connect,
     has_link,
+    is_over,
     kill,
     loops,
     namespace,
@@ -28,6 +29,8 @@ from bed_system import (
 )
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SSH_PORT, LISTENING = ":0016", "0A"
+"""In /proc/net/tcp."""
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 
 
@@ -64,7 +67,7 @@ class Node:
         """Its first process as the front-end sees it; 0 when it does not run."""
         return self._pid if self.alive else 0
 
-    def up(self, timeout: float = 60) -> None:
+    def up(self, timeout: float = 180) -> None:
         """Start it, also after a crash; returns when its sshd and libvirtd answer. Nothing to do when it runs."""
         if self.alive:
             return
@@ -96,12 +99,12 @@ class Node:
             if _line(answers.fileno(), deadline) != "ready":
                 raise Failed("it ended")
 
-    def wait_gone(self, timeout: float = 20) -> None:
+    def wait_gone(self, timeout: float = 120) -> None:
         """Wait until nothing of a crashed node is left but its disk: two mounts of that would spoil it."""
         self._unplug()
         until(lambda: not loops(self.directory), timeout, f"the release of the disk of {self.hostname}")
 
-    def run(self, *argv: str, timeout: float = 30, check: bool = True) -> str:
+    def run(self, *argv: str, timeout: float = 120, check: bool = True) -> str:
         """Run a command in it as root; its output. Raises Failed."""
         return call("nsenter", "--target", str(self._running()), *NAMESPACES, "--cgroup", "--wd=/", "env", "-i", PATH,
                     "HOME=/root", "LANG=C.UTF-8", *argv, timeout=timeout, check=check)
@@ -115,7 +118,7 @@ class Node:
         """Kill its first process: everything in it dies at once, its network cards vanish."""
         if self._parent and self.alive:
             kill(self._pid or self._parent.pid)
-            self._parent.wait(20)
+            self._parent.wait(120)
         self._unplug()
 
     def _unplug(self) -> None:
@@ -123,16 +126,26 @@ class Node:
             remove_link(end)
 
     def start(self, daemon: str) -> None:
-        """Start sshd or libvirtd again after it was killed; for sshd this also ends `hung_sshd`."""
+        """Start sshd or libvirtd again after it was killed; sshd listens on return, and `hung_sshd` is over."""
         if daemon == "sshd":
             self.kill("deaf")
         self.run("/run/testbed/daemon", daemon)
+        if daemon == "sshd":  # it leaves its caller before it listens
+            until(self._has_ssh, 60, f"the SSH server of {self.hostname}")
+
+    def _has_ssh(self) -> bool:
+        """Whether somebody listens on its SSH port."""
+        rows = map(str.split, Path(f"/proc/{self._running()}/net/tcp").read_text().splitlines())
+        return any(row[1].endswith(SSH_PORT) and row[3] == LISTENING for row in rows)
 
     def kill(self, name: str) -> None:
         """kill -9 all its processes of that name ("sshd": the sessions too, "qemu-img") and wait for their end."""
+        dying = set[int]()
+
         def ended() -> bool:
+            dying.update(self.pids(name))
             self._signal(name, signal.SIGKILL)  # again: one that was just being forked got none
-            return not self.pids(name)
+            return not self.pids(name) and all(is_over(pid) or comm(pid) != name for pid in dying)
         until(ended, 60, f"the end of {name} in {self.hostname}")
 
     def stop(self, name: str) -> None:
@@ -157,6 +170,7 @@ class Node:
         """Have a server for an sshd that takes connections and never answers: until `start("sshd")`, or as `with`."""
         self.kill("sshd")
         self.run("/run/testbed/daemon", "deaf")
+        until(lambda: self.pids("deaf"), 60, f"the deaf server of {self.hostname}")  # `start` finds it by that name
         back = ExitStack()
         back.callback(self.start, "sshd")
         return back

@@ -108,11 +108,11 @@ def remove(plan: Plan) -> None:
     """Remove all there is of a bed, for who holds its lock. Raises Failed when something stays."""
     for pid in roots(plan):
         kill(pid)
-    until(lambda: not roots(plan), 20, f"the end of the nodes of bed {plan.number}")
+    until(lambda: not roots(plan), 120, f"the end of the nodes of bed {plan.number}")
     for name in links(plan):
         remove_link(name)
-    until(lambda: _ungroup(plan), 60, f"the end of the control groups of bed {plan.number}")
-    until(lambda: not loops(plan.directory), 20, f"the release of the disks of bed {plan.number}")
+    until(lambda: _ungroup(plan), 120, f"the end of the control groups of bed {plan.number}")
+    until(lambda: not loops(plan.directory), 120, f"the release of the disks of bed {plan.number}")
     if plan.directory.exists():
         shutil.rmtree(plan.directory)
 

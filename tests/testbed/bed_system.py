@@ -15,7 +15,7 @@ class Failed(RuntimeError):
     """A command of the test-bed failed or took too long."""
 
 
-def call(*argv: str, timeout: float = 30, check: bool = True, given: str = "") -> str:
+def call(*argv: str, timeout: float = 120, check: bool = True, given: str = "") -> str:
     """Run a command; its output, without the last newline. Raises Failed (CHECK: also when it says no)."""
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                errors="replace", start_new_session=True)
@@ -82,6 +82,23 @@ def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def is_over(pid: int) -> bool:
+    """Whether a process is gone, or has only to be reaped: until then it may still listen, dying as it is."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    return all(_state(Path(f"/proc/{pid}/task/{thread}/stat")) in ("", "Z", "X") for thread in threads)
+
+
+def _state(stat: Path) -> str:
+    """The letter of a thread's state; nothing when it is gone."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def loops(directory: Path) -> list[str]:
