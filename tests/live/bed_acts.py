@@ -46,9 +46,10 @@ def runs_on(cloud: BedCloud, vm: int) -> list[str]:
 
 
 def change(cloud: BedCloud, vm: int, method: str, *arguments: object, state: str = "RUNNING") -> int:
-    """A call that changes the VM, and its end; what it gave. An error of it is one of the test."""
+    """A call that changes the VM, which is in STATE, and its end; what it gave. An error of it is one of the test."""
     cloud.client.call("one.vm.update", vm, "ERROR=", 1)
-    given = cloud.client.number(f"one.vm.{method}", vm, *arguments)
+    cloud.arrives(vm, state)  # not UNKNOWN for a moment, of which other things are done
+    given = int(cloud.patiently(f"one.vm.{method}", vm, *arguments))
     cloud.arrives(vm, state, 120)
     assert not cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR"), cloud.error_of(vm)
     return given
@@ -67,7 +68,7 @@ def last(cloud: BedCloud, vm: int, what: str) -> ElementTree.Element:
 
 def disks(cloud: BedCloud, vm: int) -> dict[str, int]:
     """The guest's disks with their MB."""
-    found = (disk.split(":") for disk in cloud.facts(vm).get("disks", "").split())
+    found = (disk.split(":") for disk in cloud.told(vm).get("disks", "").split())
     return {name: int(size) // 2048 for name, size in found}
 
 
@@ -78,5 +79,4 @@ def soon(what: str, true: Callable[[], object], now: Callable[[], object]) -> No
 
 def answers(cloud: BedCloud, vm: int) -> str:
     """Wait until the guest answers; its boot id."""
-    soon(f"VM {vm} to answer", lambda: cloud.facts(vm), lambda: cloud.vm_state(vm))
-    return cloud.facts(vm)["boot_id"]
+    return cloud.told(vm)["boot_id"]

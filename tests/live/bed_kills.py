@@ -34,7 +34,7 @@ def _node(cloud: BedCloud) -> None:
 def _network(cloud: BedCloud) -> None:
     cloud.bed.nodes[0].cut()
     host = cloud.hosts[cloud.bed.nodes[0].name]
-    cloud.wait_host(host, "ERROR", 60)
+    cloud.wait_host(host, "ERROR", 120)
     cloud.bed.nodes[0].mend()
 
 

@@ -20,5 +20,5 @@ def button_vm(cloud: BedCloud, name: str, image: int, host: int, datastore: int 
     oid = cloud.client.number("one.vm.allocate", template(
         {"NAME": name, "CPU": "0.01", "MEMORY": "16", "DISK": {"IMAGE_ID": image, **disk},
          "GRAPHICS": {"TYPE": "NONE"}}), True)
-    cloud.client.call("one.vm.deploy", oid, host, False, datastore)
+    cloud.deploy_on(oid, host, datastore)
     return oid

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from bed_acts import GROWS, change, disks, other, pair_of, runs_on, soon
+from bed_acts import GROWS, answers, change, disks, other, pair_of, runs_on, soon
 from bed_cloud import BedCloud
 from cloud_process import until
 from crash_ground import kill_driver
@@ -23,28 +23,26 @@ def pair(cloud: BedCloud) -> Iterator[list[int]]:
 def test_live_migration_is_hardly_noticed(cloud: BedCloud, pair: list[int]) -> None:
     """There and back: the same boot goes on, pings are answered, capacity is taken on one host alone afterwards."""
     for vm in pair:
-        boot, gaps = cloud.facts(vm)["boot_id"], []
-        uptime = float(cloud.facts(vm)["uptime"])
+        facts, gaps = cloud.told(vm), []
         for _ in range(2):
             host, pings = other(cloud, vm), Pings(cloud.address(vm))
             change(cloud, vm, "migrate", host, True)
             gaps.append(pings.stop())
             assert cloud.hosts[cloud.node_of(vm).name] == host
             assert runs_on(cloud, vm) == [cloud.node_of(vm).name]
-        soon("the guest's page", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
-        assert cloud.facts(vm)["boot_id"] == boot and float(cloud.facts(vm)["uptime"]) > uptime
+        now = cloud.told(vm)
+        assert now["boot_id"] == facts["boot_id"] and float(now["uptime"]) > float(facts["uptime"])
         print(f"VM {vm} moved live, longest gaps between two pings: {', '.join(f'{gap:.2f}' for gap in gaps)} s")
 
 
 def test_cold_migrations(cloud: BedCloud, pair: list[int]) -> None:
     """Saved, the boot goes on elsewhere; shut down, it is another; off, it stays off."""
     for vm in pair:
-        boot = cloud.facts(vm)["boot_id"]
+        boot = answers(cloud, vm)
         for kind, same in ((0, True), (2, False)):
             host = other(cloud, vm)
             change(cloud, vm, "migrate", host, False, False, -1, kind)
             assert cloud.hosts[cloud.node_of(vm).name] == host
-            soon("the guest to answer", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
             assert (cloud.booted(vm) == boot) is same
         cloud.act(vm, "poweroff-hard")
         cloud.arrives(vm, "POWEROFF")
@@ -103,7 +101,7 @@ def test_a_cable_is_pulled_and_put_back(cloud: BedCloud, pair: list[int]) -> Non
 def test_a_guest_grows_as_it_runs(cloud: BedCloud, pair: list[int]) -> None:
     """A processor and memory more."""
     for vm in pair:
-        before = int(cloud.facts(vm)["memtotal_kb"])
+        before = int(cloud.told(vm)["memtotal_kb"])
         change(cloud, vm, "resize", "VCPU=2\nMEMORY=144", False)
         soon("two processors", lambda vm=vm: cloud.facts(vm).get("cpus") == "2", lambda vm=vm: cloud.facts(vm))  # type: ignore[misc]
         soon("more memory", lambda vm=vm, before=before:  # type: ignore[misc]
@@ -130,8 +128,7 @@ def test_a_disk_is_saved_as_an_image_while_it_runs(cloud: BedCloud, pair: list[i
     """The image is READY, and a new VM of it boots with what was written."""
     for vm in pair:
         cloud.inside(vm, "echo saved > /word; sync")
-        image = cloud.client.number("one.vm.disksaveas", vm, 0, f"saved-{vm}", "", -1)
-        cloud.arrives(vm, "RUNNING", 120)
+        image = change(cloud, vm, "disksaveas", 0, f"saved-{vm}", "", -1)
         cloud.ready(image)
         cloud.inside(vm, "echo later > /word; sync")
         copy = cloud.start_vm(f"copy-{vm}", cloud.store_of(vm), image=image, **GROWS)
@@ -147,8 +144,9 @@ def test_a_disk_is_saved_as_an_image_while_it_runs(cloud: BedCloud, pair: list[i
 def test_kill_9_in_the_middle_of_a_live_migration(cloud: BedCloud, pair: list[int]) -> None:
     """oned, or its vm driver, dies as the guest moves: it ends on one host, running the same boot, by itself."""
     for vm, victim in zip(pair, ("oned", "driver"), strict=True):
-        boot, host = cloud.facts(vm)["boot_id"], other(cloud, vm)
-        cloud.client.call("one.vm.migrate", vm, host, True)
+        boot, host = answers(cloud, vm), other(cloud, vm)
+        cloud.arrives(vm, "RUNNING")
+        cloud.patiently("one.vm.migrate", vm, host, True)
         threading.Event().wait(0.6)
         if victim == "oned":
             cloud.kill()
@@ -158,5 +156,4 @@ def test_kill_9_in_the_middle_of_a_live_migration(cloud: BedCloud, pair: list[in
         cloud.arrives(vm, "RUNNING", 120)
         until(60, "one guest, where the record says", lambda vm=vm: runs_on(cloud, vm) == [  # type: ignore[misc]
             cloud.node_of(vm).name] and cloud.vm_state(vm) == "RUNNING", cloud.guests)
-        soon("the guest to answer", lambda vm=vm: cloud.facts(vm), list)  # type: ignore[misc]
-        assert cloud.facts(vm)["boot_id"] == boot
+        assert answers(cloud, vm) == boot

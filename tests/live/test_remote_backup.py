@@ -25,7 +25,7 @@ def cloud() -> Iterator[BedCloud]:
 
 def _onecore(cloud: BedCloud, *words: str) -> str:
     done = subprocess.run([sys.executable, "-c", "from cli.onecore import main; raise SystemExit(main())", *words],
-                          cwd=ROOT, env=cloud.environment, capture_output=True, text=True, timeout=60)
+                          cwd=ROOT, env=cloud.environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -54,13 +54,14 @@ def test_backup_three_more_vms_restore(cloud: BedCloud, tmp_path: Path) -> None:
     _onecore(cloud, "restore", str(file), "--home", str(cloud.home), "--force")
     cloud.start()
     for host in hosts:
-        cloud.wait_host(host, "MONITORED", 40)
+        cloud.wait_host(host, "MONITORED", 120)
     names = {f"one-{vm}" for vm in new}
     until(30, "the three to be shown as wild", lambda: _wild(cloud) == names, lambda: _wild(cloud))
     assert cloud.guests() == running
     with pytest.raises(ClientError, match="restored"):
         cloud.act(old[0], "terminate-hard")
-    assert cloud.vm_state(old[0]) == "RUNNING" and cloud.guests() == running
+    cloud.arrives(old[0], "RUNNING")
+    assert cloud.guests() == running
     _onecore(cloud, "reconcile", "--accept")
     assert cloud.guests() == running, "accepting destroys nothing by itself"
     again = button_vm(cloud, "again", image, hosts[0], SHARED)

@@ -72,6 +72,7 @@ def test_a_change_that_cannot_be_seen_is_not_believed(cloud: BedCloud, pair: lis
     """While libvirt is silent `recover --success` is refused; when it answers the change is made all the same."""
     for vm in pair:
         node, size = cloud.node_of(vm), disks(cloud, vm)["vda"]
+        cloud.arrives(vm, "RUNNING")
         node.stop("libvirtd")
         try:
             cloud.client.call("one.vm.diskresize", vm, 0, str(size + 3))
@@ -117,13 +118,13 @@ def test_an_image_is_plugged_in_and_out_and_in_when_off(cloud: BedCloud, pair: l
 def test_changes_of_one_that_is_off(cloud: BedCloud, pair: list[int]) -> None:
     """A NIC, a larger disk, more memory and processors: all there at its next start, and the NIC gone at the next."""
     for vm in pair:
-        before, size = int(cloud.facts(vm)["memtotal_kb"]), disks(cloud, vm)["vda"]
+        before, size = int(cloud.told(vm)["memtotal_kb"]), disks(cloud, vm)["vda"]
         go(cloud, vm, "poweroff", "POWEROFF")
         change(cloud, vm, "attachnic", f"NIC=[NETWORK_ID={cloud.network}]", state="POWEROFF")
         change(cloud, vm, "diskresize", 0, str(size + 7), state="POWEROFF")
         change(cloud, vm, "resize", "VCPU=2\nMEMORY=150\nMEMORY_MAX=200", False, state="POWEROFF")
         off_and_on(cloud, vm)
-        nic, facts = last(cloud, vm, "NIC"), cloud.facts(vm)
+        nic, facts = last(cloud, vm, "NIC"), cloud.told(vm)
         assert facts["cpus"] == "2" and int(facts["memtotal_kb"]) > before + 30000
         assert f"eth1:{nic.findtext('IP')}/24" in facts["addresses"]
         assert disks(cloud, vm)["vda"] == size + 7
@@ -131,16 +132,16 @@ def test_changes_of_one_that_is_off(cloud: BedCloud, pair: list[int]) -> None:
         change(cloud, vm, "diskresize", 0, str(size + 12), state="UNDEPLOYED")
         change(cloud, vm, "resize", "VCPU=1\nMEMORY=112\nMEMORY_MAX=160", False, state="UNDEPLOYED")
         host = other(cloud, vm)
-        cloud.client.call("one.vm.deploy", vm, host, False, -1)
+        cloud.deploy_on(vm, host)
         cloud.arrives(vm, "RUNNING")
         cloud.booted(vm)
         assert host_of(cloud, vm) == host and disks(cloud, vm)["vda"] == size + 12
-        assert cloud.facts(vm)["cpus"] == "1" and int(cloud.facts(vm)["memtotal_kb"]) < before + 8000
-        assert "eth1" in cloud.facts(vm)["nics"]
+        facts = cloud.told(vm)
+        assert facts["cpus"] == "1" and int(facts["memtotal_kb"]) < before + 8000 and "eth1" in facts["nics"]
         go(cloud, vm, "poweroff-hard", "POWEROFF")
         change(cloud, vm, "detachnic", int(nic.findtext("NIC_ID", "")), state="POWEROFF")
         off_and_on(cloud, vm)
-        assert "eth1" not in cloud.facts(vm)["nics"]
+        assert "eth1" not in cloud.told(vm)["nics"]
 
 
 def test_saved_as_images_and_kept_while_nothing_runs(cloud: BedCloud, pair: list[int]) -> None:

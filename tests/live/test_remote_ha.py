@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from bed_cloud import SHARED, BedCloud, bed_cloud
 from button_guest import button_image, button_vm
-from cloud_process import until
+from cloud_process import Settings, until
 
 pytestmark = pytest.mark.live
+SILENCE = {"host_silence": 10}
+"""Of [monitoring]: here a host shall be given up soon."""
 
 
 def _vms_of(cloud: BedCloud, number: int) -> list[str]:
@@ -22,7 +24,8 @@ def lying(tmp_path: Path) -> Iterator[BedCloud]:
     script = tmp_path / "fence.sh"
     script.write_text(f"#!/bin/sh\ncat >> {tmp_path}/fenced\necho >> {tmp_path}/fenced\n")
     script.chmod(0o755)
-    settings = {"ha": {"after": 3, "fence": "script"}, "drivers": {"script": {"path": str(script)}}}
+    settings: Settings = {"ha": {"after": 3, "fence": "script"}, "monitoring": SILENCE,
+                          "drivers": {"script": {"path": str(script)}}}
     with bed_cloud(2, settings) as made:
         yield made
 
@@ -34,15 +37,15 @@ def test_the_old_copy_is_ended_before_its_host_is_on(lying: BedCloud, tmp_path: 
     vm = button_vm(cloud, "precious", image, cloud.hosts[first.name], SHARED, READONLY="YES")
     cloud.arrives(vm, "RUNNING")
     first.cut()
-    until(90, "the VM to run elsewhere", lambda: _vms_of(cloud, vm) == sorted([first.name, second.name]),
+    until(180, "the VM to run elsewhere", lambda: _vms_of(cloud, vm) == sorted([first.name, second.name]),
           lambda: (cloud.vm_state(vm), cloud.error_of(vm), cloud.guests()))
     cloud.arrives(vm, "RUNNING")
     assert (tmp_path / "fenced").read_text().count(first.name) >= 1
     first.mend()
     host = cloud.hosts[first.name]
-    until(90, "the host to be on", lambda: cloud.body("host", host).findtext("STATE") == "2")
+    until(180, "the host to be on", lambda: cloud.body("host", host).findtext("STATE") == "2")
     assert _vms_of(cloud, vm) == [second.name], "the host was ON before the old copy was ended"
-    assert cloud.vm_state(vm) == "RUNNING"
+    cloud.arrives(vm, "RUNNING")
     cloud.act(vm, "terminate-hard")
     cloud.arrives(vm, "DONE")
     cloud.assert_nothing_left(vm)
@@ -51,7 +54,8 @@ def test_the_old_copy_is_ended_before_its_host_is_on(lying: BedCloud, tmp_path: 
 @pytest.fixture
 def leasing() -> Iterator[BedCloud]:
     """Fenced when the hypervisor has let go of the VMs' disks."""
-    settings = {"ha": {"after": 3, "fence": "lease"}, "drivers": {"lease": {"file_systems": ["ext4"], "settle": 3}}}
+    settings: Settings = {"ha": {"after": 3, "fence": "lease"}, "monitoring": SILENCE,
+                          "drivers": {"lease": {"file_systems": ["ext4"], "settle": 3}}}
     with bed_cloud(2, settings) as made:  # one kernel: its hosts do see each other's locks on ext4
         yield made
 
@@ -67,22 +71,22 @@ def test_nothing_is_restarted_while_the_disks_are_held(leasing: BedCloud) -> Non
     boot, host = cloud.booted(vm), cloud.hosts[first.name]
     cloud.client.call("one.vm.update", vm, 'SCHED_REQUIREMENTS=""', 1)
     first.cut()
-    until(90, "the refusal to be told", lambda: "fenc" in cloud.body("host", host).findtext("TEMPLATE/ERROR", ""),
+    until(180, "the refusal to be told", lambda: "fenc" in cloud.body("host", host).findtext("TEMPLATE/ERROR", ""),
           lambda: cloud.body("host", host).findtext("TEMPLATE/ERROR"))
     assert cloud.vm_state(vm) == "UNKNOWN" and _vms_of(cloud, vm) == [first.name]
     first.mend()
-    cloud.wait_host(host, "MONITORED", 60)
+    cloud.wait_host(host, "MONITORED", 120)
     cloud.arrives(vm, "RUNNING")
     assert cloud.booted(vm) == boot
     first.crash()
-    until(60, "the VM to run elsewhere", lambda: _vms_of(cloud, vm) == [second.name],
+    until(240, "the VM to run elsewhere", lambda: _vms_of(cloud, vm) == [second.name],
           lambda: (cloud.vm_state(vm), cloud.error_of(vm), cloud.body("host", host).findtext("TEMPLATE/ERROR")))
     cloud.arrives(vm, "RUNNING")
     assert cloud.booted(vm, boot)
     assert cloud.vm_state(local) == "UNKNOWN", "its disks are on the dead host"
     cloud.bed.start(first)
-    cloud.wait_host(host, "MONITORED", 60)
-    until(30, "the local VM to be seen off", lambda: cloud.vm_state(local) == "POWEROFF")
+    cloud.wait_host(host, "MONITORED", 120)
+    until(120, "the local VM to be seen off", lambda: cloud.vm_state(local) == "POWEROFF")
     for one in (vm, local):
         cloud.act(one, "terminate-hard")
         cloud.arrives(one, "DONE")

@@ -111,7 +111,7 @@ def _undeploy_and_go_elsewhere(cloud: BedCloud, pair: list[int], boots: list[str
 
 def _move(cloud: BedCloud, pair: list[int], hosts: list[int]) -> None:
     for vm, host in zip(pair, hosts, strict=True):
-        cloud.client.call("one.vm.deploy", vm, host, False, -1)
+        cloud.deploy_on(vm, host)
     _arrive(cloud, pair, "RUNNING")
     assert [cloud.hosts[cloud.node_of(vm).name] for vm in pair] == hosts
 

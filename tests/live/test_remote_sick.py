@@ -66,12 +66,12 @@ def test_a_sick_host_of_five(cloud: BedCloud, illness: str, capsys: pytest.Captu
     try:
         _burden(cloud, host)
         ill, after = deploys(cloud), size(cloud)
-        cloud.wait_host(host, "ERROR", 40)
-        until(20, "the guest there to be UNKNOWN", lambda: cloud.vm_state(stranded) == "UNKNOWN")
+        cloud.wait_host(host, "ERROR", 120)
+        until(60, "the guest there to be UNKNOWN", lambda: cloud.vm_state(stranded) == "UNKNOWN")
     finally:
         end(sick)
-    cloud.wait_host(host, "MONITORED", 60)
-    cloud.arrives(stranded, "RUNNING", 30)
+    cloud.wait_host(host, "MONITORED", 120)
+    cloud.arrives(stranded, "RUNNING", 120)
     _end_all(cloud)
     for family, (threads, memory) in after.items():
         assert threads <= before[family][0] + 24, (family, before, after)
