@@ -10,6 +10,7 @@ from drivers.context import Surroundings
 from drivers.execute import execute
 from drivers.journal import Journal
 from drivers.token import Token
+from drivers.vm.events import Watches
 from onecore.wire.messages import Command, Doc, Log, Message, News, Result
 
 
@@ -36,6 +37,16 @@ class Bench:
         result = self.do(action, vm, **args)
         assert result.ok, result.error
         return result.data
+
+    def watch(self, host: Doc | None = None) -> None:
+        """Watch the host, or HOST; returns once it listens to libvirt: what happens earlier may be told twice."""
+        self.ok("watch", **({"host": host} if host else {}))
+        number = (host or self.host)["id"]
+
+        def listens() -> bool:
+            found = self._around.kept.get("kvm-watches", Watches).of(number)
+            return found is not None and found._strand is not None
+        until(listens, 60.0, f"the watch of host {number}")
 
     def states(self, number: int, hid: int | None = None) -> list[tuple[int, str]]:
         """Generation and state of the news about a VM (from host HID), in order."""

@@ -28,7 +28,7 @@ def bed(nodes: int = 2, tcp: bool = False) -> Iterator[Bed]:
 
 def ssh(made: Bed) -> Doc:
     """The settings with which the bed's nodes are reached."""
-    return {"key": str(made.key), "known_hosts": str(made.known_hosts), "connect_timeout": 5}
+    return {"key": str(made.key), "known_hosts": str(made.known_hosts), "connect_timeout": 15}
 
 
 def host(node: Node) -> Doc:

@@ -13,7 +13,7 @@ from kvm_bench import Bench
 
 from onecore.wire.messages import Doc
 
-BOOT = 180.0
+BOOT = 360.0
 
 
 def image() -> Path:

@@ -45,7 +45,7 @@ class Mover:
     def boot(self) -> None:
         """The guest runs on the first node."""
         tiny.boot(self.bench, self.vm)
-        assert self.bed.ping(self.address, 20)
+        assert self.bed.ping(self.address, 120)
 
     def args(self, to: Node, store: str = OWN) -> Doc:
         """The args of a move from where the guest is."""

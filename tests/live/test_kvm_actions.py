@@ -127,7 +127,8 @@ def test_a_guest_that_will_not_shut_down_runs_on(bench: Bench, vm: Any) -> None:
     vm["attrs"]["FEATURES"] = {"ACPI": "NO"}
     bench.ok("deploy", vm)
     result = bench.do("shutdown", vm, timeout=2.0)
-    assert not result.ok and result.temporary and "did not shut down" in result.error
+    assert not result.ok and result.temporary
+    assert "did not shut down" in result.error or "no end after 2 s" in result.error, result  # who notices first
     assert bench.ok("state", vm)["state"] == "running"
 
 
@@ -179,7 +180,7 @@ def test_the_serial_port_is_a_tcp_server_where_that_is_wanted(bench: Bench, vm: 
     port = free_port()
     bench.ok("deploy", {**vm, "attrs": {**vm["attrs"], "SERIAL": {"PORT": str(port)}}})
     until(lambda: "U" in (Path(vm["dir"]) / "console.log").read_text(), 20)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as console:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as console:
         time.sleep(0.5)
         bench.ok("reset", vm)
         assert console.recv(1) == b"U"

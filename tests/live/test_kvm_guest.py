@@ -15,7 +15,7 @@ from kvm_bench import Bench, until
 pytestmark = pytest.mark.live
 ONE = 8121
 IP, HERE = "10.199.3.2", "10.199.3.1/24"
-BOOT = 180.0
+BOOT = 360.0
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def answers() -> bool:
 def test_a_guest_from_prolog_to_epilog(bench: Bench, tmp_path: Path, image: Path) -> None:
     vm, store = machine(tmp_path, image), {"id": 0, "base_path": str(tmp_path / "datastores" / "0"), "attrs": {}}
     bench.ok("prolog", vm, family="tm", driver="qcow2", datastore=store)
-    bench.ok("watch")
+    bench.watch()
     bench.ok("deploy", vm)
     subprocess.run(["ip", "address", "add", HERE, "dev", ground.BRIDGE], check=True)
     until(answers, BOOT, "ping after deploy")
@@ -68,7 +68,7 @@ def test_a_guest_from_prolog_to_epilog(bench: Bench, tmp_path: Path, image: Path
     until(lambda: not answers(), 90, "no ping while it reboots")
     until(answers, BOOT, "ping after reboot")
 
-    bench.ok("shutdown", vm)
+    bench.ok("shutdown", vm, timeout=240.0)
     until(lambda: bench.states(ONE)[-1] == (2, "poweroff"), 2, "news")
     assert bench.ok("state", vm)["state"] == "gone"
     assert Path(f"/sys/class/net/{ground.BRIDGE}").exists(), "somebody gave it an address"

@@ -220,14 +220,22 @@ def test_a_guest_from_before_the_checkpoint_is_ended(bench: Bench, vm: Any, tmp_
     booted(bench, {**vm, "generation": 1})
     checkpoint(vm).write_bytes(newest)
     bench.ok("restore", {**vm, "generation": 3})
-    assert bench.log("warning") == [f"ending a domain of VM {ONE} left from generation 1"]
+    assert f"ending a domain of VM {ONE} left from generation 1" in bench.log("warning")
+
+
+def _has_pid() -> bool:
+    """Whether libvirt has written down the process of the guest, which it does a moment after its name is known."""
+    try:
+        return ground.pid_of(ONE) > 0
+    except (OSError, ValueError):
+        return False
 
 
 def test_a_restore_under_way_already_is_waited_for(bench: Bench, saved: Any) -> None:
     """Another driver process that ended meanwhile asked for it: libvirt goes on."""
     subprocess.run(["ip", "link", "add", "name", ground.BRIDGE, "type", "bridge"], check=True)
     other = subprocess.Popen(["virsh", "-q", "-c", "qemu:///system", "restore", "--paused", str(checkpoint(saved))])
-    until(lambda: ground.domains(NUMBERS), 10)
+    until(lambda: ground.domains(NUMBERS) and _has_pid(), 10)
     qemu = ground.pid_of(ONE)
     os.kill(qemu, signal.SIGSTOP)
     result: list[Any] = []
@@ -238,7 +246,7 @@ def test_a_restore_under_way_already_is_waited_for(bench: Bench, saved: Any) -> 
         early = list(result)
     finally:
         os.kill(qemu, signal.SIGCONT)
-    mine.join(30)
-    other.wait(30)
+    mine.join(120)
+    other.wait(120)
     assert not early and result[0].ok, result
     assert bench.ok("state", saved) == {"state": "running", "generation": 2} and not checkpoint(saved).exists()

@@ -31,14 +31,14 @@ def virsh(*words: str) -> None:
 
 @pytest.mark.parametrize(("number", "state"), [(signal.SIGKILL, "crashed"), (signal.SIGTERM, "poweroff")])
 def test_a_killed_qemu_is_known_within_two_seconds(bench: Bench, tmp_path: Path, number: int, state: str) -> None:
-    bench.ok("watch")
+    bench.watch()
     bench.ok("deploy", ground.vm(tmp_path, ONE))
     os.kill(ground.pid_of(ONE), number)
     until(lambda: (1, state) in bench.states(ONE), 2.0)
 
 
 def test_pause_resume_and_the_guests_own_end_are_news(bench: Bench, tmp_path: Path) -> None:
-    bench.ok("watch")
+    bench.watch()
     bench.ok("deploy", ground.vm(tmp_path, ONE))
     virsh("suspend", f"one-{ONE}")
     virsh("resume", f"one-{ONE}")
@@ -50,7 +50,7 @@ def test_pause_resume_and_the_guests_own_end_are_news(bench: Bench, tmp_path: Pa
 def test_a_guest_comes_back_from_its_checkpoint_running(bench: Bench, tmp_path: Path) -> None:
     """It is held while it gets its state, which nobody is told."""
     vm = ground.vm(tmp_path, ONE)
-    bench.ok("watch")
+    bench.watch()
     bench.ok("deploy", vm)
     bench.ok("save", vm)
     bench.ok("restore", {**vm, "generation": 2})
@@ -61,7 +61,7 @@ def test_a_guest_comes_back_from_its_checkpoint_running(bench: Bench, tmp_path: 
 
 
 def test_domains_of_others_are_no_news(bench: Bench, tmp_path: Path) -> None:
-    bench.ok("watch")
+    bench.watch()
     foreign = tmp_path / "foreign.xml"
     foreign.write_text(f"<domain type='qemu'><name>one-{ONE}</name><memory unit='MiB'>16</memory>"
                        "<os><type>hvm</type></os></domain>")
@@ -76,7 +76,7 @@ def test_after_libvirt_was_away_all_is_told_anew(bench: Bench, tmp_path: Path) -
     relay = Relay(tmp_path / "sock")
     relay.open()
     watching = Bench(tmp_path, ground.host(), hypervisor="qemu", uri=relay.uri)
-    watching.ok("watch")
+    watching.watch()
     for number in NUMBERS[:2]:
         bench.ok("deploy", ground.vm(tmp_path, number))
     until(lambda: watching.states(ONE) and watching.states(NUMBERS[1]), 3.0)

@@ -47,7 +47,7 @@ def vm(bed: Bed) -> Any:
 
 def watched(bench: Bench, vm: Any) -> None:
     """The guest runs, and that is known."""
-    bench.ok("watch")
+    bench.watch()
     bench.ok("deploy", vm)
     until(lambda: bench.states(ONE) == [(vm["generation"], "running")], 5.0)
 
@@ -108,22 +108,27 @@ def test_what_vanished_while_libvirtd_was_away_is_told(bench: Bench, one: Node, 
 
 
 def test_connections_that_broke_leave_nothing(bench: Bench, one: Node, vm: Any) -> None:
-    bench.ok("watch")
-    counts = []
-    for number in range(4):
-        until(lambda: bench.do("state", vm).ok, AWAY)
-        time.sleep(1.5)
-        counts.append((threading.active_count(), len(os.listdir("/proc/self/fd"))))
+    bench.watch()
+    until(lambda: bench.do("state", vm).ok, AWAY)
+    time.sleep(1.5)
+    first = held()
+    for number in range(3):
         restart(bench, one, number + 1)
-    assert counts[1:] == counts[:1] * 3
+        until(lambda: bench.do("state", vm).ok, AWAY)
+        until(lambda: all(now <= then for now, then in zip(held(), first, strict=True)), 40.0, "no more than at first")
+
+
+def held() -> tuple[int, int]:
+    """How many threads and open files this process has."""
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
 
 def restart(bench: Bench, node: Node, times: int) -> None:
     """libvirtd away and back, noticed both times."""
     node.kill("libvirtd")
-    until(lambda: waits(bench) == times, 10.0)
+    until(lambda: waits(bench) >= times, 10.0)
     node.start("libvirtd")
-    until(lambda: returns(bench) == times, AWAY)
+    until(lambda: returns(bench) >= times, AWAY)
 
 
 def waits(bench: Bench) -> int:
@@ -148,10 +153,11 @@ def test_a_libvirtd_that_hangs_costs_one_command_its_time(bench: Bench, one: Nod
         assert threading.active_count() <= threads + 6, threading.enumerate()
         time.sleep(12)  # it is asked again meanwhile, and again
         assert threading.active_count() <= threads + 6, threading.enumerate()
+        until(lambda: waits(bench), 90.0, "the watch to see that libvirt hangs")
     finally:
         one.cont("libvirtd")
     until(lambda: bench.do("state", vm).ok, AWAY)
-    until(lambda: bench.states(ONE) == [(1, "running")] * 2, AWAY)
+    until(lambda: len(bench.states(ONE)) >= 2 and bench.states(ONE)[-1] == (1, "running"), AWAY)
     remote.kill(one, ONE)
     until(lambda: bench.states(ONE)[-1] == (1, "crashed"), 2.0)
     until(lambda: threading.active_count() <= threads, 10.0, "no more threads than before")
