@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Quickstart:
 
     def one(self, command: str, *words: str, template: str = "") -> str:
         """One of the checkout's commands."""
-        done = subprocess.run([str(BIN / command), *words], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([str(BIN / command), *words], capture_output=True, text=True, timeout=120,
                               input=template, env=self._environment)
         assert done.returncode == 0, f"{command} {words}: {done.stderr}"
         return done.stdout
@@ -80,7 +81,7 @@ def quickstart(home: Path, dummy: bool = False) -> Iterator[Quickstart]:
     try:
         yield made
     finally:
-        subprocess.run([str(CHECKOUT / "quickstart.sh"), "--down", *made.options], capture_output=True, timeout=120)
+        subprocess.run([str(CHECKOUT / "quickstart.sh"), "--down", *made.options], capture_output=True, timeout=380)
 
 
 def within(seconds: float, true: Callable[[], object], what: str) -> None:
@@ -97,14 +98,14 @@ def page(address: str, path: str = "/") -> str:
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=3) as answer:
             text: str = answer.read().decode()
-    except OSError:
+    except (OSError, HTTPException):
         return ""
     return text
 
 
 def facts(address: str) -> dict[str, str]:
     """The guest's status page."""
-    return dict(line.split("=", 1) for line in page(address).splitlines())
+    return dict(line.split("=", 1) for line in page(address).splitlines() if "=" in line)
 
 
 def domains() -> list[str]:

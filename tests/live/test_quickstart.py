@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quickstart_ground import BRIDGE, address_in, domains, facts, needs_venv, quickstart
+from quickstart_ground import BRIDGE, address_in, domains, facts, needs_venv, quickstart, within
 
 pytestmark = needs_venv
 
@@ -22,6 +22,7 @@ def test_simulated_hosts(tmp_path: Path) -> None:
 def test_a_real_guest_answers_with_the_address_and_name_of_its_context(tmp_path: Path) -> None:
     with quickstart(tmp_path / "home") as cloud:
         address = address_in(cloud.run())
+        within(180, lambda: facts(address), f"the guest's page at {address}")
         found = facts(address)
         assert found["hostname"] == "quickstart" and f"eth0:{address}/24" in found["addresses"]
         assert address_in(cloud.run()) == address
