@@ -48,7 +48,7 @@ def reachable(bed: Bed, node: Node) -> bool:
         return False
 
 
-def is_reached(bed: Bed, node: Node) -> None:
+def assert_reached(bed: Bed, node: Node) -> None:
     """Wait until the node can be reached, as it soon can."""
     until(lambda: reachable(bed, node), 120, f"an answer of {node.name}")
 
@@ -139,7 +139,7 @@ def test_a_crash_ends_everything_and_the_host_comes_back_with_its_files(bed: Bed
         node.run("true")
     assert bed.nodes[1].pid, "the other one lives"
     bed.start(node)
-    is_reached(bed, node)  # with the host key it had
+    assert_reached(bed, node)  # with the host key it had
     assert "/var/lib/one/kept" in node.files("/var/lib/one")
     until(lambda: len(node.pids("sleep")) == 1, 60, "nothing but what its first process waits for")
 
@@ -196,7 +196,7 @@ def test_a_cable_is_cut_and_mended(bed: Bed) -> None:
     assert node.run("hostname") == "node1"
     node.mend()
     assert bed.ping(node.address, 60)
-    is_reached(bed, node)
+    assert_reached(bed, node)
 
 
 def test_a_hung_sshd_takes_connections_and_never_answers(bed: Bed) -> None:
@@ -207,7 +207,7 @@ def test_a_hung_sshd_takes_connections_and_never_answers(bed: Bed) -> None:
                 connection.settimeout(0.3)
                 connection.recv(1)
         assert not reachable(bed, node)
-    is_reached(bed, node)
+    assert_reached(bed, node)
 
 
 def test_a_command_that_takes_too_long_is_ended(bed: Bed) -> None:
@@ -267,14 +267,14 @@ def test_two_at_once_and_nothing_is_left(bed: Bed) -> None:
     before = places()
     with Bed(nodes=1) as other:
         assert other.number != bed.number
-        is_reached(other, other.nodes[0])
-        is_reached(bed, bed.nodes[0])
+        assert_reached(other, other.nodes[0])
+        assert_reached(bed, bed.nodes[0])
         assert bed_remains.left(other.plan) != []
         space = os.readlink(f"/proc/{other.nodes[0].pid}/ns/pid")
     assert_gone(other.plan)
     assert places() == before and mounts(other) == []
     assert [link for link in Path("/proc").glob("[0-9]*/ns/pid") if _target(link) == space] == []
-    is_reached(bed, bed.nodes[0])
+    assert_reached(bed, bed.nodes[0])
 
 
 def _target(link: Path) -> str:
