@@ -43,8 +43,9 @@ def detach(cloud: Cloud, vm: int, disk: str, state: str = "RUNNING") -> None:
     cloud.wait_vm(vm, state)
 
 
-def test_a_disk_comes_and_goes(cloud: Cloud, place: Place) -> None:
+def test_a_disk_comes_and_goes(cloud: Cloud) -> None:
     """Complete as those from the start; the context CD keeps its id; images, RESCHED and capacity follow."""
+    place = Place(cloud)  # of its own: ids of disks are never given again
     used = int(cloud.body("host", place.host).findtext("HOST_SHARE/DATASTORES/DISK_USAGE", ""))
     cloud.client.call("one.vm.action", "resched", place.vm)
     disk = attach(cloud, place.vm, IMAGE_ID=place.image, SIZE=100, ATTACH="NO", DISK_ID="0", CACHE="none")
@@ -66,6 +67,7 @@ def test_a_disk_comes_and_goes(cloud: Cloud, place: Place) -> None:
         detach(cloud, place.vm, gone["DISK_ID"])
     assert cloud.body("image", place.kept).findtext("STATE") == "1"
     assert cloud.body("host", place.host).findtext("HOST_SHARE/DATASTORES/DISK_USAGE") == str(used)
+    end(cloud, place.vm)
 
 
 def test_bodies_meanwhile(cloud: Cloud, place: Place) -> None:

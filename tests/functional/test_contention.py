@@ -17,12 +17,19 @@ pytestmark = pytest.mark.surface
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, int, list[Client]]]:
-    """A cloud, a user, and 32 clients with a session of that user."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud for all of them."""
     cloud = Cloud(tmp_path_factory.mktemp("crowd"), {}).start()
-    uid, _ = cloud.make_user("crowd")
-    yield cloud, uid, [cloud.client_as("crowd", "secret") for _ in range(CLIENTS)]
+    yield cloud
     cloud.stop()
+
+
+@pytest.fixture
+def crowd(place: Cloud) -> tuple[Cloud, int, list[Client]]:
+    """The cloud, a user who has nothing, and 32 clients with a session of that user."""
+    name = unique("crowd")
+    uid, _ = place.make_user(name)
+    return place, uid, [place.client_as(name, "secret") for _ in range(CLIENTS)]
 
 
 def rush(clients: list[Client], each: int, call: Callable[[Client, int], int]) -> tuple[list[int], list[str]]:

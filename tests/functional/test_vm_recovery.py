@@ -267,6 +267,10 @@ def test_a_clean_up_that_fails_is_owed(place: Place) -> None:
     cloud.wait_vm(vm, "DONE")
     cloud.dummy()
     refused(cloud.client, ACTION, "one.vm.recover", vm, DELETE)
+    guest = cloud.home / "dummy" / str(host) / str(vm)
+    assert guest.exists()
+    until(60, "the host to end the guest", lambda: not guest.exists())
+    place.check_empty()
 
 
 def test_an_image_that_fails_while_a_vm_waits(place: Place) -> None:
