@@ -7,12 +7,14 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import chaos_matrix as matrix
 import chaos_real as real
 from chaos_actions import ACTIONS
+from chaos_beside import BESIDE, chosen
 from chaos_pool import carry_out, scratch
 from chaos_run import Plan, Report
 from chaos_site import STORES
@@ -29,6 +31,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--action", default="*", help="only these actions (a pattern, such as 'RUNNING/*')")
     parser.add_argument("--point", default="*", help="only strikes at these points (a pattern, such as 'commit.*')")
     parser.add_argument("--store", choices=STORES, help="only with the VM's files there")
+    parser.add_argument("--beside", default="", help="a second VM on the same host, and what it does meanwhile: one "
+                        "like this pattern, as the seed says ('*': any; --list names them)")
     parser.add_argument("--strike", action="append", type=Strike.parse, default=[],
                         metavar="POINT[:DETAIL]#N=FAULT[~S]",
                         help="one run with these strikes, as the summary prints it; may be repeated")
@@ -101,19 +105,25 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     names = [name for name in ACTIONS if fnmatchcase(name, args.action)]
     if args.list:
-        print("\n".join([*names, "", *(f"{p.name:14} {p.what}; {', '.join(p.faults)}" for p in POINTS.values())]))
+        points = [f"{p.name:14} {p.what}; {', '.join(p.faults)}" for p in POINTS.values()]
+        print("\n".join([*names, "", *BESIDE, "", *points]))
         return 0
-    if not names:
-        print(f"no action is like {args.action!r}", file=sys.stderr)
+    if not names or (args.beside and not _besides(args)):
+        print(f"nothing is like {args.beside if names else args.action!r}, see --list", file=sys.stderr)
         return 2
     with scratch() as base:
         return _really(args, names, base) if args.real else _chaos(args, names, base)
 
 
 def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
-    first = [plan for plan in matrix.alone(names) if args.store in (None, plan.store)]
+    besides = _besides(args)
+
+    def two(plan: Plan) -> Plan:
+        return replace(plan, beside=chosen(besides, plan.action, plan.store, args.seed))
+
+    first = [two(plan) for plan in matrix.alone(names) if args.store in (None, plan.store)]
     if args.strike:
-        plans = [Plan(plan.action, plan.store, args.seed, tuple(args.strike)) for plan in first]
+        plans = [replace(plan, seed=args.seed, strikes=tuple(args.strike)) for plan in first]
         return _told(plans, 1 if len(plans) == 1 else args.jobs, base, args.keep_going)
     found: dict[tuple[str, str], matrix.Hits] = {}
     before = _run(first, args.jobs, base, args.keep_going, found)
@@ -121,8 +131,12 @@ def _chaos(args: argparse.Namespace, names: list[str], base: Path) -> int:
         print(before.summary())
         return bool(before.wrong)
     found = _only(found, args.point)
-    plans = matrix.plans(found, args.seed, args.runs)
+    plans = [two(plan) for plan in matrix.plans(found, args.seed, args.runs)]
     return _told(plans, args.jobs, base, args.keep_going, matrix.reachable(found))
+
+
+def _besides(args: argparse.Namespace) -> list[str]:
+    return [name for name in BESIDE if fnmatchcase(name, args.beside)]
 
 
 def _really(args: argparse.Namespace, names: list[str], base: Path) -> int:

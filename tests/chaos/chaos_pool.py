@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_actions import ACTIONS
-from chaos_roads import ROADS
+from chaos_beside import beside
 from chaos_run import Plan, Report, Run
 from chaos_site import Stock
 
@@ -38,7 +38,7 @@ class Worker:
         self._base, self._number = base, 0
         base.mkdir(parents=True, exist_ok=True)
         os.environ["HOME"] = str(base / "user")
-        self._stock = Stock(base / "stock", ROADS)
+        self._stock = Stock(base / "stock", beside)
 
     def run(self, plan: Plan) -> Report:
         """One plan; what nobody expected is a violation, too."""

@@ -12,9 +12,10 @@ from typing import TypeVar
 import chaos_bodies
 import chaos_oracle as oracle
 from chaos_action import Action
+from chaos_beside import BESIDE
 from chaos_facts import FAILURES, RESTING, Facts, rows
-from chaos_roads import well
-from chaos_site import DEADLINES, Site, Stock
+from chaos_roads import nothing, well
+from chaos_site import DEADLINES, SAMPLED, Site, Stock
 from sim import Refused
 from sim_points import DEATHS, Crash, Strike
 
@@ -29,6 +30,8 @@ CONVERGES = 60.0
 """Seconds after the longest deadline in play within which all is at rest."""
 IMAGE_ERROR = 5
 WRONG_STATE, INTERNAL = 0x0800, 0x2000
+FENCED = "fenceable"
+"""In the name of a place whose host may be fenced: whoever runs there starts elsewhere then."""
 MOST_REFUSALS = 3
 """How often somebody asks who is refused because of what was struck."""
 SHOWN = (("one.hostpool.info", ()), ("one.vnpool.info", (-2, -1, -1)), ("one.imagepool.info", (-2, -1, -1)))
@@ -44,11 +47,14 @@ class Plan:
     store: str
     seed: int
     strikes: tuple[Strike, ...] = ()
+    beside: str = ""
+    """What a second VM does meanwhile; empty: there is none."""
 
     def command(self) -> str:
         """The arguments that repeat it."""
         struck = "".join(f" --strike '{strike}'" for strike in self.strikes)
-        return f"--action {self.action} --store {self.store} --seed {self.seed}{struck}"
+        beside = f" --beside {self.beside}" if self.beside else ""
+        return f"--action {self.action} --store {self.store} --seed {self.seed}{beside}{struck}"
 
 
 @dataclass
@@ -90,10 +96,11 @@ class Run:
     def __init__(self, stock: Stock, action: Action, plan: Plan, home: Path) -> None:
         self.action, self.plan, self.home = action, plan, home
         self.report = Report(plan)
-        self.site: Site = stock.open(action.start, plan.store, home, plan.seed)
+        self.site: Site = stock.open(action.start, plan.store, home, plan.seed, plan.beside)
         self.sim = self.site.sim
         self._memory = oracle.Memory(home)
         self._dead = self._judged = self._again_asked = self._overtaken = False
+        self._beside_goals: set[str] = set()
 
     def go(self) -> Report:
         """All of it; the home is removed."""
@@ -115,6 +122,7 @@ class Run:
         if self.action.forgets:
             self.sim.points.on_hit = self._memory.forget
         began = self._now()
+        self._ask_beside()
         self._ask()
         self._come_to_rest(self._bound(), oracle.always if self.action.leaves else oracle.at_rest)
         self.report.seconds = self._now() - began
@@ -159,27 +167,43 @@ class Run:
 
     def _ask(self) -> None:
         """Ask until it was heard, one way or another."""
+        try:
+            self._hear(lambda: self.action.ask(self.site), self.action.ignored)
+        except Refused as refused:
+            if self.action.lies and refused.code == WRONG_STATE:
+                return
+            if not self.sim.points.struck:
+                raise
+            self._overtaken = True  # what it was about ended by itself meanwhile
+
+    def _ask_beside(self) -> None:
+        """The same for the second VM; where it is refused, it stays as it is."""
+        if other := self.site.beside:
+            row = BESIDE[self.plan.beside]
+            self._beside_goals = {row.goal, *(("PENDING",) if FENCED in self.action.start else ())}
+            try:
+                self._hear(lambda: row.ask(other), row.ask is nothing)
+            except Refused:
+                self._beside_goals.add(row.start)
+
+    def _hear(self, ask: Callable[[], object], ignored: bool) -> None:
+        """Ask until it was heard; Refused when it is so again and again, or at once while nothing was struck."""
         before = self._last()
         self.site.asked.clear()
         refusals = 0
         for _ in range(20):
             try:
-                self._survive(lambda: self.action.ask(self.site))
-                self._acknowledged(before)
+                self._survive(ask)
+                self._acknowledged(before, ignored)
                 return
             except Crash:
                 self._in_the_end(lambda: self.sim.advance(0.5))
             except NotReady:
                 self._in_the_end(lambda: self.sim.advance(1))
             except Refused as refused:
-                if self.action.lies and refused.code == WRONG_STATE:
-                    return
-                if refused.code != INTERNAL and not self.sim.points.struck:
-                    raise
                 refusals += refused.code != INTERNAL
-                if refusals == MOST_REFUSALS:
-                    self._overtaken = True  # what it was about ended by itself meanwhile
-                    return
+                if refused.code != INTERNAL and (not self.sim.points.struck or refusals == MOST_REFUSALS):
+                    raise
                 self._in_the_end(lambda: self.sim.advance(1))
             if self._written(before):
                 return
@@ -193,11 +217,11 @@ class Run:
         return int(rows(self.home, "SELECT count(DISTINCT rid) FROM log WHERE seq > ? AND what <> 'refused' "
                         "AND method LIKE 'one%'", after)[0][0])
 
-    def _acknowledged(self, before: int) -> None:
+    def _acknowledged(self, before: int, ignored: bool) -> None:
         """The answer came: SQL has what it says."""
         asked = len(self.site.asked)
         self.site.asked.clear()
-        if self._written(before) < asked and not self.action.ignored:
+        if self._written(before) < asked and not ignored:
             raise Violation(f"an answer was given, and SQL has nothing of it since {before}")
 
     def _come_to_rest(self, limit: float, holds: oracle.Holds = oracle.at_rest) -> None:
@@ -350,6 +374,30 @@ class Run:
                         self.site.call("one.vm.detach", vm, int(disk["DISK_ID"]))
                         self._come_to_rest(max(DEADLINES.values()) + CONVERGES)
 
+    def _judge_beside(self) -> None:
+        """The second VM is where it was heading; or it says why not, if anything but a death could be the reason."""
+        if (other := self.site.beside) is None:
+            return
+        def arrived() -> bool:
+            return self.sim.state(other.vm) in self._beside_goals
+        self._hosts_heard()
+        if not arrived():
+            state, why = self.sim.state(other.vm), self.sim.vm(other.vm).error
+            expected = f"VM {other.vm} beside is {state} ({why or 'and nothing says why'}), not {self._beside_goals}"
+            unheard = "UNKNOWN" in Facts(self.home).path(other.vm)  # what was wrong before is forgotten with that
+            if not (why or unheard) or (self._should_arrive() and not self.site.told):
+                raise Violation(expected)
+            self._beside_goals |= BESIDE[self.plan.beside].again
+            other.act("recover-retry") if state in FAILURES else BESIDE[self.plan.beside].ask(other)
+            self._come_to_rest(max(DEADLINES.values()) + CONVERGES)
+            if not arrived():
+                raise Violation(f"{expected}; another try led to {self.sim.state(other.vm)}")
+
+    def _hosts_heard(self) -> None:
+        """A sample of each host, or two, after all of them tell again."""
+        self.sim.advance(2 * SAMPLED)
+        self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.always)
+
     # -- the end
 
     def _finish(self) -> None:
@@ -358,6 +406,7 @@ class Run:
         self.site.silence()
         self.sim.until(lambda: all(self.sim.host_state(h) in ("MONITORED", "DISABLED") for h in self.site.hosts), 120,
                        "all hosts to be ON")
+        self._judge_beside()
         self._take_away_doubted()
         saved = True
         for vm in sorted(Facts(self.home).vms):
@@ -370,7 +419,9 @@ class Run:
         self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.always)
         self._remove_failed_images()
         self._come_to_rest(max(DEADLINES.values()) + CONVERGES, oracle.at_the_end)
-        wrong = list(self._memory.saved(self.site.vm, "1", f"dummy-{self.site.own}")) if saved else []
+        sites = [self.site, *([self.site.beside] if self.site.beside else [])]
+        wrong = [each for site in sites if saved
+                 for each in self._memory.saved(site.vm, "1", f"dummy-{site.own}")]
         if wrong:
             raise Violation("; ".join(wrong))
         self._no_bug()

@@ -16,7 +16,9 @@ DEADLINES = {"prolog": 30, "deploy": 20, "shutdown": 25, "destroy": 15, "save": 
              "reboot": 15, "cleanup": 15, "migrate": 40, "hotplug": 20, "snapshot": 25, "exec": 30, "image": 30,
              "grace": 10}
 """Seconds; other ones than the defaults so that a simulated failure is not an hour away."""
-CONFIG: dict[str, dict[str, Any]] = {"deadlines": DEADLINES, "monitoring": {"host_period": 10},
+SAMPLED = 10
+"""Seconds from one sample of a host to the next."""
+CONFIG: dict[str, dict[str, Any]] = {"deadlines": DEADLINES, "monitoring": {"host_period": SAMPLED},
                                      "ha": {"after": 25}}
 HOSTS = ("node1", "node2")
 STORES = ("shared", "local")
@@ -41,6 +43,10 @@ class Site:
     """What a guest wrote on the spare disk, if it has it."""
     asked: list[str] = field(default_factory=list)
     """The methods that were called and answered."""
+    beside: Site | None = None
+    """The same with another VM and another `own`, if there is a second one."""
+    told: list[str] = field(default_factory=list)
+    """What dummies were told to do wrong since the run began."""
 
     def call(self, method: str, *arguments: object) -> Any:
         """A call of oneadmin, and its answer."""
@@ -84,6 +90,7 @@ class Site:
         silence = [rule for host in self.silent for rule in (
             {"action": "im.sample", "host": host, "hang": True},
             {"action": "vm.watch", "host": host, "fail": "no route", "temporary": True})]
+        self.told += [f"{rule}" for rule in (*silence, *rules)]
         path = self.sim.home / "dummy.json"
         path.write_text(json.dumps({"rules": [*silence, *rules], **more}))
 
@@ -122,28 +129,34 @@ def _found(home: Path) -> Site:
 
 
 class Stock:
-    """Homes of clouds that stand at a starting place, each made once and copied for each run."""
+    """Homes of clouds that stand at a starting place, each made once and copied for each run.
 
-    def __init__(self, base: Path, roads: Mapping[str, tuple[Step, ...]]) -> None:
-        self._base, self._roads = base, roads
-        self._made: dict[tuple[str, str], Site] = {}
+    `road`: the steps to a place, with nobody or a second VM of that name beside.
+    """
 
-    def open(self, start: str, store: str, home: Path, seed: int) -> Site:
-        """A running cloud in HOME, at START, its VM's files in STORE."""
-        made = self._made.get((start, store)) or self._make(start, store)
+    def __init__(self, base: Path, road: Callable[[str, str], tuple[Step, ...]]) -> None:
+        self._base, self._road = base, road
+        self._made: dict[tuple[str, str, str], Site] = {}
+
+    def open(self, start: str, store: str, home: Path, seed: int, beside: str = "") -> Site:
+        """A running cloud in HOME, at START, its VM's files in STORE, a second VM BESIDE it if that is a name."""
+        made = self._made.get((start, store, beside)) or self._make(start, store, beside)
         shutil.copytree(made.sim.home, home)
         sim = Sim(home, seed, CONFIG)
         sim.wall = made.sim.wall
         sim.nets.update(made.sim.nets)
         sim.boot().ready().until(lambda: sim.core.kinds["samples"].hosts, what="a sample")
-        return replace(made, sim=sim, asked=[])
+        site = replace(made, sim=sim, asked=[], told=list(made.silent))
+        if made.beside:
+            site.beside = replace(made.beside, sim=sim, asked=site.asked)
+        return site
 
-    def _make(self, start: str, store: str) -> Site:
-        site = _found(self._base / f"{start}-{store}".replace(" ", "_"))
+    def _make(self, start: str, store: str, beside: str) -> Site:
+        site = _found(self._base / f"{start}-{store}-{beside}".replace(" ", "_"))
         site.store = store
-        for step in self._roads[start]:
+        for step in self._road(beside, start):
             step(site)
         site.sim.advance(1)
         site.sim.close()
-        self._made[start, store] = site
+        self._made[start, store, beside] = site
         return site

@@ -16,7 +16,7 @@ def reconcile(site: Site) -> None:
     for path in (site.sim.home / "dummy").glob(f"%front/disks/*-{site.vm}"):
         path.unlink()
     (site.sim.home / "dummy" / "%moments" / str(site.vm)).unlink(missing_ok=True)
-    site.sim.nets.clear()
+    site.sim.nets.difference_update({net for net in site.sim.nets if net[1] == site.vm})
 
 
 WAITING = ("PENDING", "HOLD", "PENDING stopped", "PENDING undeployed", "HOLD stopped", "HOLD undeployed")

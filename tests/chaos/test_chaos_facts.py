@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chaos_roads import ROADS, a_moment, call, come, hangs, unheard
+from chaos_beside import beside
+from chaos_roads import a_moment, call, come, hangs, unheard
 from chaos_site import Site, Step, Stock
 from sim import refused
 
@@ -52,7 +53,7 @@ AWAY = ({"action": "vm.state", "fail": "no route"}, {"action": "tm.state", "fail
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
-    return Stock(tmp_path_factory.mktemp("stock"), ROADS)
+    return Stock(tmp_path_factory.mktemp("stock"), beside)
 
 
 @pytest.fixture
