@@ -1,17 +1,20 @@
 """A slice of the crash matrix, the same each time: every action once alone, every fourth struck once at some point.
 
-ONECORE_LONG=1 strikes each of them; the whole of it is `python -m tests.chaos` (docs/chaos.md).
+Some of them with a second VM beside.  ONECORE_LONG=1 takes each of them; the whole of it is `python -m tests.chaos`
+(docs/chaos.md).
 """
 from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import chaos_bodies
 import chaos_matrix as matrix
 import pytest
 from chaos_actions import ACTIONS
+from chaos_beside import BESIDE
 from chaos_pool import Worker
 from chaos_roads import ROADS
 from chaos_run import Plan, Report
@@ -41,18 +44,31 @@ def _store(name: str) -> str:
 def test_actions(worker: Worker, start: str) -> None:
     """Every action of a starting place: alone it comes to where it should, struck to where it may."""
     for name in [name for name, action in ACTIONS.items() if action.start == start]:
-        alone = _holds(worker, Plan(name, _store(name), SEED))
-        if name in STRUCK:
-            dice = Random(f"{SEED} {name}")
-            place = dice.choice(matrix.places(alone.hits))
-            _holds(worker, Plan(name, _store(name), SEED, (matrix.strike(dice, place),)))
+        _run(worker, Plan(name, _store(name), SEED), name in STRUCK)
     RAN.add(start)
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_two_vms(worker: Worker, beside: str) -> None:
+    """With a second VM that does something at the same time: some of the actions, alone and struck."""
+    first = list(BESIDE).index(beside)
+    for name in sorted(ACTIONS)[first::len(BESIDE) * (1 if LONG else 16)]:
+        _run(worker, Plan(name, _store(name), SEED, beside=beside), True)
+
+
+def _run(worker: Worker, plan: Plan, struck: bool) -> None:
+    """The plan with no strikes, and with one if it is to be STRUCK."""
+    alone = _holds(worker, plan)
+    if struck:
+        dice = Random(f"{SEED} {plan.action}")
+        place = dice.choice(matrix.places(alone.hits))
+        _holds(worker, replace(plan, strikes=(matrix.strike(dice, place),)))
 
 
 def _holds(worker: Worker, plan: Plan) -> Report:
     report = worker.run(plan)
     assert not report.violations, f"python -m tests.chaos {plan.command()}: {report.violations[0]}"
-    if not plan.strikes:  # what only a strike leads to is no row's merit
+    if not plan.strikes and not plan.beside:  # what only a strike leads to is no row's merit
         SEEN.update(report.cells)
     REACHED.update({point: number for (point, _), number in report.hits.items()})
     return report
