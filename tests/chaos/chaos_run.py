@@ -122,8 +122,8 @@ class Run:
         if self.action.forgets:
             self.sim.points.on_hit = self._memory.forget
         began = self._now()
-        self._ask_beside()
         self._ask()
+        self._ask_beside()  # then: it may take its time, and where the first one begins may not last
         self._come_to_rest(self._bound(), oracle.always if self.action.leaves else oracle.at_rest)
         self.report.seconds = self._now() - began
         self.report.hits, self.report.struck = Counter(self.sim.points.hits), list(self.sim.points.struck)
