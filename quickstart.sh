@@ -244,12 +244,24 @@ remove_objects() {
         one $command delete $name || keep "$name stays: $command show $name"
     done
     until_true 30 gone oneimage $name || true
+    others=$(one onevm list --no-header -l ID,NAME,STAT 2> /dev/null | awk '{ printf "%s%s (%s, %s)", n++ ? ", " : "", $1, $2, $3 }')
+    [ -z "$others" ] || keep "VMs of your own stay as they are: $others.  ./quickstart.sh$options manages them again, onevm terminate ends them"
     [ -n "$dummy" ] || ! there onehost localhost || one onehost delete localhost || keep "the host stays: it has other VMs"
 }
 
 remove_bridge() {
     [ "$(cat /sys/class/net/$bridge/ifalias 2> /dev/null)" = "$bridge_alias" ] || return 0
     if [ -n "$(ls /sys/class/net/$bridge/brif)" ]; then keep "$bridge stays: VMs are plugged into it"; else ip link delete dev $bridge; fi
+}
+
+stop_libvirtd() { # the one that was started here, but not while it has guests
+    local guests
+    guests=$(timeout 10 virsh -q -c qemu:///system list --name 2> /dev/null | xargs)
+    if [ -n "$guests" ] && "$checkout/scripts/libvirtd.sh" status "$home" | grep -q "(libvirtd of "; then
+        keep "libvirtd stays: it runs $guests"
+    else
+        "$checkout/scripts/libvirtd.sh" stop "$home"
+    fi
 }
 
 take_down() {
@@ -261,7 +273,7 @@ take_down() {
     fi
     if [ -z "$dummy" ]; then
         remove_bridge
-        "$checkout/scripts/libvirtd.sh" stop "$home"
+        stop_libvirtd
     fi
     echo "Stopped and removed${stays:+, all but what is named above}.  The database, keys and logs stay in $home; to remove them too: rm -r $home"
 }

@@ -35,11 +35,11 @@ class Quickstart:
                              "ONE_XMLRPC": f"http://127.0.0.1:{port}/RPC2"}
 
     def run(self, *more: str) -> str:
-        """Run the script; what it says at its end."""
+        """Run the script; what it says on its way, then what it says at its end."""
         argv = [str(CHECKOUT / "quickstart.sh"), *more, *self.options]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=380, env=self._environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stderr + done.stdout
 
     def one(self, command: str, *words: str, template: str = "") -> str:
         """One of the checkout's commands."""

@@ -14,7 +14,9 @@ def test_simulated_hosts(tmp_path: Path) -> None:
         assert "RUNNING" in cloud.run()
         assert "RUNNING" in cloud.run()
         assert cloud.one("onevm", "list", "--no-header", "-l", "NAME,STAT").split() == ["quickstart", "runn"]
-        cloud.run("--down")
+        cloud.one("onetemplate", "instantiate", "quickstart", "--hold", "--name", "mine")
+        said = cloud.run("--down")
+        assert "VMs of your own stay as they are: 1 (mine, hold)" in said and "all but what is named" in said
         assert cloud.daemons() == []
 
 
