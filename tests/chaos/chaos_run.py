@@ -324,6 +324,9 @@ class Run:
             raise Violation(f"{expected}, and nothing says why not")
         if self.action.lies:
             return
+        if state == "UNKNOWN" and not self.site.silent:
+            self._hosts_heard()  # so that there is something to try
+            state = self._arrived_at()[0]
         self._again_asked = True
         if state == "CLONING_FAILURE":
             self.site.call("one.image.enable", self.site.own, True)
