@@ -33,9 +33,9 @@ BESIDE: Mapping[str, Beside] = {
     "undeploys": Beside("RUNNING", act("undeploy"), "UNDEPLOYED"),
     "goes-on": Beside("STOPPED", act("deploy"), "RUNNING"),
     "resumes": Beside("SUSPENDED", act("resume"), "RUNNING"),
-    "moves-live": Beside("RUNNING", migrate(1, live=True), "RUNNING"),
-    "moves-store": Beside("RUNNING", migrate(0, "other", live=True), "RUNNING"),
-    "moves-saved": Beside("RUNNING", migrate(1), "RUNNING", frozenset({"SUSPENDED"})),
+    "moves-live": Beside("RUNNING", migrate(1, live=True), "RUNNING", frozenset({"POWEROFF"})),
+    "moves-store": Beside("RUNNING", migrate(0, "other", live=True), "RUNNING", frozenset({"POWEROFF"})),
+    "moves-saved": Beside("RUNNING", migrate(1), "RUNNING", frozenset({"SUSPENDED", "POWEROFF"})),
     "moves-off": Beside("POWEROFF", migrate(1), "POWEROFF"),
 }
 """Its rows by their names."""

@@ -147,7 +147,7 @@ def _files(facts: Facts) -> Iterator[str]:
             yield f"VM {vm} is {facts.state(vm)}, its directory {place} is {'not whole' if folder else 'missing'}"
         elif not _all_there(facts, vm, wanted := {disk["DISK_ID"] for disk in facts.disks(vm)}, set(folder["disks"])):
             yield f"VM {vm} is {facts.state(vm)} with disks {wanted}, in {place} are {set(folder['disks'])}"
-        elif facts.vms[vm]["came"] == "stopped" and not folder.get("checkpoint"):
+        elif facts.vms[vm]["came"] == "stopped" and not folder.get("checkpoint") and not _nobody_knows(facts, vm):
             yield f"VM {vm} is {facts.state(vm)} and has no checkpoint"
     for place in set(facts.folders) - set(places):
         if not _is_owed(facts, place) and not (
@@ -165,6 +165,11 @@ def _doubted(facts: Facts, vm: int) -> bool:
     """Whether a VM says that a change failed: then what a host may have is in the record, be it there or not."""
     row = facts.vms[vm]
     return bool(row["error"]) and row["op_kind"].startswith(("disk_", "nic_", "snapshot_", "resize"))
+
+
+def _nobody_knows(facts: Facts, vm: int) -> bool:
+    """Whether what became of a VM's start is to be told by a host of which nothing is heard."""
+    return any(owed["vid"] == vm and facts.hosts[owed["hid"]]["state"] == ERROR for owed in facts.tables["owed"])
 
 
 def _is_owed(facts: Facts, place: tuple[str, int, int]) -> bool:
