@@ -24,8 +24,13 @@ def is_lost(error: libvirt.libvirtError) -> bool:
             or _CLOSED in str(error))
 
 
+def is_unsaid(error: libvirt.libvirtError) -> bool:
+    """Whether libvirt's word is lost: freeing any object of its in the same thread, as the collector does, wipes it."""
+    return error.get_error_code() is None
+
+
 def in_words(error: libvirt.libvirtError, doing: str) -> DriverError:
     """The driver error for ERROR, met while DOING something."""
-    temporary = error.get_error_code() in _FOR_NOW or is_lost(error)
+    temporary = error.get_error_code() in _FOR_NOW or is_lost(error) or is_unsaid(error)
     kind = Temporary if temporary else Permanent
     return kind(f"{doing}: {error.get_error_message() or error}")

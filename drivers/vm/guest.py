@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import libvirt
 
 from drivers.base import Permanent
 from drivers.vm.domain import NAMESPACE, domain_name
-from drivers.vm.errors import is_gone
+from drivers.vm.errors import is_gone, is_unsaid
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_BLOCKED: "running",
@@ -104,12 +105,22 @@ def end(guest: Guest) -> None:
     """Take the domain away, running or not; gone already is fine."""
     for step in (guest.domain.destroy, guest.domain.undefine):
         try:
-            step()
+            _said(step)
         except libvirt.libvirtError as error:
             if is_gone(error):
                 return
             if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
                 raise
+
+
+def _said(step: Callable[[], object]) -> None:
+    """STEP, once more if it failed and did not say how."""
+    try:
+        step()
+    except libvirt.libvirtError as error:
+        if not is_unsaid(error):
+            raise
+        step()
 
 
 def end_if_there(connection: Any, vm: int, newest: int) -> None:
