@@ -245,7 +245,7 @@ remove_objects() {
     done
     until_true 30 gone oneimage $name || true
     others=$(one onevm list --no-header -l ID,NAME,STAT 2> /dev/null | awk '{ printf "%s%s (%s, %s)", n++ ? ", " : "", $1, $2, $3 }')
-    [ -z "$others" ] || keep "VMs of your own stay as they are: $others.  ./quickstart.sh$options manages them again, onevm terminate ends them"
+    [ -z "$others" ] || keep "VMs of your own stay as they are: $others.  ./quickstart.sh${options/ --down/} manages them again, onevm terminate ends them"
     [ -n "$dummy" ] || ! there onehost localhost || one onehost delete localhost || keep "the host stays: it has other VMs"
 }
 

@@ -16,7 +16,8 @@ def test_simulated_hosts(tmp_path: Path) -> None:
         assert cloud.one("onevm", "list", "--no-header", "-l", "NAME,STAT").split() == ["quickstart", "runn"]
         cloud.one("onetemplate", "instantiate", "quickstart", "--hold", "--name", "mine")
         said = cloud.run("--down")
-        assert "VMs of your own stay as they are: 1 (mine, hold)" in said and "all but what is named" in said
+        assert "VMs of your own stay as they are: 1 (mine, hold).  ./quickstart.sh --" in said
+        assert "--down" not in said and "all but what is named" in said
         assert cloud.daemons() == []
 
 
