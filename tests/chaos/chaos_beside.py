@@ -22,6 +22,16 @@ class Beside:
     goal: str
     again: frozenset[str] = frozenset()
     """Where another try may lead besides, as the first one was done in part."""
+    done: Step = lambda site: True
+    """Whether it shows that it was done, where its state does not."""
+
+
+def _moved(site: Site) -> bool:
+    return bool(site.sim.vm(site.vm).hid == site.hosts[1])
+
+
+def _stored(site: Site) -> bool:
+    return bool(site.sim.vm(site.vm).ds_id != site.stores[site.store])
 
 
 BESIDE: Mapping[str, Beside] = {
@@ -33,10 +43,10 @@ BESIDE: Mapping[str, Beside] = {
     "undeploys": Beside("RUNNING", act("undeploy"), "UNDEPLOYED"),
     "goes-on": Beside("STOPPED", act("deploy"), "RUNNING"),
     "resumes": Beside("SUSPENDED", act("resume"), "RUNNING"),
-    "moves-live": Beside("RUNNING", migrate(1, live=True), "RUNNING", frozenset({"POWEROFF"})),
-    "moves-store": Beside("RUNNING", migrate(0, "other", live=True), "RUNNING", frozenset({"POWEROFF"})),
-    "moves-saved": Beside("RUNNING", migrate(1), "RUNNING", frozenset({"SUSPENDED", "POWEROFF"})),
-    "moves-off": Beside("POWEROFF", migrate(1), "POWEROFF"),
+    "moves-live": Beside("RUNNING", migrate(1, live=True), "RUNNING", frozenset({"POWEROFF"}), _moved),
+    "moves-store": Beside("RUNNING", migrate(0, "other", live=True), "RUNNING", frozenset({"POWEROFF"}), _stored),
+    "moves-saved": Beside("RUNNING", migrate(1), "RUNNING", frozenset({"SUSPENDED", "POWEROFF"}), _moved),
+    "moves-off": Beside("POWEROFF", migrate(1), "POWEROFF", done=_moved),
 }
 """Its rows by their names."""
 

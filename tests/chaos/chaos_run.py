@@ -101,6 +101,7 @@ class Run:
         self._memory = oracle.Memory(home)
         self._dead = self._judged = self._again_asked = self._overtaken = False
         self._beside_goals: set[str] = set()
+        self._refused_beside = False
 
     def go(self) -> Report:
         """All of it; the home is removed."""
@@ -185,6 +186,7 @@ class Run:
                 self._hear(lambda: row.ask(other), row.ask is nothing)
             except Refused:
                 self._beside_goals.add(row.start)
+                self._refused_beside = True
 
     def _hear(self, ask: Callable[[], object], ignored: bool) -> None:
         """Ask until it was heard; Refused when it is so again and again, or at once while nothing was struck."""
@@ -382,7 +384,8 @@ class Run:
         if (other := self.site.beside) is None:
             return
         def arrived() -> bool:
-            return self.sim.state(other.vm) in self._beside_goals
+            state, row = self.sim.state(other.vm), BESIDE[self.plan.beside]
+            return state in self._beside_goals and bool(state != row.goal or self._refused_beside or row.done(other))
         self._hosts_heard()
         if not arrived():
             state, why = self.sim.state(other.vm), self.sim.vm(other.vm).error
