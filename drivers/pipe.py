@@ -37,18 +37,18 @@ class Outlet:
 
 
 class Inlet:
-    """Reads messages."""
+    """Reads messages; what can be read from BELL ends a wait for them."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, bell: int) -> None:
+        self._fd, self._bell = fd, bell
         self._frames = Frames()
         self.closed = False
         """Whether the core closed its end."""
 
     def receive(self, seconds: float | None) -> Iterator[Message]:
-        """The messages that come next, none after SECONDS; raises FrameError."""
-        readable, _, _ = select.select([self._fd], [], [], seconds)
-        if readable:
+        """The messages that come next, none after SECONDS or when the bell rang; raises FrameError."""
+        readable, _, _ = select.select([self._fd, self._bell], [], [], seconds)
+        if self._fd in readable:
             yield from self._frames.feed(self._read())
 
     def _read(self) -> bytes:

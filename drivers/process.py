@@ -6,10 +6,10 @@ import signal
 import threading
 import time
 from pathlib import Path
-from types import FrameType
 
 from drivers.context import Surroundings
 from drivers.execute import describe, execute
+from drivers.hand.bell import Bell
 from drivers.journal import Journal
 from drivers.lanes import Limits
 from drivers.pipe import Inlet, Outlet
@@ -26,30 +26,27 @@ CLOSED, REFUSED = 0, 2
 """How it ends: the core closed the pipe, or the two do not understand each other."""
 
 
-class Told(Exception):
-    """A signal told the process to end."""
-
-
 def serve(family: str, read_fd: int, write_fd: int, home: Path) -> int:
     """Run the driver process of FAMILY over the two descriptors; gives its exit code within 5 s of its end."""
     os.set_inheritable(read_fd, False)
     os.set_inheritable(write_fd, False)
-    signal.signal(signal.SIGTERM, _raise_told)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, lambda number, frame: _reopen(home / "log" / f"driver-{family}.log"))
+    bell = Bell(signal.SIGTERM, signal.SIGHUP)
     journal = Journal()
     try:
-        return _Process(family, Inlet(read_fd), Outlet(write_fd), home, journal).run()
+        return _Process(family, Inlet(read_fd, bell.fd), Outlet(write_fd), bell, home, journal).run()
     except FrameError as error:
         journal.line("error", "", f"the core sent what is no message: {error}")
         return REFUSED
 
 
 class _Process:
-    def __init__(self, family: str, inlet: Inlet, outlet: Outlet, home: Path, journal: Journal) -> None:
+    def __init__(self, family: str, inlet: Inlet, outlet: Outlet, bell: Bell, home: Path, journal: Journal) -> None:
         self._family = family
         self._inlet = inlet
         self._outlet = outlet
+        self._bell = bell
+        self._told = False
         self._home = home
         self._journal = journal
         self._pending: list[Message] = []
@@ -59,7 +56,7 @@ class _Process:
         self._outlet.send(Hello(family=self._family, pid=os.getpid()))
         hello = self._greeted()
         if hello is None:
-            return CLOSED if self._inlet.closed else REFUSED
+            return CLOSED if self._over() else REFUSED
         around = self._surroundings(hello)
         pool = self._pool(around, Limits.of(hello.settings))
         self._journal.line("info", "", f"{self._family} driver ready for epoch {hello.epoch}")
@@ -71,7 +68,7 @@ class _Process:
 
     def _greeted(self) -> Hello | None:
         """The core's greeting, None when there is none that can be understood."""
-        while not self._pending and not self._inlet.closed:
+        while not self._pending and not self._over():
             self._pending += self._inlet.receive(None)
         first = self._pending.pop(0) if self._pending else None
         if isinstance(first, Hello) and first.protocol == PROTOCOL:
@@ -97,15 +94,22 @@ class _Process:
 
     def _loop(self, pool: Pool, epoch: int) -> None:
         pending, self._pending = self._pending, []
-        try:
-            for message in pending:
+        for message in pending:
+            self._take(pool, message, epoch)
+        while not self._over():
+            for message in self._inlet.receive(_MOMENT if pool.pressed else _SWEEP if pool.busy else None):
                 self._take(pool, message, epoch)
-            while not self._inlet.closed:
-                for message in self._inlet.receive(_MOMENT if pool.pressed else _SWEEP if pool.busy else None):
-                    self._take(pool, message, epoch)
-                self._turn(pool)
-        except Told:
+            self._turn(pool)
+
+    def _over(self) -> bool:
+        """Whether the core closed the pipe or a signal told the process to end; what others ask is done."""
+        heard = self._bell.heard()
+        if signal.SIGHUP in heard:
+            _reopen(self._home / "log" / f"driver-{self._family}.log")
+        if signal.SIGTERM in heard:
+            self._told = True
             self._journal.line("info", "", "told to end")
+        return self._told or self._inlet.closed
 
     def _turn(self, pool: Pool) -> None:
         """What the pool needs from time to time."""
@@ -144,7 +148,3 @@ def _reopen(path: Path) -> None:
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
-
-
-def _raise_told(number: int, frame: FrameType | None) -> None:
-    raise Told

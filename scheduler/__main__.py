@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     endpoint = given.endpoint or config.endpoint or None
     daemon = Daemon(config, partial(connect, endpoint, given.home, config.call_seconds), reopen)
-    signal.signal(signal.SIGTERM, lambda *_: daemon.signal(Signal.STOP))
-    signal.signal(signal.SIGINT, lambda *_: daemon.signal(Signal.STOP))
-    signal.signal(signal.SIGHUP, lambda *_: daemon.signal(Signal.REOPEN))
+    heed(daemon)
     daemon.run()
     return 0
+
+
+def heed(daemon: Daemon) -> None:
+    """Hand signals on from a thread that waits for nothing else.
+
+    A handler would run only between two steps of the main thread: for a signal that comes as a wait begins, or to
+    another thread, after that wait.
+    """
+    meant = {signal.SIGTERM: Signal.STOP, signal.SIGINT: Signal.STOP, signal.SIGHUP: Signal.REOPEN}
+    near, far = os.pipe()
+    os.set_blocking(far, False)
+    signal.set_wakeup_fd(far)
+    for number in meant:
+        signal.signal(number, lambda *_: None)
+
+    def hand_on() -> None:
+        while True:
+            daemon.signal(meant[signal.Signals(os.read(near, 1)[0])])
+    threading.Thread(target=hand_on, daemon=True).start()
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -36,7 +36,7 @@ class Daemon:
         self._complaint = ""
 
     def signal(self, signal: Signal) -> None:
-        """Ask for something; safe in a signal handler and from any thread."""
+        """Ask for something; safe from any thread."""
         self._inbox.put(signal)
 
     def run(self) -> None:

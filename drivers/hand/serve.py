@@ -13,39 +13,32 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
 from typing import Any
 
 from drivers.hand import commands, files
+from drivers.hand.bell import Bell
 from drivers.hand.failure import Failure
 from drivers.hand.fence import MARK, Fence, end_all
 from drivers.hand.token import Token
 from drivers.hand.wire import Doc, Wire
 
-MODULES = ("drivers.hand.serve", "drivers.hand.commands", "drivers.hand.files", "drivers.hand.failure",
-           "drivers.hand.fence", "drivers.hand.token")
+MODULES = ("drivers.hand.serve", "drivers.hand.bell", "drivers.hand.commands", "drivers.hand.files",
+           "drivers.hand.failure", "drivers.hand.fence", "drivers.hand.token")
 _THREADS = 64
 _END = 3.0
 Reply = tuple[Any, bytes]
 
 
-class _Told(Exception):
-    """A signal told the hand to end."""
-
-
 def serve(argument: Doc, wire: Wire) -> None:
-    """The program: answers requests until its driver is gone."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _raise_told)
+    """The program: answers requests until its driver is gone, or a signal tells it to end."""
+    wire.end_at(Bell(signal.SIGTERM, signal.SIGHUP, signal.SIGINT).fd)
     hand = _Hand(wire)
     try:
         wire.send({"hello": {"python": platform.python_version(), "pid": os.getpid(), "time": time.time()}})
         hand.listen()
-    except (EOFError, OSError, _Told):
+    except (EOFError, OSError):
         pass
     finally:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
         hand.end()
         os._exit(0)
 
@@ -188,9 +181,3 @@ class _Hand:
         if fence is None:
             raise Failure("the lock on the VM was lost with the connection to its host", temporary=True)
         return fence
-
-
-def _raise_told(number: int, frame: FrameType | None) -> None:
-    raise _Told
-
-

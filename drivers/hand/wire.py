@@ -87,6 +87,7 @@ class Wire:
     def __init__(self, source: int, sink: int) -> None:
         self._source = source
         self._sink = sink
+        self._ends: list[int] = []
         self._reader = Reader()
         self._frames: deque[tuple[Doc, bytes]] = deque()
         self._writing = threading.Lock()
@@ -98,6 +99,10 @@ class Wire:
         with self._writing:
             while rest:
                 rest = rest[os.write(self._sink, rest):]
+
+    def end_at(self, fd: int) -> None:
+        """Count the driver as gone once FD can be read."""
+        self._ends.append(fd)
 
     def receive(self, seconds: float | None = None) -> tuple[Doc, bytes]:
         """The next document and its bytes; TimeoutError after SECONDS, EOFError when the driver is gone or silent.
@@ -117,7 +122,10 @@ class Wire:
         now = time.monotonic()
         last = self._heard + SILENCE
         until = last if end is None else min(end, last)
-        if select.select([self._source], [], [], max(0.0, until - now))[0]:
+        ready = select.select([self._source, *self._ends], [], [], max(0.0, until - now))[0]
+        if any(each in ready for each in self._ends):
+            raise EOFError("told to end")
+        if ready:
             return True
         if time.monotonic() >= last:
             raise EOFError(f"nothing was heard for {SILENCE:g} s")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elsewhere import send_elsewhere
 from ssh_ground import ends, soon
 
 from drivers.hand import parcel, wire
@@ -100,7 +101,7 @@ def test_a_cancel_ends_one(hand: Hand) -> None:
     assert hand.next()[0] == {"id": 2, "ok": {"err": "", "code": 0}}
 
 
-@pytest.mark.parametrize("how", ["close", "garbage", signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", ["close", "garbage", "elsewhere", signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_with_all_its_children(hand: Hand, tmp_path: Path, how: str | signal.Signals) -> None:
     pids = tmp_path / "pids"
     mark = hand.ask(do="claim", dir=str(tmp_path / "datastores" / "0" / "1"), order=[1, 1, 1])[0]["ok"]
@@ -111,6 +112,9 @@ def test_it_ends_with_all_its_children(hand: Hand, tmp_path: Path, how: str | si
     child, escaped = map(int, pids.read_text().split())
     if isinstance(how, signal.Signals):
         hand.process.send_signal(how)
+        hand.process.wait(40)
+    elif how == "elsewhere":
+        send_elsewhere(hand.process.pid, signal.SIGTERM)
         hand.process.wait(40)
     elif how == "garbage":
         hand.write(b"\xff" * 100)

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from drivers_process import Driver
+from elsewhere import send_elsewhere
+from ssh_ground import soon
 
 from onecore.wire.messages import Hello, Log, News, Progress, Sample
 
 Start = Callable[..., Driver]
+Send = Callable[[int, signal.Signals], None]
 CHILD = """
     import os, threading, time
     from drivers.fence import fence
@@ -254,6 +257,19 @@ def test_sigterm_ends_it_with_its_children(start: Start, tmp_path: Path) -> None
     child = number_in(tmp_path / "pid")
     driver.process.send_signal(signal.SIGTERM)
     assert driver.process.wait(40) == 0 and not alive(child)
+
+
+@pytest.mark.parametrize("send", [os.kill, send_elsewhere])
+def test_an_idle_one_hears_signals_whichever_thread_they_come_to(start: Start, tmp_path: Path, send: Send) -> None:
+    driver = start()
+    driver.do("state", 1)
+    driver.result(1)
+    log = tmp_path / "log" / "driver-vm.log"
+    log.parent.mkdir()
+    send(driver.process.pid, signal.SIGHUP)
+    soon(log.exists)
+    send(driver.process.pid, signal.SIGTERM)
+    assert driver.process.wait(20) == 0 and "told to end" in log.read_text()
 
 
 def test_after_kill_9_the_next_process_ends_the_orphans(start: Start, tmp_path: Path) -> None:

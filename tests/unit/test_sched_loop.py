@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from elsewhere import send_elsewhere
 from sched_fake import FakeHost, FakeOned, FakeVm
 from sched_starting import Start
 
@@ -21,6 +22,8 @@ from onecore.wire.states import VmState
 from scheduler.__main__ import connect
 from scheduler.plan import Placement
 from scheduler.submit import Message, Outcome, Submitter
+
+Send = Callable[[int, signal.Signals], None]
 
 
 @pytest.fixture
@@ -270,8 +273,25 @@ def test_the_process_lives_through_kill_and_hangup_and_ends_on_term(oned: FakeOn
         oned.add_vm(FakeVm(3))
         assert oned.wait(lambda: 3 in oned.deployed, 10)
         process.terminate()
-        assert process.wait(5) == 0
+        assert process.wait(20) == 0
         assert "VM 3: on host" in log.read_text() and "stopped" in log.read_text()
+    finally:
+        process.kill()
+        process.wait(5)
+
+
+@pytest.mark.parametrize("send", [os.kill, send_elsewhere])
+def test_an_idle_process_hears_a_signal_whichever_thread_it_comes_to(oned: FakeOned, tmp_path: Path,
+                                                                     send: Send) -> None:
+    (tmp_path / "sched_auth").write_text("serveradmin:token")
+    (tmp_path / "sched.conf").write_text("refresh_seconds = 600")
+    oned.add_vm(FakeVm(1))
+    process = launch(oned, tmp_path)
+    try:
+        assert oned.wait(lambda: 1 in oned.deployed, 20)
+        time.sleep(1)
+        send(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait(5)
