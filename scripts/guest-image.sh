@@ -149,7 +149,7 @@ PROMPT 0
 LABEL tiny
   LINUX vmlinuz
   INITRD initrd.img
-  APPEND root=LABEL=tinyroot console=tty0 console=ttyS0 quiet mitigations=off no_timer_check tsc=reliable random.trust_cpu=on
+  APPEND root=LABEL=tinyroot console=tty0 console=ttyS0 quiet mitigations=off no_timer_check cryptomgr.notests tsc=reliable random.trust_cpu=on
 END
     mcopy -i "$1" "$2" ::vmlinuz
     mcopy -i "$1" "$3" ::initrd.img
