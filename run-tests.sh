@@ -14,6 +14,7 @@ once=()
 apart=(-n 3 --dist worksteal)                               # what works
 waiting=(-n 3 --dist loadgroup --no-loadscope-reorder -m live) # what waits for guests and hosts more than it works
 libvirt_started=
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes would compile the same sources
 scratch=
 declare -A jobs=()
 
@@ -64,7 +65,7 @@ aside() { # NAME COMMAND...: run beside everything else, its output kept for the
     jobs[$name]=$!
 }
 
-live_tests() { exec env --default-signal=INT .venv/bin/pytest "${waiting[@]}" --durations=15; }
+live_tests() { exec env --default-signal=INT .venv/bin/pytest "${waiting[@]}" --durations=15 tests/live tests/contract; }
 
 joined() { # NAME: wait for it and show what it said; its exit code
     local status=0

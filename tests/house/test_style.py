@@ -112,6 +112,14 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_live_tests_are_where_run_tests_looks_for_them() -> None:
+    """It reads only some directories for them, since reading all takes seconds in each of its processes."""
+    line = next(line for line in (ROOT / "run-tests.sh").read_text().splitlines() if line.startswith("live_tests()"))
+    read = [ROOT / name for name in re.findall(r"tests/\w+", line)]
+    marked = [path for path in sources("tests") if "mark.live" in path.read_text() and path != Path(__file__)]
+    assert marked and [path for path in marked if path.parent not in read] == []
+
+
 def test_ruff() -> None:
     """`ruff check`, with the settings in pyproject.toml."""
     _run("ruff", "check", ".")
