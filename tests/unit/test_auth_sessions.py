@@ -4,6 +4,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+import argon2
+import pytest
+
 from onecore.auth.caller import Caller
 from onecore.auth.password import Passwords
 from onecore.auth.sessions import Sessions
@@ -85,4 +88,16 @@ def test_passwords() -> None:
     async def asked() -> list[bool]:
         return [await passwords.check(await passwords.hash("x"), "x"), await passwords.check(None, "nobody")]
     assert asyncio.run(asked()) == [True, False]
+    passwords.close()
+
+
+@pytest.mark.parametrize(("passes", "memory", "lanes"), [(1, 64, 1), (2, 40_000, 2), (1, 200_000, 4)])
+def test_an_unknown_user_costs_what_a_known_one_does(passes: int, memory: int, lanes: int) -> None:
+    """What is checked in place of a hash is one, with the same costs; threads are for memory that is worth them."""
+    passwords = Passwords(passes, memory)
+    costs = argon2.extract_parameters(passwords.hash_now("x"))
+    assert (costs.time_cost, costs.memory_cost, costs.parallelism) == (passes, memory, lanes)
+    assert argon2.extract_parameters(passwords._nobody) == costs
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):
+        passwords._hasher.verify(passwords._nobody, "nobody")
     passwords.close()
