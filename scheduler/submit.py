@@ -17,6 +17,8 @@ from scheduler.plan import Placement
 APPEND = 1
 SAVE = 0
 """migration_type: a guest that does not move live is saved."""
+WAITS = MARKED = True
+"""A decision holds as long as the VM is as it was seen: one that was put on hold or is to stay is left alone."""
 MIGRATE_SECONDS = 90.0
 """oned asks both hosts before it accepts a migration."""
 
@@ -122,9 +124,9 @@ def _error(client: Client, task: Placement | Message) -> Exception | None:
 def send(client: Client, task: Placement | Message) -> None:
     """One call to oned; raises ClientError when it is refused or oned is away."""
     if isinstance(task, Placement) and task.source >= 0:
-        client.call("one.vm.migrate", task.vm, task.host, task.live, True, -1, SAVE, timeout=MIGRATE_SECONDS)
+        client.call("one.vm.migrate", task.vm, task.host, task.live, True, -1, SAVE, MARKED, timeout=MIGRATE_SECONDS)
     elif isinstance(task, Placement):
-        client.call("one.vm.deploy", task.vm, task.host, True, task.store, "")
+        client.call("one.vm.deploy", task.vm, task.host, True, task.store, "", False, WAITS)
     else:
         change = template.to_xml(template.Tree([("SCHED_MESSAGE", task.text)]))
         client.call("one.vm.update", task.vm, change, APPEND)

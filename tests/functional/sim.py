@@ -354,7 +354,10 @@ class Sim:
 
     def call(self, method: str, *arguments: object, secret: str = "") -> Any:
         """A call and its answer; raises Refused."""
-        pending = self.begin(method, *arguments, secret=secret)
+        return self.wait_for(self.begin(method, *arguments, secret=secret), method)
+
+    def wait_for(self, pending: Pending, method: str = "a call") -> Any:
+        """The answer of a call that was begun; raises Refused."""
         self.until(lambda: pending.answered, what=f"the answer of {method}")
         return pending.value()
 

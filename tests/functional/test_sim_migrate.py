@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -106,6 +107,37 @@ def test_capacity_is_taken_on_both_until_it_is_there(two: Two) -> None:
     ended = json.loads(waiting.value())
     assert ended["state"] == "ended" and ended["ok"] and any("MIGRATE" in line for line in ended["log"])
     two.check(vm, "node2")
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "POWEROFF"])
+def test_a_move_for_its_mark_is_none_without_the_mark(two: Two, state: str) -> None:
+    """Nor when the mark was taken away while the hosts were asked, by the VM's or the host's way."""
+    sim, vm = two.ground.sim, two.ground.bring(state)
+    move = ("one.vm.migrate", vm, two.other, state == "RUNNING", True, -1, SAVE, True)
+    refused(0x0800, "not marked to be moved", lambda: sim.call(*move))
+    two.ground.script(delay={"vm.premigrate": 5.0})
+    for mark, unmark in ((("one.vm.action", "resched", vm), ("one.vm.action", "unresched", vm)),
+                         (("onecore.host.flush", two.ground.host), ("onecore.host.flush", two.ground.host, False))):
+        sim.call(*mark)
+        asked = sim.begin(*move)
+        sim.call(*unmark)
+        refused(0x0800, "not marked to be moved", partial(sim.wait_for, asked))
+        assert sim.state(vm) == state and sim.vm(vm).hid == two.ground.host
+    sim.call("one.vm.action", "resched", vm)
+    sim.call(*move)
+    sim.wait(vm, state)
+    assert sim.vm(vm).hid == two.other
+
+
+def test_who_waits_no_more_is_not_placed(two: Two) -> None:
+    """A hold is not undone by what the match-maker had decided before; by hand a VM on hold is deployed."""
+    sim, vm = two.ground.sim, two.ground.bring("PENDING")
+    sim.call("one.vm.action", "hold", vm)
+    refused(0x0800, "in state HOLD and waits for no host",
+            lambda: sim.call("one.vm.deploy", vm, two.other, True, -1, "", False, True))
+    sim.call("one.vm.action", "release", vm)
+    sim.call("one.vm.deploy", vm, two.other, True, -1, "", False, True)
+    sim.wait(vm, "RUNNING")
 
 
 def test_what_was_asked_of_a_guest_that_was_off_is_not_true_of_one_that_runs(two: Two) -> None:

@@ -252,7 +252,9 @@ class FakeOned:
     def do_one_clusterpool_info(self) -> bytes:
         return xmlrpc.success(f"<CLUSTER_POOL>{CLUSTER}</CLUSTER_POOL>")
 
-    def do_one_vm_deploy(self, vm_id: int, host: int, enforce: bool, store: int, extra: str) -> bytes:
+    def do_one_vm_deploy(self, vm_id: int, host: int, enforce: bool, store: int, extra: str, force: bool,
+                         waits: bool) -> bytes:
+        assert (force, waits) == (False, True)
         vm = self.vms.get(vm_id)
         if vm is None:
             return xmlrpc.failure(f"[one.vm.deploy] Error getting virtual machine [{vm_id}].", 0x400, vm_id)
@@ -267,9 +269,10 @@ class FakeOned:
         self.change("vm", vm_id, "state", "PROLOG", "PENDING", "one.vm.deploy")
         return xmlrpc.success(vm_id)
 
-    def do_one_vm_migrate(self, vm_id: int, host: int, live: bool, enforce: bool, store: int, kind: int) -> bytes:
+    def do_one_vm_migrate(self, vm_id: int, host: int, live: bool, enforce: bool, store: int, kind: int,
+                          marked: bool) -> bytes:
         vm = self.vms[vm_id]
-        assert (enforce, store, kind) == (True, -1, 0)
+        assert (enforce, store, kind, marked) == (True, -1, 0, True)
         text = self.refuse_move(vm, host, live) if vm.lcm in (0, int(Lcm.RUNNING)) else "wrong state"
         if text:
             return xmlrpc.failure(f"[one.vm.migrate] {text}", 0x800, vm_id)

@@ -264,7 +264,7 @@ def test_a_vm_moved_by_hand_is_left_alone(oned: FakeOned, start: Start) -> None:
     start()
     oned.mark(1)
     assert oned.wait(lambda: "not enough CPU" in message(oned))
-    oned.do_one_vm_migrate(1, 2, True, True, -1, 0)
+    oned.do_one_vm_migrate(1, 2, True, True, -1, 0, True)
     oned.moves.clear()
     oned.end_vm(3)
     time.sleep(0.3)

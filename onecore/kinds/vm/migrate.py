@@ -125,7 +125,7 @@ def _check_sense(req: Request, vm: Vm, move: Move) -> None:
 
 
 async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int,
-                    migration_type: int) -> Asked:
+                    migration_type: int, marked: bool = False) -> Asked:
     """Ask both drivers what keeps the VM from moving."""
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
     going = replace(vm, to_hid=move.host.oid, to_cid=move.host.cid, to_ds=move.datastore.oid)
@@ -141,14 +141,17 @@ def _told(answer: Result) -> list[str]:
 
 @method("one.vm.migrate", right="ADMIN", on="vm", prepare=_problems)
 def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: bool = False, ds_id: int = -1,
-            migration_type: int = 0) -> int:
+            migration_type: int = 0, marked: bool = False) -> int:
     """Move the VM to a host and a system datastore (-1: the one it is in).
 
     ENFORCE: only if there is room and its VM group agrees.
 
     LIVE moves a running guest as it runs; else MIGRATION_TYPE says how it is stopped: 0 save, 1 poweroff,
-    2 poweroff-hard.
+    2 poweroff-hard.  MARKED: only if it is still marked to be moved when the hosts have been asked, as the match-maker
+    saw it; who took the mark away since then had it stay.
     """
+    if marked and not vm.resched:
+        raise WrongState(f"VM {vm.oid} is not marked to be moved", vm.oid)
     move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
     asked: Asked = req.prepared
     if asked.moment != _moment(vm, move):

@@ -14,8 +14,9 @@ from onecore.kinds.host.record import Host, samples
 from onecore.kinds.host.room import lacks
 from onecore.kinds.kind import changing, inner_xml, parse_template, rules, tree_of
 from onecore.kinds.vm import affinity
-from onecore.kinds.vm.fire import fire
+from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.record import Vm, VmText
+from onecore.kinds.vm.states import S
 from onecore.lifecycle.core import Core
 from onecore.lifecycle.outbox import Owed
 from onecore.wire.states import DatastoreType, HostState
@@ -23,13 +24,16 @@ from onecore.wire.states import DatastoreType, HostState
 
 @method("one.vm.deploy", right="ADMIN", on="vm")
 def deploy(req: Request, vm: Vm, host_id: int, enforce: bool = False, ds_id: int = -1, extra_template: str = "",
-           force: bool = False) -> int:
+           force: bool = False, waits: bool = False) -> int:
     """Start the VM on a host; with ENFORCE only if there is room and its VM group agrees.
 
     DS_ID -1: the VM's, or one of the host's cluster.
 
     FORCE (administrators): even if another host, which owes the VM's end, may still run it.
+    WAITS: only if it still waits to be placed, as the match-maker saw it; a hold that came since then stays.
     """
+    if waits and state_of(vm) is not S.PENDING:
+        raise WrongState(f"VM {vm.oid} is in state {state_of(vm).name} and waits for no host", vm.oid)
     host: Host = verbs.existing("host", req.core, host_id)
     authorize(req.caller, "MANAGE", "host", host, rules(req.core))
     if host.state not in (HostState.MONITORED, HostState.DISABLED):
