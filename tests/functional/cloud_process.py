@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
-from ports import free_port
+from ports import free_port, is_free
 
 from onecore.wire.client import Client, ClientError
 from onecore.wire.states import vm_name
@@ -39,25 +39,32 @@ class Cloud:
         self.home, self.user_home = root / "home", root / "user"
         self.home.mkdir(parents=True, exist_ok=True)
         self.user_home.mkdir(exist_ok=True)
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}/RPC2"
         given = merged(DEFAULTS, settings, {"database": {"url": url}} if url else {})
         (self.home / "oned.conf").write_text(toml(given))
         self.environment = {**os.environ, "HOME": str(self.user_home), "PYTHONPATH": str(ROOT),
-                            "ONE_XMLRPC": self.endpoint, "ONE_AUTH": str(self.home / "one_auth")}
+                            "ONE_AUTH": str(self.home / "one_auth")}
+        self._listen(free_port())
         self.oned: subprocess.Popen[bytes] | None = None
         self.scheduler: subprocess.Popen[bytes] | None = None
         self._clients: list[Client] = []
+        self._ran = False
 
     # -- processes
 
     def start(self) -> Cloud:
         """Start oned, wait until it answers and knows its datastores; the same home and port when it ran before."""
+        if not self._ran and not is_free(self.port):  # chosen a while ago, and another took it
+            self._listen(free_port())
+        self._ran = True
         self.oned = self._spawn("oned", "onecore", "--port", str(self.port))
         until(START_SECONDS, "oned to answer", self._answers)
         self.client = self.client_as(*self.credentials())
         until(START_SECONDS, "datastores to be measured", lambda: self.body("datastore", 1).findtext("TOTAL_MB") != "0")
         return self
+
+    def _listen(self, port: int) -> None:
+        self.port, self.endpoint = port, f"http://127.0.0.1:{port}/RPC2"
+        self.environment["ONE_XMLRPC"] = self.endpoint
 
     def start_scheduler(self, config: str = "") -> None:
         """Start onesched, with CONFIG as its sched.conf."""

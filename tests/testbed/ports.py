@@ -9,11 +9,16 @@ FIRST, LAST = 20000, 32000
 
 def free_port() -> int:
     """A TCP port of loopback that nobody uses now."""
-    while True:
-        port = random.randrange(FIRST, LAST)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    while not is_free(port := random.randrange(FIRST, LAST)):
+        pass
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody uses it now."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
