@@ -115,6 +115,7 @@ def test_a_move_for_its_mark_is_none_without_the_mark(two: Two, state: str) -> N
     sim, vm = two.ground.sim, two.ground.bring(state)
     move = ("one.vm.migrate", vm, two.other, state == "RUNNING", True, -1, SAVE, True)
     refused(0x0800, "not marked to be moved", lambda: sim.call(*move))
+    assert not [command for command in sim.transport.sent if command.action == "premigrate"], "no host was asked"
     two.ground.script(delay={"vm.premigrate": 5.0})
     for mark, unmark in ((("one.vm.action", "resched", vm), ("one.vm.action", "unresched", vm)),
                          (("onecore.host.flush", two.ground.host), ("onecore.host.flush", two.ground.host, False))):

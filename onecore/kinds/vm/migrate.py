@@ -61,8 +61,10 @@ def _moment(vm: Vm, move: Move) -> tuple[object, ...]:
     return move.event, *moment(vm)
 
 
-def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Move:
+def _move(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int, kind: int, marked: bool) -> Move:
     """What is asked for, if it may be; raises what the call is answered with."""
+    if marked and not vm.resched:
+        raise WrongState(f"VM {vm.oid} is not marked to be moved", vm.oid)
     if not 0 <= kind < len(KINDS_OF_MOVE):
         raise BadArgument(f"migration_type must be 0 (save), 1 (poweroff) or 2 (poweroff-hard), not {kind}", vm.oid)
     running = state_of(vm) is S.RUNNING
@@ -127,7 +129,7 @@ def _check_sense(req: Request, vm: Vm, move: Move) -> None:
 async def _problems(req: Request, vm: Vm, host_id: int, live: bool, enforce: bool, ds_id: int,
                     migration_type: int, marked: bool = False) -> Asked:
     """Ask both drivers what keeps the VM from moving."""
-    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
+    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type, marked)
     going = replace(vm, to_hid=move.host.oid, to_cid=move.host.cid, to_ds=move.datastore.oid)
     told = {"live": move.live, "keeps_state": move.keeps_state}
     answers = await asyncio.gather(*(req.core.dispatcher.question(family, question(
@@ -147,12 +149,10 @@ def migrate(req: Request, vm: Vm, host_id: int, live: bool = False, enforce: boo
     ENFORCE: only if there is room and its VM group agrees.
 
     LIVE moves a running guest as it runs; else MIGRATION_TYPE says how it is stopped: 0 save, 1 poweroff,
-    2 poweroff-hard.  MARKED: only if it is still marked to be moved when the hosts have been asked, as the match-maker
-    saw it; who took the mark away since then had it stay.
+    2 poweroff-hard.  MARKED: only if it is marked to be moved, and still is when the hosts have been asked, as the
+    match-maker saw it; who took the mark away since then had it stay.
     """
-    if marked and not vm.resched:
-        raise WrongState(f"VM {vm.oid} is not marked to be moved", vm.oid)
-    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type)
+    move = _move(req, vm, host_id, live, enforce, ds_id, migration_type, marked)
     asked: Asked = req.prepared
     if asked.moment != _moment(vm, move):
         raise WrongState(f"VM {vm.oid} changed while hosts were asked, it is in state {state_of(vm).name} now", vm.oid)
