@@ -14,6 +14,7 @@ from drivers.vm.domain.moved import moved_xml
 from drivers.vm.domain.values import truth
 from drivers.vm.errors import is_gone
 from drivers.vm.guest import Guest
+from drivers.vm.rouse import Rouser
 from drivers.vm.settings import parse
 from drivers.vm.work import ask, ours
 from onecore.wire.messages import Doc
@@ -26,6 +27,8 @@ _BUSY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
 _FEATURES = (("MIGRATE_AUTO_CONVERGE", libvirt.VIR_MIGRATE_AUTO_CONVERGE),
              ("MIGRATE_COMPRESSED", libvirt.VIR_MIGRATE_COMPRESSED))
 _POLL, _STOP_POLL = 0.5, 0.2
+_STALLED, _NOT_STOPPED = 15.0, 0.8
+"""Seconds after which libvirt is roused: of a hand-over that does not go on, and of one that was to stop."""
 SWITCHING = "switching over"
 """The stage in which the guest stands still on its way."""
 
@@ -41,7 +44,7 @@ def hand_over(ctx: Context, args: Doc, moved: Doc, guest: Guest, copied: list[st
     tell = Teller(ctx, guest)
     tell.say("copying disks" if copied else "copying memory")
     ask(ctx, args, f"moving to {args['to']['name']}", lambda _: guest.domain.migrateToURI3(uri, params, flags),
-        on_stop=lambda _: guest.domain.abortJob(), tick=tell)
+        on_stop=Stop(ctx, guest), tick=tell)
     tell.over()
 
 
@@ -92,14 +95,12 @@ def follow(ctx: Context, args: Doc, guest: Guest) -> None:
 
 def stop(ctx: Context, args: Doc) -> None:
     """No hand-over is under way any more, in one way or the other; Temporary when it does not end in time."""
+    end: Stop | None = None
     while (guest := ours(ctx, args)) is not None and guest.is_on and _is_still(ctx, args, guest):
+        end = end or Stop(ctx, guest)
         with suppress(DriverError):
-            ask(ctx, args, "stopping the move of", partial(_abort, guest))
+            ask(ctx, args, "stopping the move of", end)
         ctx.sleep(_STOP_POLL)
-
-
-def _abort(guest: Guest, _: Any) -> None:
-    guest.domain.abortJob()
 
 
 def _is_still(ctx: Context, args: Doc, guest: Guest) -> bool:
@@ -111,16 +112,29 @@ def _is_still(ctx: Context, args: Doc, guest: Guest) -> bool:
         return False
 
 
+class Stop:
+    """Tells libvirt to end a hand-over, as often as it is called."""
+
+    def __init__(self, ctx: Context, guest: Guest) -> None:
+        self._guest, self._rouser = guest, Rouser(ctx, guest, _NOT_STOPPED)
+
+    def __call__(self, _: Any) -> None:
+        self._guest.domain.abortJob()
+        self._rouser.see("stopping")
+
+
 class Teller:
     """Tells the core how far each stage of a hand-over is, and nothing while it stands still."""
 
     def __init__(self, ctx: Context, guest: Guest) -> None:
-        self._ctx, self._guest = ctx, guest
+        self._ctx, self._guest, self._rouser = ctx, guest, Rouser(ctx, guest, _STALLED)
         self._seen: dict[str, int] = {}
 
     def __call__(self, _: Any) -> None:
         with suppress(libvirt.libvirtError):
-            self.say(*stage(self._guest.domain.jobStats()))
+            now = stage(self._guest.domain.jobStats())
+            self.say(*now)
+            self._rouser.see(now)
 
     def say(self, step: str, done: int = 0, total: int = 0) -> None:
         """Tell of a stage that is new, or further than it was."""

@@ -16,6 +16,7 @@ from drivers.vm import events, move_files, move_store
 from drivers.vm.guest import Guest, end, not_newer
 from drivers.vm.handover import follow, hand_over, is_under_way, stop
 from drivers.vm.inside import at_work, read, sizes_of
+from drivers.vm.jobs import wake
 from drivers.vm.whereabouts import find_out, log_says_moved
 from drivers.vm.work import ask, look
 from onecore.wire.messages import Doc
@@ -127,7 +128,19 @@ def _after_failure(ctx: Context, args: Doc, there: Doc, begun: Undo) -> tuple[st
         except DriverError as error:
             ctx.log("warning", f"VM {args['vm']['id']}: {error}")
             left = [args["to"]["id"]]
+    if found == "from" and not left:
+        _let_run_on(ctx.beyond(_TAKING_BACK), args)
     return found, left
+
+
+def _let_run_on(ctx: Context, args: Doc) -> None:
+    """A guest that stands still here for a move that is over, and is nowhere else, runs."""
+    try:
+        guest = look(ctx, args)
+        if guest is not None and guest.loaded and not is_under_way(ctx, args, guest):
+            wake(ctx, args, guest)
+    except DriverError as error:
+        ctx.log("warning", f"VM {args['vm']['id']}: {error}")
 
 
 def _complete(ctx: Context, args: Doc, there: Doc, way: Trip) -> list[int]:

@@ -58,7 +58,7 @@ def test_each_stage_is_told_by_itself_and_only_as_it_goes_on() -> None:
     told: list[tuple[str, int, int]] = []
     seen = [disk, disk, memory, memory, {**memory, "memory_processed": 5}]
     guest = SimpleNamespace(domain=SimpleNamespace(jobStats=lambda: seen.pop(0)))
-    ctx = SimpleNamespace(progress=lambda step, done=0, total=0: told.append((step, done, total)))
+    ctx = SimpleNamespace(progress=lambda step, done=0, total=0: told.append((step, done, total)), now=lambda: 0.0)
     tell = Teller(ctx, guest)  # type: ignore[arg-type]
     tell.say("copying disks")
     while seen:
