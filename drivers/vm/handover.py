@@ -138,7 +138,7 @@ class Teller:
 
     def say(self, step: str, done: int = 0, total: int = 0) -> None:
         """Tell of a stage that is new, or further than it was."""
-        if done > self._seen.get(step, -1) or step == SWITCHING:
+        if done > self._seen.get(step, -1):
             self._seen[step] = done
             self._ctx.progress(step, done, total)
 

@@ -56,6 +56,7 @@ def test_each_stage_is_told_by_itself_and_only_as_it_goes_on() -> None:
     disk = {"disk_total": 900, "disk_remaining": 5, "disk_processed": 895, "memory_total": 7}
     memory = {**disk, "disk_remaining": 0, "memory_processed": 3, "memory_remaining": 4}
     told: list[tuple[str, int, int]] = []
+    switch = {**memory, "memory_processed": 7, "memory_remaining": 0}
     seen = [disk, disk, memory, memory, {**memory, "memory_processed": 5}]
     guest = SimpleNamespace(domain=SimpleNamespace(jobStats=lambda: seen.pop(0)))
     ctx = SimpleNamespace(progress=lambda step, done=0, total=0: told.append((step, done, total)), now=lambda: 0.0)
@@ -67,6 +68,10 @@ def test_each_stage_is_told_by_itself_and_only_as_it_goes_on() -> None:
                     ("copying memory", 5, 7)]
     tell.over()
     assert told[4:] == [("switching over", 0, 0)]
+    seen = [switch, switch, switch]
+    while seen:
+        tell(None)
+    assert told[5:] == [("switching over", 7, 7)]  # told again and again it would never be late
 
 
 def test_flags() -> None:
