@@ -8,6 +8,8 @@ from api_calls import ACTION, RPC_API, refused
 from cloud_process import Cloud, unique, until
 from makers import MakeCloud
 
+from onecore.wire.client import ClientError
+
 FAILURE, SUCCESS, RETRY, DELETE, RECREATE, DELETE_DB = range(6)
 
 
@@ -274,17 +276,21 @@ def test_a_clean_up_that_fails_is_owed(place: Place) -> None:
 
 
 def test_an_image_that_fails_while_a_vm_waits(place: Place) -> None:
-    """CLONING_FAILURE; recover says nothing new; the image enabled again lets the VM go on; terminate frees it."""
+    """CLONING_FAILURE; recover says what it waits for; the image enabled again lets it go on; terminate frees it."""
     cloud = place.cloud
     cloud.dummy(delay={"ds.mkfs": 0.2}, rules=[{"action": "ds.mkfs", "fail": "no room"}])
     late = cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nTYPE=OS\nSIZE=10', 1)
     ended, held = cloud.make_vm(image=late), cloud.make_vm(image=late, hold=True)
     assert [cloud.vm_state(vm) for vm in (ended, held)] == ["CLONING"] * 2
+    with pytest.raises(ClientError, match=f"image {late} .* is being made"):
+        cloud.client.call("one.vm.recover", held, RETRY)
     for vm in (ended, held):
         cloud.wait_vm(vm, "CLONING_FAILURE")
         assert "no room" in cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR", "")
         for operation in (FAILURE, SUCCESS):
             cloud.client.call("one.vm.recover", vm, operation, True)
+        with pytest.raises(ClientError, match=f"by itself .* image {late} .* no room; `oneimage enable {late}`"):
+            cloud.client.call("one.vm.recover", vm, RETRY)
     cloud.dummy()
     assert cloud.body("image", late).findtext("STATE") == "5"
     cloud.client.call("one.vm.action", "terminate", ended)

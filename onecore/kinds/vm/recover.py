@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from onecore.api import Request, method
 from onecore.errors import BadArgument, WrongState
+from onecore.kinds.image.record import BUSY, Image
 from onecore.kinds.kind import tree_of
 from onecore.kinds.vm import pending
 from onecore.kinds.vm.commands import question
@@ -14,10 +15,12 @@ from onecore.kinds.vm.facts import Claim, claim, contradictions
 from onecore.kinds.vm.fire import fire, state_of
 from onecore.kinds.vm.placing import check_alone
 from onecore.kinds.vm.proofs import proof
-from onecore.kinds.vm.record import Vm, VmText, moment
+from onecore.kinds.vm.public import CLONING
+from onecore.kinds.vm.record import Vm, VmText, ids, moment
 from onecore.kinds.vm.states import CLEANING, VM, S
 from onecore.kinds.vm.unsaved import unsaved
 from onecore.wire.messages import Doc, Result
+from onecore.wire.states import ImageState
 from onecore.wire.template import Vector
 
 RECOVER = ("failure", "success", "retry", "delete", "recreate", "deletedb")
@@ -80,6 +83,16 @@ def _nic(req: Request, vm: Vm) -> Vector:
     return {} if "PARENT_ID" in nic else nic
 
 
+def _what_it_waits_for(req: Request, vm: Vm) -> str:
+    """Why there is nothing to retry: no step of the VM's own is under way, or failed."""
+    images = [image for oid in ids(vm.images) if (image := req.tx.get(Image, oid)) is not None]
+    failed = [f"image {image.oid} ({image.name}) failed: {image.error}; `oneimage enable {image.oid}` once it is well"
+              for image in images if image.state == ImageState.ERROR]
+    making = [f"image {image.oid} ({image.name}) is being made" for image in images if image.state in BUSY]
+    return (f"recover --retry of VM {vm.oid} in state {state_of(vm).name}: it goes on by itself when its images are "
+            f"ready; {', '.join(failed or making)}")
+
+
 def _may_have_moved(vm: Vm) -> bool:
     """Whether nobody could tell yet how its migration ended."""
     return state_of(vm) is S.UNKNOWN and vm.to_hid >= 0
@@ -117,6 +130,8 @@ def recover(req: Request, vm: Vm, operation: int, force: bool = False) -> int:
     if look is not None and look.moment != moment(vm):
         raise WrongState(f"VM {vm.oid} changed while its host was asked, it is in state {state_of(vm).name} now",
                          vm.oid)
+    if word == "retry" and state_of(vm) in CLONING:
+        raise WrongState(_what_it_waits_for(req, vm), vm.oid)
     if word == "retry" and not force and state_of(vm).name.startswith("BOOT"):
         check_alone(req.core, vm)
     line = f"recover --{word} by user {req.caller.uid} in state {state_of(vm).name}"
