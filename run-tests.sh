@@ -14,6 +14,7 @@ once=()
 apart=(-n 3 --dist worksteal)                               # what works
 waiting=(-n 3 --dist loadgroup --no-loadscope-reorder -m live) # what waits for guests and hosts more than it works
 libvirt_started=
+reading=
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes would compile the same sources
 scratch=
 declare -A jobs=()
@@ -63,6 +64,11 @@ aside() { # NAME COMMAND...: run beside everything else, its output kept for the
     shift
     ("$@") > "$scratch/$name.out" 2>&1 &
     jobs[$name]=$!
+}
+
+read_once() { # every worker reads all tests: the first to do so compiles them for the rest
+    .venv/bin/pytest --collect-only -qq -p no:cacheprovider > /dev/null 2>&1 &
+    reading=$!
 }
 
 live_tests() { exec env --default-signal=INT .venv/bin/pytest "${waiting[@]}" --durations=15 tests/live tests/contract; }
@@ -132,7 +138,9 @@ main() {
         skip "style, types, live tests and PostgreSQL" "--fast"
     else
         once=(--deselect tests/house/test_style.py::test_ruff --deselect tests/house/test_style.py::test_mypy)
+        read_once
         prepare_live || { marks=(-m "not live"); skip "live tests" "$reason"; }
+        wait "$reading"
     fi
     if [ $# -gt 0 ]; then
         [ -n "$fast" ] || check_style || failed=1
