@@ -9,10 +9,10 @@ from typing import Any
 
 import libvirt
 
-from drivers.base import Context, Executor, Permanent
+from drivers.base import Context, DriverError, Executor, Permanent
 from drivers.vm.domain.saved import generation, renewed
 from drivers.vm.guest import Guest
-from drivers.vm.work import ask, ours
+from drivers.vm.work import LAST_SECONDS, ask, ours
 from onecore.wire.messages import Doc
 
 _JOB_TOTAL, _JOB_DONE = 3, 4
@@ -24,7 +24,7 @@ def path(vm: Doc) -> str:
 
 
 def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
-    """Write the guest's state and end it; left early or failed, the guest runs on.
+    """Write the guest's state and end it; left early or failed, the guest runs on.  Left too late, it is saved.
 
     What there was fits a guest that has run since no more, and is not to be found when nobody hears of this one's end.
     """
@@ -34,9 +34,22 @@ def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
         executor.run(["rm", "-f", "--", part])
     else:
         remove(executor, vm)
-    ask(ctx, args, "saving", lambda _: guest.domain.save(part),
-        on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
-    _complete(executor, vm)
+    try:
+        ask(ctx, args, "saving", lambda _: guest.domain.save(part),
+            on_stop=lambda _: guest.domain.abortJob(), tick=_Teller(ctx, guest.domain))
+    except DriverError as error:
+        if not _is_saved(ctx.beyond(LAST_SECONDS), args):
+            raise
+        ctx.log("warning", f"VM {vm['id']} is saved all the same: {error}")
+    _complete(ctx.beyond(LAST_SECONDS).host(args["host"]), vm)
+
+
+def _is_saved(ctx: Context, args: Doc) -> bool:
+    """Whether the guest is gone and its state there, as far as the host tells."""
+    try:
+        return ours(ctx, args) is None and is_there(ctx, ctx.host(args["host"]), args)
+    except DriverError:
+        return False
 
 
 def keep(ctx: Context, executor: Executor, args: Doc) -> None:

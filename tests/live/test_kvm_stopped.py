@@ -122,6 +122,29 @@ def test_a_deploy_whose_networks_fail(bench: Bench, vm: Any, monkeypatch: pytest
     assert_nothing_left()
 
 
+def test_a_save_that_is_cancelled_when_it_is_done(bench: Bench, vm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too late: the guest is gone, and its state is there; so it was saved."""
+    bench.ok("deploy", vm)
+    token = Token()
+    with monkeypatch.context() as patch:
+        at_return(patch, libvirt.virDomain, "save", lambda: (token.cancel(), time.sleep(1.0)))
+        assert bench.do("save", vm, token=token).ok
+    assert_nothing_left()
+    bench.ok("restore", {**vm, "generation": 2})
+    bench.ok("destroy", {**vm, "generation": 2})
+
+
+def test_a_save_that_is_cancelled_before_it_is_done(bench: Bench, vm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest runs on."""
+    bench.ok("deploy", vm)
+    token = Token()
+    with monkeypatch.context() as patch:
+        patch.setattr(libvirt.virDomain, "save", lambda domain, path: (token.cancel(), time.sleep(1.0)))
+        assert bench.do("save", vm, token=token).cancelled
+    assert len(ground.domains(NUMBERS)) == 1 and not checkpoint(vm).exists()
+    bench.ok("destroy", vm)
+
+
 def test_a_restore_that_is_cancelled_before_its_guest_runs(bench: Bench, saved: Any,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     whole, token = checkpoint(saved).read_bytes(), Token()
