@@ -41,13 +41,18 @@ def save(ctx: Context, executor: Executor, args: Doc, guest: Guest) -> None:
         if not _is_saved(ctx.beyond(LAST_SECONDS), args):
             raise
         ctx.log("warning", f"VM {vm['id']} is saved all the same: {error}")
-    _complete(ctx.beyond(LAST_SECONDS).host(args["host"]), vm)
+    _complete(to_its_end(ctx).host(args["host"]), vm)
+
+
+def to_its_end(ctx: Context) -> Context:
+    """The command when its guest is saved: it has its time, and no cancel stops it."""
+    return ctx.beyond(max(LAST_SECONDS, ctx.deadline - ctx.now()))
 
 
 def _is_saved(ctx: Context, args: Doc) -> bool:
     """Whether the guest is gone and its state there, as far as the host tells."""
     try:
-        return ours(ctx, args) is None and is_there(ctx, ctx.host(args["host"]), args)
+        return ours(ctx, args) is None and _is_written(ctx, ctx.host(args["host"]), args)
     except DriverError:
         return False
 
@@ -80,10 +85,16 @@ def is_there(ctx: Context, executor: Executor, args: Doc) -> bool:
     vm = args["vm"]
     if executor.exists(path(vm)):
         return True
-    if not executor.exists(_part(vm)):
+    return _is_written(ctx, executor, args)
+
+
+def _is_written(ctx: Context, executor: Executor, args: Doc) -> bool:
+    """Whether the file that a save writes is whole."""
+    part = _part(args["vm"])
+    if not executor.exists(part):
         return False
     try:
-        _read_xml(ctx, args, _part(vm))
+        _read_xml(ctx, args, part)
     except Permanent:
         return False
     return True

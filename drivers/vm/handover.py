@@ -14,9 +14,9 @@ from drivers.vm.domain.moved import moved_xml
 from drivers.vm.domain.values import truth
 from drivers.vm.errors import is_gone
 from drivers.vm.guest import Guest
-from drivers.vm.rouse import Rouser
+from drivers.vm.rouse import Stop, has_given_up
 from drivers.vm.settings import parse
-from drivers.vm.work import ask, ours
+from drivers.vm.work import ask, look, ours
 from onecore.wire.messages import Doc
 
 _ALWAYS = (libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
@@ -27,8 +27,8 @@ _BUSY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
 _FEATURES = (("MIGRATE_AUTO_CONVERGE", libvirt.VIR_MIGRATE_AUTO_CONVERGE),
              ("MIGRATE_COMPRESSED", libvirt.VIR_MIGRATE_COMPRESSED))
 _POLL, _STOP_POLL = 0.5, 0.2
-_STALLED, _NOT_STOPPED = 15.0, 0.8
-"""Seconds after which libvirt is roused: of a hand-over that does not go on, and of one that was to stop."""
+_STALLED = 15.0
+"""Seconds without anything new after which a hand-over is looked at more closely."""
 SWITCHING = "switching over"
 """The stage in which the guest stands still on its way."""
 
@@ -80,12 +80,17 @@ def _stats(guest: Guest, _: Any) -> Doc:
         raise
 
 
-def follow(ctx: Context, args: Doc, guest: Guest) -> None:
-    """Wait for the end of a hand-over that is under way; left early, it is stopped."""
+def follow(ctx: Context, args: Doc, there: Doc, guest: Guest) -> None:
+    """Wait for the end of a hand-over that is under way; left early, or when nothing becomes of it, it is stopped."""
     tell = Teller(ctx, guest)
     try:
         while is_under_way(ctx, args, guest):
             ask(ctx, args, "following the move of", tell)
+            if tell.still >= _STALLED and look(ctx, there) is None and ask(
+                    ctx, args, "asking QEMU for the move of", lambda _: has_given_up(guest)):
+                ctx.log("warning", f"VM {guest.vm}: nothing becomes of its move, it is stopped")
+                stop(ctx, args)
+                return
             ctx.sleep(_POLL)
     except DriverError:
         with suppress(DriverError):
@@ -98,6 +103,7 @@ def stop(ctx: Context, args: Doc) -> None:
     end: Stop | None = None
     while (guest := ours(ctx, args)) is not None and guest.is_on and _is_still(ctx, args, guest):
         end = end or Stop(ctx, guest)
+        end.guest = guest  # over the line that stands now
         with suppress(DriverError):
             ask(ctx, args, "stopping the move of", end)
         ctx.sleep(_STOP_POLL)
@@ -112,29 +118,26 @@ def _is_still(ctx: Context, args: Doc, guest: Guest) -> bool:
         return False
 
 
-class Stop:
-    """Tells libvirt to end a hand-over, as often as it is called."""
-
-    def __init__(self, ctx: Context, guest: Guest) -> None:
-        self._guest, self._rouser = guest, Rouser(ctx, guest, _NOT_STOPPED)
-
-    def __call__(self, _: Any) -> None:
-        self._guest.domain.abortJob()
-        self._rouser.see("stopping")
-
-
 class Teller:
     """Tells the core how far each stage of a hand-over is, and nothing while it stands still."""
 
     def __init__(self, ctx: Context, guest: Guest) -> None:
-        self._ctx, self._guest, self._rouser = ctx, guest, Rouser(ctx, guest, _STALLED)
+        self._ctx, self._guest = ctx, guest
         self._seen: dict[str, int] = {}
+        self._last: object = None
+        self._since = ctx.now()
 
     def __call__(self, _: Any) -> None:
         with suppress(libvirt.libvirtError):
             now = stage(self._guest.domain.jobStats())
             self.say(*now)
-            self._rouser.see(now)
+            if now != self._last:
+                self._last, self._since = now, self._ctx.now()
+
+    @property
+    def still(self) -> float:
+        """Seconds for which there has been nothing new."""
+        return self._ctx.now() - self._since
 
     def say(self, step: str, done: int = 0, total: int = 0) -> None:
         """Tell of a stage that is new, or further than it was."""

@@ -119,7 +119,7 @@ def save(ctx: Context, args: Doc) -> Doc:
             checkpoint.save(ctx, executor, args, guest)
         elif not checkpoint.is_complete(ctx, executor, args):
             raise Permanent(f"VM {args['vm']['id']} does not run and has no checkpoint")
-        around.clean(ctx.beyond(LAST_SECONDS), args)
+        around.clean(checkpoint.to_its_end(ctx), args)
     return {}
 
 

@@ -18,7 +18,7 @@ from drivers.vm.handover import follow, hand_over, is_under_way, stop
 from drivers.vm.inside import at_work, read, sizes_of
 from drivers.vm.jobs import wake
 from drivers.vm.whereabouts import find_out, log_says_moved
-from drivers.vm.work import ask, look
+from drivers.vm.work import ask, look, ours
 from onecore.wire.messages import Doc
 
 _AFTERWARDS = 60.0
@@ -71,7 +71,7 @@ def _see_through(ctx: Context, args: Doc, there: Doc, guest: Guest, way: Trip) -
     if not move_files.stays(way):
         begun.insert(0, lambda last: move_files.take_away(last, args["to"], way.moved))
     try:
-        follow(ctx, args, guest)
+        follow(ctx, args, there, guest)
     except DriverError as error:
         found, left = _after_failure(ctx, args, there, begun)
         error.data = {"where": found, "left": [args["host"]["id"]] if found == "to" else left}
@@ -129,15 +129,15 @@ def _after_failure(ctx: Context, args: Doc, there: Doc, begun: Undo) -> tuple[st
             ctx.log("warning", f"VM {args['vm']['id']}: {error}")
             left = [args["to"]["id"]]
     if found == "from" and not left:
-        _let_run_on(ctx.beyond(_TAKING_BACK), args)
+        _let_run_on(ctx.beyond(_TAKING_BACK), args, there)
     return found, left
 
 
-def _let_run_on(ctx: Context, args: Doc) -> None:
+def _let_run_on(ctx: Context, args: Doc, there: Doc) -> None:
     """A guest that stands still here for a move that is over, and is nowhere else, runs."""
     try:
-        guest = look(ctx, args)
-        if guest is not None and guest.loaded and not is_under_way(ctx, args, guest):
+        guest = ours(ctx, args)
+        if guest is not None and guest.loaded and not is_under_way(ctx, args, guest) and look(ctx, there) is None:
             wake(ctx, args, guest)
     except DriverError as error:
         ctx.log("warning", f"VM {args['vm']['id']}: {error}")

@@ -83,6 +83,8 @@ CHANGES: dict[str, Change] = {
     "disksnapshotcreate": _call("disksnapshotcreate", 0, "moment"),
     "disksnapshotdelete": _last("SNAPSHOTS/SNAPSHOT", "ID", "disksnapshotdelete"),
     "saveas": _save_as}
+SAVES = ("suspend", "stop", "migrate saved")
+"""Changes on whose way it may be found SUSPENDED."""
 ENDS = ("poweroff-hard", "undeploy-hard")
 """Changes after which another boot goes on; so it does when the host died."""
 
@@ -138,6 +140,7 @@ def _rests(cloud: BedCloud, turn: Turn) -> bool:
     state = cloud.vm_state(turn.vm)
     if not turn.told or turn.told[-1] != state:
         turn.told.append(state)
+    assert state != "SUSPENDED" or turn.change in SAVES, turn
     if state == "RUNNING":
         return runs_on(cloud, turn.vm) == [cloud.node_of(turn.vm).name]
     with suppress(ClientError):  # its host is not heard yet

@@ -256,6 +256,31 @@ def test_half_a_saved_state_and_one_of_a_guest_that_runs_are_none(site: Site) ->
         site.do("restore")
 
 
+@pytest.mark.parametrize("state", [RUNNING, LOADED])
+@pytest.mark.parametrize("written", ["more", "half", ""])
+def test_a_save_that_is_left_when_its_guest_is_gone_counts_if_it_is_whole(site: Site, monkeypatch: pytest.MonkeyPatch,
+                                                                         written: str, state: tuple[int, int]) -> None:
+    """A half one never takes the place of the checkpoint that a guest was given and has not run from."""
+    def save(domain: Domain, path: str) -> None:
+        if written:
+            Path(path).write_text(written)
+        site.libvirt.domain = None
+        raise Temporary("no answer")
+
+    monkeypatch.setattr(Domain, "save", save)
+    site.libvirt.domain = Domain(site.libvirt, state, 2, "more")
+    if written == "more":
+        site.do("save")
+        assert site.files() == ["checkpoint"] and (site.dir / "checkpoint").read_text() == "more"
+        return
+    with pytest.raises(Temporary, match="no answer"):
+        site.do("save")
+    if state == LOADED:
+        assert (site.dir / "checkpoint").read_text() == "saved"
+    else:
+        assert not site.has()
+
+
 def test_what_was_saved_before_is_not_found_when_the_next_save_lacks_its_name(site: Site) -> None:
     """The guest ran on from it: a driver that ends before the last step of the save leaves the new one alone."""
     site.do("restore")

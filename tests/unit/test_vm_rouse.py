@@ -2,31 +2,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("libvirt")
+libvirt = pytest.importorskip("libvirt")
 
-from drivers.base import Temporary
-from drivers.vm import migrate
-from drivers.vm.guest import Guest
-from drivers.vm.handover import Stop, Teller
-from onecore.wire.messages import Doc
+from drivers.base import Temporary  # noqa: E402
+from drivers.vm import handover, migrate  # noqa: E402
+from drivers.vm.guest import Guest  # noqa: E402
+from drivers.vm.rouse import Stop  # noqa: E402
+from onecore.wire.messages import Doc  # noqa: E402
 
+HELD = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 ARGS: Doc = {"host": {"id": 0, "name": "here"}, "to": {"id": 1, "name": "there"}, "vm": {"id": 7, "generation": 1}}
+
+
+class Domain:
+    """The guest: PAUSED is its state after a pause."""
+
+    def __init__(self, done: list[str], paused: tuple[int, int]) -> None:
+        self.done, self.paused = done, paused
+
+    def suspend(self) -> None:
+        self.done.append("suspend")
+
+    def resume(self) -> None:
+        self.done.append("resume")
+
+    def abortJob(self) -> None:
+        self.done.append("abort")
+
+    def state(self) -> list[int]:
+        return list(self.paused)
+
+    def jobStats(self) -> Doc:
+        return {}
 
 
 class Ground:
     """A context with a clock, and a guest whose QEMU says STATUS of its last move."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str, paused: tuple[int, int] = HELD) -> None:
         self.clock, self.done, self.logged = 100.0, [], []  # type: tuple[float, list[str], list[str]]
-        self.stats: Doc = {}
-        domain = SimpleNamespace(suspend=lambda: self.done.append("suspend"), jobStats=lambda: self.stats,
-                                 abortJob=lambda: self.done.append("abort"))
-        self.guest = Guest(domain, 7, 1, "running")
+        self.guest = Guest(Domain(self.done, paused), 7, 1, "running")
         answer = json.dumps({"return": {"status": status} if status else {}})
         monkeypatch.setattr("drivers.vm.rouse.libvirt_qemu.qemuMonitorCommand", lambda *_: answer)
 
@@ -39,13 +57,20 @@ class Ground:
     def progress(self, *_: object) -> None:
         return
 
+    def sleep(self, seconds: float) -> None:
+        self.clock += seconds
+
     def beyond(self, seconds: float) -> Ground:
         return self
 
-    def run(self, called: Callable[[object], object], seconds: int) -> None:
-        for _ in range(seconds * 2):
-            called(None)
-            self.clock += 0.5
+
+def stopped(ground: Ground, seconds: int) -> None:
+    """The end of a hand-over is asked for, twice a second."""
+    stop = Stop(ground, ground.guest)  # type: ignore[arg-type]
+    ground.clock += 60  # it had gone well for long
+    for _ in range(seconds * 2):
+        stop(None)
+        ground.clock += 0.5
 
 
 @pytest.mark.parametrize(("status", "roused"), [("cancelled", True), ("failed", True), ("active", False),
@@ -53,43 +78,47 @@ class Ground:
 def test_what_was_to_stop_and_does_not_is_roused_when_qemu_has_given_up(
         monkeypatch: pytest.MonkeyPatch, status: str, roused: bool) -> None:
     ground = Ground(monkeypatch, status)
-    ground.run(Stop(ground, ground.guest), 3)  # type: ignore[arg-type]
+    stopped(ground, 3)
     assert ("suspend" in ground.done, bool(ground.logged)) == (roused, roused)
-    assert ground.done[:2] == ["abort", "abort"] and ground.done.count("abort") == 6
+    assert ground.done[:2] == ["abort", "abort"] and ground.done.count("abort") == 6 and "resume" not in ground.done
 
 
 def test_it_is_not_roused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """An abort needs its moment: the guest does not stand still for nothing."""
     ground = Ground(monkeypatch, "cancelled")
-    ground.run(Stop(ground, ground.guest), 1)  # type: ignore[arg-type]
-    assert "suspend" not in ground.done
+    stopped(ground, 1)
+    assert ground.done == ["abort", "abort"]
 
 
-def test_one_that_is_followed_is_roused_when_nothing_is_new_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left of an earlier move says the same: as long as this one's disks go on, nothing is done."""
-    ground = Ground(monkeypatch, "cancelled")
-    tell = Teller(ground, ground.guest)  # type: ignore[arg-type]
-    for done in range(40):
-        ground.stats = {"disk_total": 99, "disk_remaining": 99 - done, "disk_processed": done}
-        ground.run(tell, 1)
-    assert ground.done == []
-    ground.run(tell, 14)
-    assert ground.done == []
-    ground.run(tell, 3)
-    assert ground.done == ["suspend"]
+def test_a_pause_that_comes_too_late_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libvirt has ended its part meanwhile, and would let nobody run."""
+    ground = Ground(monkeypatch, "cancelled", (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER))
+    stopped(ground, 2)
+    assert ground.done[2:5] == ["abort", "suspend", "resume"]
 
 
-@pytest.mark.parametrize(("found", "loaded", "under_way", "woken"), [
-    ("from", True, False, True), ("from", False, False, False), ("from", True, True, False), ("to", True, False, False),
-    ("unknown", True, False, False)])
+@pytest.mark.parametrize(("status", "there", "stops"), [("cancelled", False, True), ("cancelled", True, False),
+                                                        ("active", False, False)])
+def test_one_that_is_followed_and_stands_still_for_long_is_stopped(
+        monkeypatch: pytest.MonkeyPatch, status: str, there: bool, stops: bool) -> None:
+    """When its QEMU has given up, and the other host has nothing of it: a disk that is slow to copy is waited for."""
+    ground, ended = Ground(monkeypatch, status), []  # type: tuple[Ground, list[float]]
+    monkeypatch.setattr(handover, "is_under_way", lambda *_: ground.clock < 160 and not ended)
+    monkeypatch.setattr(handover, "ask", lambda ctx, args, what, function, **_: function(None))
+    monkeypatch.setattr(handover, "look", lambda *_: ground.guest if there else None)
+    monkeypatch.setattr(handover, "stop", lambda *_: ended.append(ground.clock))
+    handover.follow(ground, ARGS, ARGS, ground.guest)  # type: ignore[arg-type]
+    assert bool(ended) is stops and all(115 <= when < 117 for when in ended)
+
+
+@pytest.mark.parametrize(("found", "loaded", "under_way", "there", "woken"), [
+    ("from", True, False, False, True), ("from", False, False, False, False), ("from", True, True, False, False),
+    ("from", True, False, True, False), ("to", True, False, False, False), ("unknown", True, False, False, False)])
 def test_a_guest_that_stands_still_for_a_move_that_is_over_runs(
-        monkeypatch: pytest.MonkeyPatch, found: str, loaded: bool, under_way: bool, woken: bool) -> None:
-    """Only where it is nowhere else."""
+        monkeypatch: pytest.MonkeyPatch, found: str, loaded: bool, under_way: bool, there: bool, woken: bool) -> None:
+    """Only where it is nowhere else, not even about to run."""
     ground = Ground(monkeypatch, "cancelled")
-    guest = Guest(ground.guest.domain, 7, 1, "suspended", loaded=loaded)
-    for name, given in (("stop", None), ("find_out", found), ("look", guest), ("is_under_way", under_way)):
-        monkeypatch.setattr(migrate, name, lambda *_, given=given: given)
-    monkeypatch.setattr(migrate, "wake", lambda *_: ground.done.append("wake"))
+    after_failure(monkeypatch, ground, found, loaded, under_way, there)
     assert migrate._after_failure(ground, ARGS, ARGS, []) == (found, [])  # type: ignore[arg-type]
     assert ground.done == (["wake"] if woken else [])
 
@@ -100,9 +129,16 @@ def test_it_stands_still_as_long_as_something_of_it_is_left_there(monkeypatch: p
     def busy(_: object) -> None:
         raise Temporary("it is busy")
 
-    for name, given in (("stop", None), ("find_out", "from"), ("is_under_way", False),
-                        ("look", Guest(ground.guest.domain, 7, 1, "suspended", loaded=True))):
-        monkeypatch.setattr(migrate, name, lambda *_, given=given: given)
-    monkeypatch.setattr(migrate, "wake", lambda *_: ground.done.append("wake"))
+    after_failure(monkeypatch, ground, "from", True, False, False)
     assert migrate._after_failure(ground, ARGS, ARGS, [busy]) == ("from", [1])  # type: ignore[arg-type]
     assert ground.done == []
+
+
+def after_failure(monkeypatch: pytest.MonkeyPatch, ground: Ground, found: str, loaded: bool, under_way: bool,
+                  there: bool) -> None:
+    """What both hosts say once a move has failed."""
+    guest = Guest(ground.guest.domain, 7, 1, "suspended", loaded=loaded)
+    for name, given in (("stop", None), ("find_out", found), ("ours", guest), ("is_under_way", under_way),
+                        ("look", guest if there else None)):
+        monkeypatch.setattr(migrate, name, lambda *_, given=given: given)
+    monkeypatch.setattr(migrate, "wake", lambda *_: ground.done.append("wake"))

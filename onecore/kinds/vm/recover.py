@@ -86,11 +86,19 @@ def _nic(req: Request, vm: Vm) -> Vector:
 def _what_it_waits_for(req: Request, vm: Vm) -> str:
     """Why there is nothing to retry: no step of the VM's own is under way, or failed."""
     images = [image for oid in ids(vm.images) if (image := req.tx.get(Image, oid)) is not None]
-    failed = [f"image {image.oid} ({image.name}) failed: {image.error}; `oneimage enable {image.oid}` once it is well"
-              for image in images if image.state == ImageState.ERROR]
-    making = [f"image {image.oid} ({image.name}) is being made" for image in images if image.state in BUSY]
     return (f"recover --retry of VM {vm.oid} in state {state_of(vm).name}: it goes on by itself when its images are "
-            f"ready; {', '.join(failed or making)}")
+            f"ready; {', '.join(filter(None, map(_not_ready, images)))}")
+
+
+def _not_ready(image: Image) -> str:
+    """Why a VM that has IMAGE waits for it; "" when it does not."""
+    if image.state in (ImageState.USED, ImageState.USED_PERS):
+        return ""
+    said = f"image {image.oid} ({image.name})"
+    if image.state in BUSY:
+        return f"{said} is being made"
+    why = f"failed: {image.error}" if image.state == ImageState.ERROR else f"is {ImageState(image.state).name}"
+    return f"{said} {why}; `oneimage enable {image.oid}` once it is well"
 
 
 def _may_have_moved(vm: Vm) -> bool:
