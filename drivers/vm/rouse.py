@@ -1,8 +1,10 @@
-"""A hand-over that QEMU has given up, and libvirt still waits for.
+"""Hand-overs that are aborted in the moment in which QEMU makes the guest stand still before the switch.
 
-Before the switch QEMU stands still, and libvirt looks for that.  When the move is aborted in just that moment the guest
-runs on, and libvirt waits, without end, for it to stand still (seen with 9.0); no change of the guest is taken
-meanwhile, and no abort helps.  A pause is taken: libvirt looks again, ends its part and lets the guest run.
+QEMU looks whether it was told to cancel, and then waits for a word to go on.  An abort between the two leaves it
+waiting for ever, `cancelling`, the guest stopped (seen with 7.2; libvirt sends no other word).  With that word it
+cancels.  libvirt, for its part, waits until the guest stands still: when the abort made it run on before libvirt
+looked, that is never, and no change of the guest is taken meanwhile (seen with 9.0).  A pause makes it look: it ends
+its part and lets the guest run.  In both cases no further abort helps.
 """
 from __future__ import annotations
 
@@ -16,13 +18,12 @@ from drivers.base import Context
 from drivers.vm.guest import Guest
 
 _PATIENCE = 0.8
-_GIVEN_UP = ("cancelled", "failed")
-_QUESTION = json.dumps({"execute": "query-migrate"})
+_CANCELLING, _GIVEN_UP = "cancelling", ("cancelled", "failed")
 _BY_US = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER]
 
 
 class Stop:
-    """Tells libvirt to end the hand-over of `guest`, as often as it is called; rouses it when that does not help.
+    """Tells libvirt to end the hand-over of `guest`, as often as it is called; does more when that does not help.
 
     To be used for one hand-over.  Calls raise libvirt's errors.
     """
@@ -36,20 +37,39 @@ class Stop:
         self.guest.domain.abortJob()
         if self._since is None:
             self._since = self._ctx.now()
-        if self._ctx.now() - self._since >= _PATIENCE and has_given_up(self.guest):
-            self._since = self._ctx.now()
+        if self._ctx.now() - self._since >= _PATIENCE:
+            self._rouse(status(self.guest))
+
+    def _rouse(self, now: str) -> None:
+        if now != _CANCELLING and now not in _GIVEN_UP:
+            return
+        self._since = self._ctx.now()
+        if now == _CANCELLING:
+            self._ctx.log("warning", f"VM {self.guest.vm}: QEMU waits as it cancels its move; it is told to go on")
+            _tell(self.guest, "migrate-continue", state=_CANCELLING)
+        else:
             self._ctx.log("warning", f"VM {self.guest.vm}: libvirt goes on with a move that QEMU has given up; "
                                      "the guest is paused for a moment, so that it looks")
-            _rouse(self.guest.domain)
+            _pause(self.guest.domain)
+
+
+def status(guest: Guest) -> str:
+    """What GUEST's QEMU says of its last move, this one or one before; "" when there was none."""
+    return str((_tell(guest, "query-migrate") or {}).get("status", ""))
 
 
 def has_given_up(guest: Guest) -> bool:
-    """Whether GUEST's QEMU says that its last move, this one or one before, was cancelled or failed."""
-    answer = json.loads(libvirt_qemu.qemuMonitorCommand(guest.domain, _QUESTION, 0))
-    return answer.get("return", {}).get("status") in _GIVEN_UP
+    """Whether that was cancelled or failed, or is about to be."""
+    return status(guest) in (_CANCELLING, *_GIVEN_UP)
 
 
-def _rouse(domain: Any) -> None:
+def _tell(guest: Guest, command: str, **arguments: object) -> Any:
+    """What QEMU answers; nothing when it refuses."""
+    text = json.dumps({"execute": command, "arguments": arguments})
+    return json.loads(libvirt_qemu.qemuMonitorCommand(guest.domain, text, 0)).get("return")
+
+
+def _pause(domain: Any) -> None:
     """A pause; one that came when libvirt had ended its part by itself is nobody's but ours, so it is taken back."""
     domain.suspend()
     if domain.state()[:2] == _BY_US:

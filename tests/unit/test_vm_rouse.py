@@ -45,8 +45,20 @@ class Ground:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str, paused: tuple[int, int] = HELD) -> None:
         self.clock, self.done, self.logged = 100.0, [], []  # type: tuple[float, list[str], list[str]]
         self.guest = Guest(Domain(self.done, paused), 7, 1, "running")
-        answer = json.dumps({"return": {"status": status} if status else {}})
-        monkeypatch.setattr("drivers.vm.rouse.libvirt_qemu.qemuMonitorCommand", lambda *_: answer)
+        self.status = status
+        monkeypatch.setattr("drivers.vm.rouse.libvirt_qemu.qemuMonitorCommand", self.monitor)
+
+    def monitor(self, _: Domain, text: str, __: int) -> str:
+        """QEMU; told to go on while it cancels, it gets to its end."""
+        asked = json.loads(text)
+        if asked["execute"] == "query-migrate":
+            return json.dumps({"return": {"status": self.status} if self.status else {}})
+        assert asked == {"execute": "migrate-continue", "arguments": {"state": "cancelling"}}
+        self.done.append("continue")
+        if self.status != "cancelling":
+            return json.dumps({"error": {"desc": "Migration not in expected state"}})
+        self.status = "cancelled"
+        return json.dumps({"return": {}})
 
     def now(self) -> float:
         return self.clock
@@ -83,6 +95,13 @@ def test_what_was_to_stop_and_does_not_is_roused_when_qemu_has_given_up(
     assert ground.done[:2] == ["abort", "abort"] and ground.done.count("abort") == 6 and "resume" not in ground.done
 
 
+def test_qemu_that_waits_in_its_cancelling_is_told_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then libvirt is roused, if it needs that too."""
+    ground = Ground(monkeypatch, "cancelling")
+    stopped(ground, 3)
+    assert ground.done == ["abort"] * 3 + ["continue", "abort", "abort", "suspend", "abort"]
+
+
 def test_it_is_not_roused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """An abort needs its moment: the guest does not stand still for nothing."""
     ground = Ground(monkeypatch, "cancelled")
@@ -98,7 +117,7 @@ def test_a_pause_that_comes_too_late_is_taken_back(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("status", "there", "stops"), [("cancelled", False, True), ("cancelled", True, False),
-                                                        ("active", False, False)])
+                                                        ("cancelling", False, True), ("active", False, False)])
 def test_one_that_is_followed_and_stands_still_for_long_is_stopped(
         monkeypatch: pytest.MonkeyPatch, status: str, there: bool, stops: bool) -> None:
     """When its QEMU has given up, and the other host has nothing of it: a disk that is slow to copy is waited for."""
