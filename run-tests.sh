@@ -88,6 +88,7 @@ show() {
 
 clean_up() {
     local code=$? name
+    [ -z "$reading" ] || kill "$reading" 2> /dev/null
     for name in "${!jobs[@]}"; do
         [ $code = 130 ] || kill -INT "${jobs[$name]}" 2> /dev/null # after Ctrl-C they know already
         joined "$name"
@@ -141,6 +142,7 @@ main() {
         read_once
         prepare_live || { marks=(-m "not live"); skip "live tests" "$reason"; }
         wait "$reading"
+        reading=
     fi
     if [ $# -gt 0 ]; then
         [ -n "$fast" ] || check_style || failed=1

@@ -85,6 +85,7 @@ def _move(ctx: Context, args: Doc, there: Doc, way: Trip) -> None:
         guest = at_work(ctx, args)
         ctx.progress("preparing")
         _end_arriving(ctx, there)
+        _let_run_on(ctx, args, there)
         copied = _bring_files(ctx, args, way, guest, begun)
         begun.append(lambda last: around.clean(last, there))
         around.pre(ctx, there)
@@ -128,7 +129,7 @@ def _after_failure(ctx: Context, args: Doc, there: Doc, begun: Undo) -> tuple[st
         except DriverError as error:
             ctx.log("warning", f"VM {args['vm']['id']}: {error}")
             left = [args["to"]["id"]]
-    if found == "from" and not left:
+    if found == "from":
         _let_run_on(ctx.beyond(_TAKING_BACK), args, there)
     return found, left
 

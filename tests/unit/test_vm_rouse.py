@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,15 +143,29 @@ def test_a_guest_that_stands_still_for_a_move_that_is_over_runs(
     assert ground.done == (["wake"] if woken else [])
 
 
-def test_it_stands_still_as_long_as_something_of_it_is_left_there(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_what_else_is_left_there_does_not_keep_it_still(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     ground = Ground(monkeypatch, "cancelled")
 
     def busy(_: object) -> None:
         raise Temporary("it is busy")
 
-    after_failure(monkeypatch, ground, "from", True, False, False)
+    after_failure(monkeypatch, ground, "from", True, False, there)
     assert migrate._after_failure(ground, ARGS, ARGS, [busy]) == ("from", [1])  # type: ignore[arg-type]
-    assert ground.done == []
+    assert ground.done == ([] if there else ["wake"])
+
+
+def test_it_runs_before_it_moves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that moves paused arrives paused."""
+    ground = Ground(monkeypatch, "cancelled")
+    after_failure(monkeypatch, ground, "from", True, False, False)
+    monkeypatch.setattr(migrate, "at_work", lambda *_: ground.guest)
+    monkeypatch.setattr(migrate, "_bring_files", lambda *_: [])
+    monkeypatch.setattr(migrate.around, "pre", lambda *_: None)
+    monkeypatch.setattr(migrate.events, "expect", lambda *_, **__: None)
+    monkeypatch.setattr(migrate, "hand_over", lambda *_: ground.done.append("moved"))
+    migrate._move(ground, ARGS, ARGS, SimpleNamespace(moved={}))  # type: ignore[arg-type]
+    assert ground.done == ["wake", "moved"]
 
 
 def after_failure(monkeypatch: pytest.MonkeyPatch, ground: Ground, found: str, loaded: bool, under_way: bool,
