@@ -23,6 +23,7 @@ class Domain:
 
     def __init__(self, done: list[str], paused: tuple[int, int]) -> None:
         self.done, self.paused = done, paused
+        self.stats: Doc = {}
 
     def suspend(self) -> None:
         self.done.append("suspend")
@@ -37,7 +38,7 @@ class Domain:
         return list(self.paused)
 
     def jobStats(self) -> Doc:
-        return {}
+        return self.stats
 
 
 class Ground:
@@ -108,6 +109,21 @@ def test_it_is_not_roused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ground = Ground(monkeypatch, "cancelled")
     stopped(ground, 1)
     assert ground.done == ["abort", "abort"]
+
+
+MEMORY = {"memory_processed": 90, "memory_remaining": 10, "memory_bps": 20}
+
+
+@pytest.mark.parametrize(("stats", "near"), [
+    (MEMORY, True), ({**MEMORY, "memory_remaining": 0}, True), ({**MEMORY, "memory_bps": 0}, True),
+    ({**MEMORY, "memory_remaining": 30}, False), ({**MEMORY, "disk_remaining": 1}, False),
+    ({"memory_total": 100, "memory_remaining": 100}, False), ({}, False)])
+def test_what_is_about_to_switch_over_is_waited_for(monkeypatch: pytest.MonkeyPatch, stats: Doc, near: bool) -> None:
+    """For a moment; one that is near for longer does not get there."""
+    ground = Ground(monkeypatch, "active")
+    ground.guest.domain.stats = stats
+    stopped(ground, 3)
+    assert ground.done == ["abort"] * (2 if near else 6)
 
 
 def test_a_pause_that_comes_too_late_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
