@@ -17,12 +17,17 @@ _ENDED = ("concluded", "null")
 
 def tell(ctx: Context, args: Doc, guest: Guest, command: str, arguments: Doc) -> Any:
     """What QEMU answers to COMMAND; Permanent when it refuses."""
-    text = json.dumps({"execute": command, "arguments": arguments})
-    answer = json.loads(ask(ctx, args, f"{command} for",
-                            lambda _: str(libvirt_qemu.qemuMonitorCommand(guest.domain, text, 0))))
+    answer = ask(ctx, args, f"{command} for", lambda _: exchange(guest, command, arguments))
     if "error" in answer:
         raise Permanent(f"VM {args['vm']['id']}: {command}: {answer['error'].get('desc', '')}")
     return answer.get("return")
+
+
+def exchange(guest: Guest, command: str, arguments: Doc) -> Doc:
+    """QEMU's answer as it is, for who is on a line already.  Raises libvirt's errors."""
+    text = json.dumps({"execute": command, "arguments": arguments})
+    answer: Doc = json.loads(libvirt_qemu.qemuMonitorCommand(guest.domain, text, 0))
+    return answer
 
 
 def run_job(ctx: Context, args: Doc, guest: Guest, command: str, job: str, arguments: Doc) -> None:

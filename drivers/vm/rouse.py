@@ -12,14 +12,13 @@ look: it ends its part and lets the guest run.  In both cases no further abort h
 """
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import libvirt
-import libvirt_qemu
 
 from drivers.base import Context
 from drivers.vm.guest import Guest
+from drivers.vm.qmp import exchange
 from onecore.wire.messages import Doc
 
 _PATIENCE = 0.8
@@ -61,7 +60,7 @@ class Stop:
         self._since = self._ctx.now()
         if now == _CANCELLING:
             self._ctx.log("warning", f"VM {self.guest.vm}: QEMU waits as it cancels its move; it is told to go on")
-            _tell(self.guest, "migrate-continue", state=_CANCELLING)
+            exchange(self.guest, "migrate-continue", {"state": _CANCELLING})
         else:
             self._ctx.log("warning", f"VM {self.guest.vm}: libvirt goes on with a move that QEMU has given up; "
                                      "the guest is paused for a moment, so that it looks")
@@ -77,18 +76,12 @@ def is_near(stats: Doc) -> bool:
 
 def status(guest: Guest) -> str:
     """What GUEST's QEMU says of its last move, this one or one before; "" when there was none."""
-    return str((_tell(guest, "query-migrate") or {}).get("status", ""))
+    return str(exchange(guest, "query-migrate", {}).get("return", {}).get("status", ""))
 
 
 def has_given_up(guest: Guest) -> bool:
     """Whether that was cancelled or failed, or is about to be."""
     return status(guest) in (_CANCELLING, *_GIVEN_UP)
-
-
-def _tell(guest: Guest, command: str, **arguments: object) -> Any:
-    """What QEMU answers; nothing when it refuses."""
-    text = json.dumps({"execute": command, "arguments": arguments})
-    return json.loads(libvirt_qemu.qemuMonitorCommand(guest.domain, text, 0)).get("return")
 
 
 def _pause(domain: Any) -> None:

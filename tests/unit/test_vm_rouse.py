@@ -48,7 +48,7 @@ class Ground:
         self.clock, self.done, self.logged = 100.0, [], []  # type: tuple[float, list[str], list[str]]
         self.guest = Guest(Domain(self.done, paused), 7, 1, "running")
         self.status = status
-        monkeypatch.setattr("drivers.vm.rouse.libvirt_qemu.qemuMonitorCommand", self.monitor)
+        monkeypatch.setattr("drivers.vm.qmp.libvirt_qemu.qemuMonitorCommand", self.monitor)
 
     def monitor(self, _: Domain, text: str, __: int) -> str:
         """QEMU; told to go on while it cancels, it gets to its end."""
