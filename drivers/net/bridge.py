@@ -1,7 +1,8 @@
 """net/bridge: a Linux bridge for each network, made when missing and taken away when we made it and nobody uses it.
 
-A bridge of ours carries an alias that says so.  The VMs that use one are files in /run, so that the time between making
-a bridge and plugging into it needs no guess; both are gone after a restart of the host.
+A bridge of ours carries an alias that says so; one that was made, but whose maker was stopped before it set the alias,
+is known by a file that was there first.  The VMs that use a bridge are files, too, so that the time between making it
+and plugging into it needs no guess.  All of that is in /run and as gone as the bridge after a restart of the host.
 """
 from __future__ import annotations
 
@@ -43,6 +44,7 @@ def clean(ctx: Context, args: Doc) -> Doc:
     for name, phydev in bridges(args["vm"]).items():
         with _alone(ctx, args["host"], name):
             executor.run(["rm", "-f", "--", _user(name, args["vm"])])
+            _mark(executor, name)
             if _is_ours(executor, name) and not _in_use(executor, name, phydev):
                 executor.run(["ip", "link", "delete", "dev", name, "type", "bridge"])
                 executor.run(["rmdir", "--ignore-fail-on-non-empty", "--", f"{USERS}/{name}"])
@@ -76,20 +78,32 @@ def _user(name: str, vm: Doc) -> str:
     return f"{USERS}/{name}/{int(vm['id'])}"
 
 
+def _making(name: str) -> str:
+    return f"{USERS}/{name}/making"
+
+
 def _make(executor: Executor, name: str) -> None:
     """The bridge, up; made, and marked as ours, if it is missing."""
     if not executor.exists(f"/sys/class/net/{name}"):
-        made = f"link add name {name} type bridge forward_delay 0 stp_state 0\nlink set dev {name} alias {ALIAS}\n"
-        executor.run(["ip", "-batch", "-"], stdin=made.encode())
+        executor.write(_making(name), b"")
+        executor.run(["ip", "link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
+    _mark(executor, name)
     if not executor.exists(f"/sys/class/net/{name}/bridge"):
         raise Permanent(f"the host has a network device {name} that is no bridge")
     executor.run(["ip", "link", "set", "dev", name, "up"])
 
 
+def _mark(executor: Executor, name: str) -> None:
+    """The bridge gets its alias if somebody began to make it, and did not come to that."""
+    if executor.exists(_making(name)):
+        if executor.exists(f"/sys/class/net/{name}/bridge"):
+            executor.run(["ip", "link", "set", "dev", name, "alias", ALIAS])
+        executor.run(["rm", "-f", "--", _making(name)])
+
+
 def _enslave(executor: Executor, name: str, phydev: str) -> None:
     if phydev and not executor.exists(f"/sys/class/net/{name}/brif/{phydev}"):
-        executor.run(["ip", "link", "set", "dev", phydev, "master", name])
-        executor.run(["ip", "link", "set", "dev", phydev, "up"])
+        executor.run(["ip", "link", "set", "dev", phydev, "master", name, "up"])
 
 
 def _is_ours(executor: Executor, name: str) -> bool:

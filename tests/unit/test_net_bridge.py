@@ -4,12 +4,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drivers.base import Permanent
+from drivers.base import Cancelled, Permanent
 from drivers.context import Kept
 from drivers.net import around
 
@@ -22,12 +23,27 @@ class FakeHost:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.addresses: list[dict[str, str]] = [{"family": "inet6", "scope": "link"}]
+        self.steps = 0
+        self.stopped_after = -1
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None) -> str:
         words = list(argv)
-        if words[:2] == ["ip", "-batch"]:
-            name = stdin.decode().split()[3]
-            self.files |= {f"/sys/class/net/{name}/bridge": b"", f"/sys/class/net/{name}/ifalias": b"onecore\n"}
+        told = self._carry_out(words)
+        self._step()
+        return told
+
+    def _step(self) -> None:
+        """A step is done; whoever asked for it is stopped at the one that was chosen."""
+        self.steps += 1
+        if self.steps == self.stopped_after:
+            raise Cancelled("cancelled")
+
+    def _carry_out(self, words: list[str]) -> str:
+        if words[:4] == ["ip", "link", "add", "name"]:
+            name = words[4]
+            self.files |= {f"/sys/class/net/{name}/bridge": b"", f"/sys/class/net/{name}/ifalias": b"\n"}
+        elif "alias" in words:
+            self.files[f"/sys/class/net/{words[4]}/ifalias"] = words[6].encode() + b"\n"
         elif words[:3] == ["ip", "link", "delete"]:
             self._remove(f"/sys/class/net/{words[4]}/")
         elif "master" in words:
@@ -42,6 +58,7 @@ class FakeHost:
 
     def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
         self.files[path] = data
+        self._step()
 
     def read(self, path: str) -> bytes:
         return self.files[path]
@@ -90,6 +107,44 @@ def test_a_bridge_lives_from_its_first_to_its_last_vm(ctx: Any) -> None:
     around.clean(ctx, args(2, "br0"))
     around.clean(ctx, args(2, "br0"))
     assert ctx.fake.bridges == set()
+
+
+def test_a_plug_that_is_stopped_after_any_of_its_steps_leaves_no_bridge_behind(ctx: Any) -> None:
+    wanted = args(1, "br0", PHYDEV="eth1")
+    around.pre(ctx, wanted)
+    around.clean(ctx, wanted)
+    steps, ctx.fake.steps = ctx.fake.steps, 0
+    made = 0
+    for ctx.fake.stopped_after in range(1, steps + 1):
+        with suppress(Cancelled):
+            around.pre(ctx, wanted)
+        made += bool(ctx.fake.bridges)
+        ctx.fake.stopped_after = -1
+        around.clean(ctx, wanted)
+        ctx.fake.steps = 0
+        assert ctx.fake.files == {}
+    assert made > 4
+
+
+def test_a_bridge_whose_making_was_cut_off_is_ours_for_the_next_vm(ctx: Any) -> None:
+    for ctx.fake.stopped_after in (4, 5):  # the bridge is there; it has its alias
+        ctx.fake.steps = 0
+        with pytest.raises(Cancelled):
+            around.pre(ctx, args(1, "br0"))
+        assert ctx.fake.bridges == {"br0"}
+        ctx.fake.stopped_after = -1
+        around.pre(ctx, args(2, "br0"))
+        around.clean(ctx, args(2, "br0"))
+        around.clean(ctx, args(1, "br0"))
+        assert ctx.fake.files == {}
+
+
+def test_a_making_that_was_cut_off_before_its_bridge_claims_no_other(ctx: Any) -> None:
+    ctx.fake.stopped_after = 3
+    with pytest.raises(Cancelled):
+        around.pre(ctx, args(1, "br0"))
+    around.clean(ctx, args(1, "br0"))
+    test_a_bridge_that_was_there_stays(ctx)
 
 
 def test_a_bridge_that_was_there_stays(ctx: Any) -> None:
