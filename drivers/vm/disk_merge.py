@@ -29,31 +29,31 @@ def delete(ctx: Context, args: Doc) -> Doc:
         return snap_delete(ctx, args)
     with fenced(ctx, ctx.host(args["host"]), args), events.quiet(ctx, args["host"], args["vm"]):
         work = begin(ctx, args)
-        if work.executor.exists(work.kept):
+        if work.host(ctx).exists(work.kept):
             _delete(ctx, work, work.look(ctx))
         wake(ctx, args, work.guest)
-        chain.sweep(work.executor, args["vm"], work.disk, work.look(ctx).chain)
+        chain.sweep(work.host(ctx), args["vm"], work.disk, work.look(ctx).chain)
     return {}
 
 
 def _delete(ctx: Context, work: Work, live: LiveDisk) -> None:
     """By where the snapshot is among the files that the guest's disk consists of, if it is one of them."""
-    layers = _layers(work, live)
+    layers = _layers(ctx, work, live)
     if layers.alias:
         if layers.at == 0:
-            chain.rename(work.executor, work.kept, work.path)
+            chain.rename(work.host(ctx), work.kept, work.path)
         _name_rightly(ctx, work, live)
         return
-    chain.check_dispensable(work.executor, work.args["vm"], work.disk, int(work.args["snap_id"]))
-    chain.rebase_children(ctx, work.executor, work.args["vm"], work.disk, int(work.args["snap_id"]), layers.known)
+    chain.check_dispensable(work.host(ctx), work.args["vm"], work.disk, int(work.args["snap_id"]))
+    chain.rebase_children(ctx, work.host(ctx), work.args["vm"], work.disk, int(work.args["snap_id"]), layers.known)
     if layers.at is None:
-        work.executor.run(["rm", "-f", "--", work.kept])
+        work.host(ctx).run(["rm", "-f", "--", work.kept])
     elif layers.at == 1:
         commit(ctx, work, live)
         _to_the_kept(ctx.beyond(LAST_SECONDS), work, live)
     else:
         _merge(ctx, work, live, layers.at)
-        chain.rename(work.executor, work.kept, layers.names[layers.at - 1])
+        chain.rename(work.host(ctx), work.kept, layers.names[layers.at - 1])
         _name_rightly(ctx.beyond(LAST_SECONDS), work, work.look(ctx))
 
 
@@ -75,11 +75,11 @@ class Layers:
         return [int(tail) for tail in tails if tail.isdecimal()]
 
 
-def _layers(work: Work, live: LiveDisk) -> Layers:
+def _layers(ctx: Context, work: Work, live: LiveDisk) -> Layers:
     vm, number = work.args["vm"], int(work.args["snap_id"])
     names = [work.path, *(f"{vm_dir(vm)}/{snapshot_name(work.disk, each)}" for each in chain.kept(vm, work.disk)
                           if each != number)]
-    found = chain.inodes(work.executor, [*live.chain, work.kept, *names])
+    found = chain.inodes(work.host(ctx), [*live.chain, work.kept, *names])
     by_inode = {found[name]: name for name in reversed(names) if name in found}
     mine = found.get(work.kept, "")
     places = [place for place, path in enumerate(live.chain) if found.get(path) == mine]
@@ -109,12 +109,12 @@ def _job(ctx: Context, work: Work, target: str) -> Doc:
 
 def _name_rightly(ctx: Context, work: Work, live: LiveDisk) -> None:
     """Each file of the disk says by its right name what it stands on; QEMU is told, which has them open."""
-    layers = _layers(work, live)
+    layers = _layers(ctx, work, live)
     indexes, root = [index for _, index in live.layers], f"libvirt-{live.layers[0][1]}-format"
     for place, path in enumerate(live.chain[:-1]):
         below = layers.names[place + 1]
         wanted = below.removeprefix(f"{vm_dir(work.args['vm'])}/")
-        if wanted != below and chain.backing(work.executor, path)[0] != wanted:
+        if wanted != below and chain.backing(work.host(ctx), path)[0] != wanted:
             qmp.tell(ctx, work.args, work.guest, "change-backing-file", {
                 "device": root, "image-node-name": f"libvirt-{indexes[place]}-format", "backing-file": wanted})
 
@@ -129,7 +129,7 @@ def _to_the_kept(ctx: Context, work: Work, live: LiveDisk) -> None:
         still.ends = False
         try:
             pivot(ctx, work.args, work.guest, live.target)
-            chain.rename(work.executor, work.kept, work.path)
+            chain.rename(work.host(ctx), work.kept, work.path)
             still.ends = True
         except DriverError:
             still.ends = work.look(ctx).path == live.path

@@ -38,8 +38,11 @@ class Work:
 
     args: Doc
     guest: Guest
-    executor: Executor
     disk: Disk
+
+    def host(self, ctx: Context) -> Executor:
+        """The guest's host, for as long as CTX goes on."""
+        return ctx.host(self.args["host"])
 
     @property
     def path(self) -> str:
@@ -69,31 +72,31 @@ def create(ctx: Context, args: Doc) -> Doc:
     with fenced(ctx, ctx.host(args["host"]), args), events.quiet(ctx, args["host"], args["vm"]):
         work = begin(ctx, args)
         live = work.look(ctx)
-        made = work.executor.exists(work.kept)
-        if live.path == work.step or not made or chain.is_same(work.executor, work.path, work.kept):
+        made = work.host(ctx).exists(work.kept)
+        if live.path == work.step or not made or chain.is_same(work.host(ctx), work.path, work.kept):
             if live.path != work.step:
-                refuse_inner(work.executor, args["vm"], work.disk, live.format)
+                refuse_inner(work.host(ctx), args["vm"], work.disk, live.format)
                 _prepare(ctx, work, live)
             with tidy(ctx, args, work.guest):
                 _switch(ctx.beyond(LAST_SECONDS), work)
         wake(ctx, args, work.guest)
         thaw(ctx, args, work.guest)
-        work.executor.run(["rm", "-f", "--", work.step, f"{work.path}.tmp"])
-        chain.sweep(work.executor, args["vm"], work.disk, work.look(ctx).chain)
+        work.host(ctx).run(["rm", "-f", "--", work.step, f"{work.path}.tmp"])
+        chain.sweep(work.host(ctx), args["vm"], work.disk, work.look(ctx).chain)
     return {}
 
 
 def begin(ctx: Context, args: Doc) -> Work:
     """The work that an action's args ask for; Permanent when the guest does not run or has no such disk."""
     guest = at_work(ctx, args)
-    return Work(args, guest, ctx.host(args["host"]), one(args["vm"], "disks", "DISK_ID", args["disk_id"]))
+    return Work(args, guest, one(args["vm"], "disks", "DISK_ID", args["disk_id"]))
 
 
 def _prepare(ctx: Context, work: Work, live: LiveDisk) -> None:
     """The snapshot's name for the file that the guest writes to, and two empty overlays of that."""
-    run = work.executor.run
+    run = work.host(ctx).run
     size = ask(ctx, work.args, "measuring a disk of", lambda _: int(work.guest.domain.blockInfo(live.target)[0]))
-    perform(ctx, work.executor, stack_dir_steps(work.args["vm"], work.disk))
+    perform(ctx, work.host(ctx), stack_dir_steps(work.args["vm"], work.disk))
     run(["ln", "-P", "-f", "--", work.path, work.kept])
     for path in (work.step, f"{work.path}.tmp"):
         run(["rm", "-f", "--", path])
@@ -130,8 +133,8 @@ def _to_the_step(ctx: Context, work: Work) -> None:
 def _to_the_name(ctx: Context, work: Work) -> None:
     live, ready = work.look(ctx), f"{work.path}.tmp"
     if not live.job:
-        if work.executor.exists(ready):
-            work.executor.run(["mv", "-T", "--", ready, work.path])
+        if work.host(ctx).exists(ready):
+            work.host(ctx).run(["mv", "-T", "--", ready, work.path])
         xml = f"<disk type='file'><source file={quoteattr(work.path)}/><driver type='qcow2'/></disk>"
         ask(ctx, work.args, "making a disk snapshot of",
             lambda _: work.guest.domain.blockCopy(live.target, xml, {}, _COPY))
@@ -143,12 +146,12 @@ def _back(ctx: Context, work: Work) -> None:
     """The guest writes to the disk's file as before, and there is no snapshot."""
     live = work.look(ctx)
     end(ctx, work.args, work.guest, live.target)
-    if not chain.is_same(work.executor, work.path, work.kept):
-        chain.rename(work.executor, work.kept, work.path)
+    if not chain.is_same(work.host(ctx), work.path, work.kept):
+        chain.rename(work.host(ctx), work.kept, work.path)
     if live.path == work.step:
         commit(ctx, work, live)
         pivot(ctx, work.args, work.guest, live.target)
-    work.executor.run(["rm", "-f", "--", work.kept, work.step, f"{work.path}.tmp"])
+    work.host(ctx).run(["rm", "-f", "--", work.kept, work.step, f"{work.path}.tmp"])
 
 
 def commit(ctx: Context, work: Work, live: LiveDisk) -> None:

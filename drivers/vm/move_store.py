@@ -130,8 +130,9 @@ def _switch(ctx: Context, args: Doc, way: Trip, guest: Guest, targets: list[str]
 def _settle(ctx: Context, args: Doc, way: Trip) -> None:
     """The directory there counts, and the one here no more."""
     move_files.settle(ctx, args["to"], way.moved)
-    if look_at_files(way.here, way.vm) is not None:
-        perform(ctx, ctx.host(args["host"]), carry.mark_steps(way.vm, LEAVING, here=False))
+    place = ctx.host(args["host"])
+    if look_at_files(place, way.vm) is not None:
+        perform(ctx, place, carry.mark_steps(way.vm, LEAVING, here=False))
 
 
 def _take_back(ctx: Context, args: Doc, way: Trip, guest: Guest, targets: list[str]) -> None:

@@ -19,9 +19,17 @@ class Bench:
 
     def __init__(self, home: Path, host: Doc, ssh: Doc | None = None, **settings: Any) -> None:
         self.host, self.messages = host, list[Message]()
-        self._around = Surroundings(home, {"kvm": settings, "ssh": ssh}, time.monotonic, Token.wait,
-                                    self.messages.append, Journal())
+        self._home, self._settings = home, {"kvm": settings, "ssh": ssh}
+        self._around = self._begin()
         self._op = 0
+
+    def _begin(self) -> Surroundings:
+        return Surroundings(self._home, self._settings, time.monotonic, Token.wait, self.messages.append, Journal())
+
+    def restart(self) -> None:
+        """Another driver process from now on."""
+        self.close()
+        self._around = self._begin()
 
     def do(self, action: str, vm: Doc | None = None, *, family: str = "vm", driver: str = "kvm", timeout: float = 60.0,
            token: Token | None = None, **args: Any) -> Result:

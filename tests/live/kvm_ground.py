@@ -66,6 +66,12 @@ def add_disk(machine: Doc, number: int) -> Doc:
     return {"DISK_ID": str(number), "TYPE": "fs", "SIZE": "1", "FORMAT": "raw", "TARGET": "vdb", "DEV_PREFIX": "vd"}
 
 
+def store(path: Path, tm_mad: str = "shared") -> Doc:
+    """The system datastore at a path; its name is its number."""
+    return {"id": int(path.name), "name": path.name, "type": 1, "ds_mad": "", "tm_mad": tm_mad, "attrs": {},
+            "base_path": str(path), "shared": tm_mad == "shared"}
+
+
 def parts(xml: str) -> Doc:
     """What a guest has, by its domain's XML: `disks` and `nics` (ids), `vcpu`, `dir`."""
     root = ElementTree.fromstring(xml)

@@ -1,0 +1,310 @@
+"""Each action on a guest, cut off at its steps, and then asked for again, or undone as the core does it.
+
+A step is a look that the command takes at its token (kvm_cut.py), a cut a cancel or a kill of the driver process.
+ONECORE_LONG=1 takes every step with both, and both ways on; otherwise every eleventh with one of them.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import kvm_ground as ground
+import pytest
+from kvm_bench import Bench
+from kvm_cut import Cut, Dead
+
+from onecore.wire.messages import Doc, Result
+
+pytestmark = pytest.mark.live
+NUMBERS = range(8151, 8152)
+ONE = NUMBERS[0]
+_FIRST, _STRIDE = (1, 1) if os.environ.get("ONECORE_LONG") else (2, 11)
+RUNNING = {"state": "running", "generation": 1}
+Args = dict[str, Any]
+
+
+@dataclass
+class Scene:
+    """One VM on a bench."""
+
+    bench: Bench
+    vm: Args
+    more: Args
+
+    def ok(self, action: str, **more: Any) -> Doc:
+        return self.bench.ok(action, self.vm, **{**self.more, **more})
+
+    def state(self, **look: Any) -> Doc:
+        return self.ok("state", **({"look": look} if look else {}))
+
+    def seen(self, **look: Any) -> Any:
+        return self.state(**look)["has"]
+
+    def has(self, what: str) -> Any:
+        shown = ["virsh", "-c", "qemu:///system", "dumpxml", f"one-{ONE}"]
+        return ground.parts(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)[what]
+
+    def nothing(self) -> None:
+        devices = [path.name for path in Path("/sys/class/net").iterdir()]
+        assert ground.domains(NUMBERS) == []
+        assert [name for name in devices if name == ground.BRIDGE or name.startswith(f"one-{ONE}-")] == []
+
+    def with_vm(self, **more: Any) -> Scene:
+        return Scene(self.bench, {**self.vm, **more}, self.more)
+
+
+Check = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An action, what it needs, and what must be true when it succeeded after all, or was undone."""
+
+    action: str
+    ready: Callable[[Scene], Scene]
+    done: Check
+    undo: str = ""
+    undone: Check | None = None
+    between: Callable[[Scene, bool], None] | None = None
+    """What must be true right after the cut, which was a kill or not."""
+    more: tuple[tuple[str, Any], ...] = ()
+
+
+def off(scene: Scene) -> Scene:
+    return scene
+
+
+def running(scene: Scene) -> Scene:
+    scene.ok("deploy")
+    return scene
+
+
+def saved(scene: Scene) -> Scene:
+    running(scene).ok("save")
+    return scene
+
+
+def a_disk_more(scene: Scene) -> Scene:
+    running(scene)
+    disk = ground.add_disk(scene.vm, 2)
+    return scene.with_vm(disks=[*scene.vm["disks"], disk])
+
+
+def a_disk_plugged(scene: Scene) -> Scene:
+    made = a_disk_more(scene)
+    made.ok("attach_disk", disk_id=2)
+    return made
+
+
+def a_nic_more(scene: Scene) -> Scene:
+    running(scene)
+    nic = {**scene.vm["nics"][0], "NIC_ID": "1", "MAC": "02:00:c0:a8:7b:81"}
+    made = scene.with_vm(nics=[*scene.vm["nics"], nic])
+    return Scene(made.bench, made.vm, {"nic": nic})
+
+
+def a_nic_plugged(scene: Scene) -> Scene:
+    made = a_nic_more(scene)
+    made.ok("attach_nic", nic_id=1)
+    return Scene(made.bench, scene.vm, made.more)
+
+
+def larger(scene: Scene) -> Scene:
+    return running(scene).with_vm(vcpu=2)
+
+
+def snapped(scene: Scene) -> Scene:
+    running(scene)
+    named = {"id": 0, "name": "zero"}
+    made = scene.ok("snapshot_create", snapshot=named)
+    return Scene(scene.bench, scene.vm, {"snapshot": {**named, **made}})
+
+
+def with_snapshots(scene: Scene, count: int) -> Scene:
+    listed = [{"id": each, "parent": each - 1, "name": "", "size_mb": 1} for each in range(count)]
+    return scene.with_vm(snapshots={"0": {"base": count - 1, "list": listed}})
+
+
+def to_snap(scene: Scene) -> Scene:
+    running(scene)
+    with_snapshots(scene, 1).ok("disk_snapshot_create", disk_id=0, snap_id=0)
+    return with_snapshots(scene, 2)
+
+
+def disk_snapped(scene: Scene) -> Scene:
+    to_snap(scene).ok("disk_snapshot_create", disk_id=0, snap_id=1)
+    return with_snapshots(scene, 1)
+
+
+def copied(scene: Scene) -> Scene:
+    running(scene).ok("copy_disk", disk_id=0)
+    return scene
+
+
+def to_another_datastore(scene: Scene) -> Scene:
+    """A live move within the host: copies of the disks, and the switch to them."""
+    running(scene)
+    here = Path(scene.vm["dir"])
+    there = here.parent.with_name("5")
+    there.mkdir()
+    return Scene(scene.bench, scene.vm, {"to": scene.bench.host, "datastore": ground.store(here.parent),
+                                         "to_datastore": ground.store(there), "to_dir": str(there / here.name)})
+
+
+def is_there(scene: Scene) -> None:
+    runs(scene)
+    assert scene.has("dir") == scene.more["to_dir"] and not Path(scene.vm["dir"]).exists()
+
+
+def runs(scene: Scene) -> None:
+    assert scene.state() == RUNNING
+
+
+def is_nothing(scene: Scene) -> None:
+    scene.nothing()
+
+
+def is_saved(scene: Scene) -> None:
+    assert scene.seen(checkpoint=True) == {"checkpoint": True}
+    scene.nothing()
+
+
+def runs_on(scene: Scene) -> None:
+    assert scene.state() == RUNNING
+    assert scene.has("disks") == ["0"] and scene.has("nics") == ["0"] and scene.has("vcpu") == 1
+
+
+def is_somewhere(scene: Scene, _: bool) -> None:
+    """It runs, or can go on: never has neither a guest nor a saved state."""
+    found = scene.state(checkpoint=True)
+    assert found["state"] in ("running", "suspended") or found["has"]["checkpoint"], found
+
+
+def runs_unless_killed(scene: Scene, killed: bool) -> None:
+    """A killed driver may leave it standing still until the action is asked for again; a cancelled one does not."""
+    found = scene.state()
+    assert found == RUNNING or killed and found == {**RUNNING, "state": "suspended"}, found
+
+
+def has(what: str, wanted: Any) -> Check:
+    def check(scene: Scene) -> None:
+        runs(scene)
+        assert scene.has(what) == wanted
+    return check
+
+
+def snapshot(there: bool) -> Check:
+    def check(scene: Scene) -> None:
+        runs(scene)
+        assert scene.seen(snapshot={"id": 0, "name": ""})["snapshot"] is there
+    return check
+
+
+def restarts(scene: Scene) -> None:
+    """The disks are whole: the guest runs, and after an end starts again from them."""
+    runs(scene)
+    scene.ok("destroy")
+    again = scene.with_vm(generation=2)
+    again.ok("deploy")
+    assert again.state() == {"state": "running", "generation": 2}
+
+
+CASES = [
+    Case("deploy", off, runs, "cleanup", is_nothing),
+    Case("shutdown", running, is_nothing),
+    Case("destroy", running, is_nothing),
+    Case("cleanup", running, is_nothing),
+    Case("save", running, is_saved, "restore", runs, is_somewhere),
+    Case("restore", saved, runs, "destroy", is_nothing, is_somewhere),
+    Case("reset", running, runs),
+    Case("attach_disk", a_disk_more, has("disks", ["0", "2"]), "detach_disk", runs_on, more=(("disk_id", 2),)),
+    Case("detach_disk", a_disk_plugged, has("disks", ["0"]), "attach_disk", has("disks", ["0", "2"]),
+         more=(("disk_id", 2),)),
+    Case("attach_nic", a_nic_more, has("nics", ["0", "1"]), "detach_nic", runs_on, more=(("nic_id", 1),)),
+    Case("detach_nic", a_nic_plugged, has("nics", ["0"]), more=(("nic_id", 1),)),
+    Case("update_nic", running, runs_on, more=(("nic_id", 0),)),
+    Case("updateconf", running, runs_on),
+    Case("resize", larger, has("vcpu", 2)),
+    Case("resize_disk", running, lambda it: has_mb(it, 3), more=(("disk_id", 0), ("size_mb", 3))),
+    Case("snapshot_create", running, snapshot(True), "snapshot_delete", snapshot(False), runs_unless_killed,
+         more=(("snapshot", {"id": 0, "name": "zero"}),)),
+    Case("snapshot_revert", snapped, snapshot(True)),
+    Case("snapshot_delete", snapped, snapshot(False)),
+    Case("disk_snapshot_create", to_snap, restarts, "disk_snapshot_delete", lambda it: restarts(with_snapshots(it, 1)),
+         runs_unless_killed, more=(("disk_id", 0), ("snap_id", 1))),
+    Case("disk_snapshot_delete", disk_snapped, restarts, between=runs_unless_killed,
+         more=(("disk_id", 0), ("snap_id", 1))),
+    Case("copy_disk", running, restarts, "drop_copy", restarts, runs_unless_killed, more=(("disk_id", 0),)),
+    Case("migrate", to_another_datastore, is_there, between=runs_unless_killed),
+    Case("drop_copy", copied, restarts, between=runs_unless_killed, more=(("disk_id", 0),)),
+]
+
+
+def has_mb(scene: Scene, size: int) -> None:
+    runs(scene)
+    assert scene.seen(disk_id=0) == {"disk_mb": size}
+
+
+def cut_off(scene: Scene, token: Cut, action: str, args: Args) -> Result | None:
+    """What came of the action; None where its process was killed: another one is there now."""
+    try:
+        with token.at_work():
+            return scene.bench.do(action, scene.vm, token=token, **args)
+    except Dead:
+        scene.bench.restart()
+        return None
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Callable[[], Scene]]:
+    """Makes the VM anew, off, whatever became of it before."""
+    with ground.alone(NUMBERS):
+        bench = Bench(tmp_path, ground.host(), hypervisor="qemu")
+
+        def make() -> Scene:
+            vm = ground.vm(tmp_path, ONE)
+            bench.ok("cleanup", {**vm, "generation": 9})
+            shutil.rmtree(tmp_path / "datastores")
+            vm = ground.with_qcow2(ground.vm(tmp_path, ONE))
+            return Scene(bench, {**vm, "attrs": {**vm["attrs"], "VCPU_MAX": "2"}}, {})
+        yield make
+        bench.close()
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.action) for case in CASES])
+def test_an_action_is_cut_off_at_its_steps(scene: Callable[[], Scene], case: Case) -> None:
+    ends = [(kill, undo) for undo in (False, bool(case.undo)) for kill in (False, True)]
+    taken = 0
+    for turn, at in enumerate(count(1 + CASES.index(case) % _FIRST, _STRIDE)):
+        now = ends if _STRIDE == 1 else [ends[turn % len(ends)]]
+        cut = [_is_cut(case.ready(scene()), case, Cut(at, kill=kill), undo) for kill, undo in now]
+        if not any(cut):
+            break
+        taken += 1
+    assert taken
+
+
+def _is_cut(scene: Scene, case: Case, token: Cut, undo: bool) -> bool:
+    """Whether the action came to the step at which it is cut off; all that must be true then is."""
+    args = {**scene.more, **dict(case.more)}
+    result = cut_off(scene, token, case.action, args)
+    done = case.done
+    try:
+        if not token.was_cut:
+            assert result and result.ok
+        else:
+            if case.between:
+                case.between(scene, result is None)
+            scene.ok(case.undo if undo else case.action, **args)
+            done = case.undone if undo and case.undone else case.done
+        done(scene)
+    except AssertionError as error:
+        end = f"{case.undo if undo else 'asked for again'} after {'a kill' if result is None else result}"
+        raise AssertionError(f"{case.action} cut off at look {token.looks}, {end}") from error
+    return token.was_cut
