@@ -17,7 +17,7 @@ from drivers.vm.domain.live import LiveDisk
 from drivers.vm.guest import Guest
 from onecore.wire.messages import Doc
 
-CTX = cast(Context, SimpleNamespace(sleep=lambda seconds: None))
+CTX = cast(Context, SimpleNamespace(sleep=lambda seconds: None, host=lambda host: None))
 GUEST = cast(Guest, SimpleNamespace(domain=None))
 DIR = "/ds/0/12"
 
@@ -88,9 +88,9 @@ def renamed(patch: pytest.MonkeyPatch) -> None:
     disk = {"DISK_ID": "0", "TYPE": "FILE", "IMAGE_ID": "4", "SOURCE": "/ds/1/a"}
     layers = [(f"{DIR}/disk.0", "1"), (f"{DIR}/disk.0.snap/1", "2")]
     live = cast(LiveDisk, SimpleNamespace(layers=layers, chain=[path for path, _ in layers]))
-    patch.setattr(disk_merge, "_layers", lambda work, live: Layers([f"{DIR}/disk.0", f"{DIR}/disk.0.snap/2"], 1, True))
+    patch.setattr(disk_merge, "_layers", lambda *_: Layers([f"{DIR}/disk.0", f"{DIR}/disk.0.snap/2"], 1, True))
     patch.setattr(chain, "backing", lambda executor, path: ("disk.0.snap/1", "qcow2"))
-    disk_merge._name_rightly(CTX, Work(args(5), GUEST, cast(Any, None), disk), live)
+    disk_merge._name_rightly(CTX, Work(args(5), GUEST, disk), live)
 
 
 def test_a_file_says_by_its_right_name_what_it_stands_on(monkeypatch: pytest.MonkeyPatch) -> None:
