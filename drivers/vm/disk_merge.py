@@ -12,7 +12,7 @@ from drivers.fence import fenced
 from drivers.tm.layout import snapshot_name, vm_dir
 from drivers.tm.on_disk import snap_delete
 from drivers.vm import chain, events, qmp
-from drivers.vm.disk_snapshots import Work, begin, commit
+from drivers.vm.disk_snapshots import Work, begin, commit, take_back
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.jobs import Growth, at_a_standstill, pivot, wake
 from drivers.vm.work import LAST_SECONDS, ask, ours
@@ -29,9 +29,13 @@ def delete(ctx: Context, args: Doc) -> Doc:
         return snap_delete(ctx, args)
     with fenced(ctx, ctx.host(args["host"]), args), events.quiet(ctx, args["host"], args["vm"]):
         work = begin(ctx, args)
-        if work.host(ctx).exists(work.kept):
-            _delete(ctx, work, work.look(ctx))
+        live = work.look(ctx)
+        if live.path == work.step:
+            take_back(ctx.beyond(LAST_SECONDS), work)
+        elif work.host(ctx).exists(work.kept):
+            _delete(ctx, work, live)
         wake(ctx, args, work.guest)
+        work.drop_steps(ctx)
         chain.sweep(work.host(ctx), args["vm"], work.disk, work.look(ctx).chain)
     return {}
 

@@ -29,6 +29,7 @@ _SNAPSHOT = (libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_S
              | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
 _COPY = (libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB | libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT
          | libvirt.VIR_DOMAIN_BLOCK_COPY_SHALLOW)
+_COMMITS = "active-commit"
 _COMMIT = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE | libvirt.VIR_DOMAIN_BLOCK_COMMIT_SHALLOW
 
 
@@ -59,6 +60,10 @@ class Work:
         """What the guest writes to while the file with the disk's name is made."""
         return f"{self.kept}.tmp"
 
+    def drop_steps(self, ctx: Context) -> None:
+        """The files by way of which the snapshot is made are gone; the guest uses none of them."""
+        self.host(ctx).run(["rm", "-f", "--", self.step, f"{self.path}.tmp"])
+
     def look(self, ctx: Context) -> LiveDisk:
         """The disk as the guest has it; Permanent when it has none such."""
         found = read(ctx, self.args, self.guest).disk(self.disk["DISK_ID"])
@@ -81,7 +86,7 @@ def create(ctx: Context, args: Doc) -> Doc:
                 _switch(ctx.beyond(LAST_SECONDS), work)
         wake(ctx, args, work.guest)
         thaw(ctx, args, work.guest)
-        work.host(ctx).run(["rm", "-f", "--", work.step, f"{work.path}.tmp"])
+        work.drop_steps(ctx)
         chain.sweep(work.host(ctx), args["vm"], work.disk, work.look(ctx).chain)
     return {}
 
@@ -142,21 +147,31 @@ def _to_the_name(ctx: Context, work: Work) -> None:
     pivot(ctx, work.args, work.guest, live.target)
 
 
+def take_back(ctx: Context, work: Work) -> None:
+    """There is no snapshot, the making of which was left half-way; the guest stands still until that is so."""
+    with at_a_standstill(ctx, work.args, work.guest) as still:
+        still.ends = False
+        _back(ctx, work)
+        still.ends = True
+
+
 def _back(ctx: Context, work: Work) -> None:
     """The guest writes to the disk's file as before, and there is no snapshot."""
+    end(ctx, work.args, work.guest, work.look(ctx).target)
     live = work.look(ctx)
-    end(ctx, work.args, work.guest, live.target)
     if not chain.is_same(work.host(ctx), work.path, work.kept):
         chain.rename(work.host(ctx), work.kept, work.path)
     if live.path == work.step:
         commit(ctx, work, live)
         pivot(ctx, work.args, work.guest, live.target)
-    work.host(ctx).run(["rm", "-f", "--", work.kept, work.step, f"{work.path}.tmp"])
+    work.host(ctx).run(["rm", "-f", "--", work.kept])
+    work.drop_steps(ctx)
 
 
 def commit(ctx: Context, work: Work, live: LiveDisk) -> None:
     """What the guest writes to is written into what that stands on, until both are the same."""
-    if not live.job:
+    if live.job != _COMMITS:
+        end(ctx, work.args, work.guest, live.target)
         ask(ctx, work.args, "writing a disk snapshot of",
             lambda _: work.guest.domain.blockCommit(live.target, None, None, 0, _COMMIT))
     until_ready(ctx, work.args, work.guest, live.target, "disk snapshot")

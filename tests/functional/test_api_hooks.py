@@ -66,7 +66,7 @@ def test_a_state_hook_runs_for_each_vm_in_order(own: Cloud, tmp_path: Path) -> N
 def test_an_api_hook_is_told_of_the_call_without_its_secrets(own: Cloud, tmp_path: Path) -> None:
     """On standard input; calls that succeeded and calls that failed."""
     out = tmp_path / "out"
-    listener = program(tmp_path / "p", f"cat >> {out}; echo >> {out}")
+    listener = program(tmp_path / "p", f'printf "%s\\n" "$(cat)" >> {out}')
     hook = make(own, TYPE="api", CALL="one.user.allocate", COMMAND=listener, ARGUMENTS="$API", ARGUMENTS_STDIN="yes")
     name = unique("user")
     own.client.number("one.user.allocate", name, "top-secret", "", [])
@@ -81,7 +81,7 @@ def test_an_api_hook_is_told_of_the_call_without_its_secrets(own: Cloud, tmp_pat
 def test_an_api_hook_is_told_the_object_but_no_token(own: Cloud, tmp_path: Path) -> None:
     """A VM's id stands where the caller gave it; what a login answers is for its caller alone."""
     out = tmp_path / "out"
-    listener = program(tmp_path / "p", f"cat >> {out}; echo >> {out}")
+    listener = program(tmp_path / "p", f'printf "%s\\n" "$(cat)" >> {out}')
     hooks = [make(own, TYPE="api", CALL=call, COMMAND=listener, ARGUMENTS="$API", ARGUMENTS_STDIN="yes")
              for call in ("one.vm.action", "one.user.login")]
     vm = own.client.number("one.vm.allocate", VM, True)

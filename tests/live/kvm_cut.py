@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,7 @@ class Dead(BaseException):
 class Cut(Token):
     """The token of a command that is cut off at its look number AT; `looks`: how many there were."""
 
-    def __init__(self, at: int, *, kill: bool) -> None:
+    def __init__(self, at: float, *, kill: bool) -> None:
         super().__init__()
         self.looks = 0
         self._at, self._kill = at, kill
@@ -38,6 +39,11 @@ class Cut(Token):
     def was_cut(self) -> bool:
         """Whether the command came to that look."""
         return self.looks >= self._at
+
+    def die(self) -> NoReturn:
+        """The process is killed here."""
+        self._dead = True
+        raise Dead
 
     def look(self) -> None:
         """Count a look of the command's own thread."""

@@ -5,10 +5,12 @@ ONECORE_LONG=1 takes every step with both, and both ways on; otherwise every ele
 """
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,12 +23,30 @@ from kvm_cut import Cut, Dead
 
 from onecore.wire.messages import Doc, Result
 
+libvirt = pytest.importorskip("libvirt")
+disk_snapshots = pytest.importorskip("drivers.vm.disk_snapshots")
+
 pytestmark = pytest.mark.live
 NUMBERS = range(8151, 8152)
 ONE = NUMBERS[0]
 _FIRST, _STRIDE = (1, 1) if os.environ.get("ONECORE_LONG") else (2, 11)
 RUNNING = {"state": "running", "generation": 1}
 Args = dict[str, Any]
+
+
+def virsh(*argv: str) -> str:
+    return subprocess.run(["virsh", "-q", "-c", "qemu:///system", *argv], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def nameless(process: int) -> list[str]:
+    """The files of disks that a process has open, and that nobody else can find any more."""
+    found = []
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if "/disk." in (name := os.readlink(path)) and path.stat().st_nlink == 0:
+                found.append(name)
+    return found
 
 
 @dataclass
@@ -47,13 +67,19 @@ class Scene:
         return self.state(**look)["has"]
 
     def has(self, what: str) -> Any:
-        shown = ["virsh", "-c", "qemu:///system", "dumpxml", f"one-{ONE}"]
-        return ground.parts(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)[what]
+        return ground.parts(virsh("dumpxml", f"one-{ONE}"))[what]
 
     def nothing(self) -> None:
         devices = [path.name for path in Path("/sys/class/net").iterdir()]
         assert ground.domains(NUMBERS) == []
         assert [name for name in devices if name == ground.BRIDGE or name.startswith(f"one-{ONE}-")] == []
+
+    def uses_its_files(self, directory: str = "") -> None:
+        """It writes to the file that has the disk's name, and every file of a disk that it has open has a name."""
+        directory = directory or self.vm["dir"]
+        listed = [line.split()[-1] for line in virsh("domblklist", f"one-{ONE}").splitlines() if line.strip()]
+        assert any(os.path.samefile(path, f"{directory}/disk.0") for path in listed if os.path.exists(path)), listed
+        assert nameless(ground.pid_of(ONE)) == []
 
     def with_vm(self, **more: Any) -> Scene:
         return Scene(self.bench, {**self.vm, **more}, self.more)
@@ -158,12 +184,14 @@ def to_another_datastore(scene: Scene) -> Scene:
 
 
 def is_there(scene: Scene) -> None:
-    runs(scene)
+    assert scene.state() == RUNNING
+    scene.uses_its_files(scene.more["to_dir"])
     assert scene.has("dir") == scene.more["to_dir"] and not Path(scene.vm["dir"]).exists()
 
 
 def runs(scene: Scene) -> None:
     assert scene.state() == RUNNING
+    scene.uses_its_files()
 
 
 def is_nothing(scene: Scene) -> None:
@@ -259,6 +287,22 @@ def cut_off(scene: Scene, token: Cut, action: str, args: Args) -> Result | None:
     except Dead:
         scene.bench.restart()
         return None
+
+
+@pytest.mark.parametrize(("where", "name"), [(disk_snapshots, "_to_the_name"), (libvirt.virDomain, "blockCopy"),
+                                             (disk_snapshots, "until_ready"), (disk_snapshots, "pivot")])
+@pytest.mark.parametrize("undo", [False, True])
+def test_the_making_of_a_disk_snapshot_is_left_half_way(scene: Callable[[], Scene], where: Any, name: str, undo: bool,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest stands still on the overlay in between, and the disk's name is another file's, or about to be."""
+    began, token, args = to_snap(scene()), Cut(math.inf, kill=True), Args(disk_id=0, snap_id=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, lambda *_: token.die())
+        assert cut_off(began, token, "disk_snapshot_create", args) is None
+    assert began.state()["state"] == "suspended"
+    began.ok("disk_snapshot_delete" if undo else "disk_snapshot_create", **args)
+    assert "1.tmp" not in os.listdir(f"{began.vm['dir']}/disk.0.snap")
+    restarts(with_snapshots(began, 1) if undo else began)
 
 
 @pytest.fixture

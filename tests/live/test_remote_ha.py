@@ -22,7 +22,7 @@ def _vms_of(cloud: BedCloud, number: int) -> list[str]:
 def lying(tmp_path: Path) -> Iterator[BedCloud]:
     """Fenced by a script that only says so: the old copy runs on, unseen."""
     script = tmp_path / "fence.sh"
-    script.write_text(f"#!/bin/sh\ncat >> {tmp_path}/fenced\necho >> {tmp_path}/fenced\n")
+    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$(cat)" >> {tmp_path}/fenced\n')
     script.chmod(0o755)
     settings: Settings = {"ha": {"after": 3, "fence": "script"}, "monitoring": SILENCE,
                           "drivers": {"script": {"path": str(script)}}}
