@@ -56,7 +56,7 @@ def call_xml(method: str, *values: str) -> bytes:
 
 
 def _let_rest(cloud: Cloud) -> None:
-    """Let what earlier tests began come to its end: operations, but for those that never do, and first looks at hosts."""
+    """Let what earlier tests began come to its end: first looks at hosts, and operations but those that never end."""
     end = time.monotonic() + 3.0
     while time.monotonic() < end and (cloud.client.text("onecore.op.list") != "[]" or "<STATE>0</STATE>"
                                       in cloud.client.text("one.hostpool.info")):
