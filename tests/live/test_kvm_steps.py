@@ -20,6 +20,7 @@ import kvm_ground as ground
 import pytest
 from kvm_bench import Bench
 from kvm_cut import Cut, Dead
+from kvm_disk import file_reads, guest_writes
 
 from onecore.wire.messages import Doc, Result
 
@@ -158,14 +159,28 @@ def with_snapshots(scene: Scene, count: int) -> Scene:
 
 
 def to_snap(scene: Scene) -> Scene:
+    """Snapshot 0 holds 1; the disk, of which another is to be made, 2."""
     running(scene)
+    guest_writes(ONE, 1)
     with_snapshots(scene, 1).ok("disk_snapshot_create", disk_id=0, snap_id=0)
+    guest_writes(ONE, 2)
     return with_snapshots(scene, 2)
 
 
 def disk_snapped(scene: Scene) -> Scene:
+    """Snapshot 1, which is to go, holds 2; the disk 3."""
     to_snap(scene).ok("disk_snapshot_create", disk_id=0, snap_id=1)
+    guest_writes(ONE, 3)
     return with_snapshots(scene, 1)
+
+
+def deep_snapped(scene: Scene) -> Scene:
+    """Snapshots 0, 1 and 2 hold 1, 2 and 3, the disk 4; that in the middle is to go."""
+    disk_snapped(scene)
+    with_snapshots(scene, 3).ok("disk_snapshot_create", disk_id=0, snap_id=2)
+    guest_writes(ONE, 4)
+    listed = [{"id": each, "parent": parent, "name": "", "size_mb": 1} for each, parent in ((0, -1), (2, 0))]
+    return scene.with_vm(snapshots={"0": {"base": 2, "list": listed}})
 
 
 def copied(scene: Scene) -> Scene:
@@ -235,12 +250,30 @@ def snapshot(there: bool) -> Check:
 
 
 def restarts(scene: Scene) -> None:
-    """The disks are whole: the guest runs, and after an end starts again from them."""
+    """The guest runs, and what it wrote from its start on, and writes now, is on the disk after its end."""
     runs(scene)
+    guest_writes(ONE, 9)
     scene.ok("destroy")
+    assert file_reads(f"{scene.vm['dir']}/disk.0") == 9
     again = scene.with_vm(generation=2)
     again.ok("deploy")
     assert again.state() == {"state": "running", "generation": 2}
+
+
+def holds(disk: int, **snapshots: int) -> Check:
+    """The disk and its snapshots hold these, and no others are there; it goes on."""
+    def check(scene: Scene) -> None:
+        runs(scene)
+        files = Path(scene.vm["dir"])
+        assert file_reads(f"{files}/disk.0") == disk
+        told = {each["id"] for each in scene.vm["snapshots"]["0"]["list"]}
+        assert told == {int(name[1:]) for name in snapshots}
+        for name, value in snapshots.items():
+            assert file_reads(f"{files}/disk.0.snap/{name[1:]}") == value, name
+        restarts(scene)
+        for name, value in snapshots.items():
+            assert file_reads(f"{files}/disk.0.snap/{name[1:]}") == value, name
+    return check
 
 
 CASES = [
@@ -264,9 +297,11 @@ CASES = [
          more=(("snapshot", {"id": 0, "name": "zero"}),)),
     Case("snapshot_revert", snapped, snapshot(True)),
     Case("snapshot_delete", snapped, snapshot(False)),
-    Case("disk_snapshot_create", to_snap, restarts, "disk_snapshot_delete", lambda it: restarts(with_snapshots(it, 1)),
-         runs_unless_killed, more=(("disk_id", 0), ("snap_id", 1))),
-    Case("disk_snapshot_delete", disk_snapped, restarts, between=runs_unless_killed,
+    Case("disk_snapshot_create", to_snap, holds(2, _0=1, _1=2), "disk_snapshot_delete",
+         lambda it: holds(2, _0=1)(with_snapshots(it, 1)), runs_unless_killed, more=(("disk_id", 0), ("snap_id", 1))),
+    Case("disk_snapshot_delete", disk_snapped, holds(3, _0=1), between=runs_unless_killed,
+         more=(("disk_id", 0), ("snap_id", 1))),
+    Case("disk_snapshot_delete", deep_snapped, holds(4, _0=1, _2=3), between=runs_unless_killed,
          more=(("disk_id", 0), ("snap_id", 1))),
     Case("copy_disk", running, restarts, "drop_copy", restarts, runs_unless_killed, more=(("disk_id", 0),)),
     Case("migrate", to_another_datastore, is_there, between=runs_unless_killed),
@@ -302,7 +337,7 @@ def test_the_making_of_a_disk_snapshot_is_left_half_way(scene: Callable[[], Scen
     assert began.state()["state"] == "suspended"
     began.ok("disk_snapshot_delete" if undo else "disk_snapshot_create", **args)
     assert "1.tmp" not in os.listdir(f"{began.vm['dir']}/disk.0.snap")
-    restarts(with_snapshots(began, 1) if undo else began)
+    (holds(2, _0=1) if undo else holds(2, _0=1, _1=2))(with_snapshots(began, 1) if undo else began)
 
 
 @pytest.fixture
@@ -321,7 +356,7 @@ def scene(tmp_path: Path) -> Iterator[Callable[[], Scene]]:
         bench.close()
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.action) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=f"{case.action}-{case.ready.__name__}") for case in CASES])
 def test_an_action_is_cut_off_at_its_steps(scene: Callable[[], Scene], case: Case) -> None:
     ends = [(kill, undo) for undo in (False, bool(case.undo)) for kill in (False, True)]
     taken = 0
