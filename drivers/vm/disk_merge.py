@@ -12,7 +12,7 @@ from drivers.fence import fenced
 from drivers.tm.layout import snapshot_name, vm_dir
 from drivers.tm.on_disk import snap_delete
 from drivers.vm import chain, events, qmp
-from drivers.vm.disk_snapshots import Work, begin, commit, take_back
+from drivers.vm.disk_snapshots import Work, begin, commit, unmake
 from drivers.vm.domain.live import LiveDisk
 from drivers.vm.jobs import Growth, at_a_standstill, pivot, wake
 from drivers.vm.work import LAST_SECONDS, ask, ours
@@ -31,7 +31,7 @@ def delete(ctx: Context, args: Doc) -> Doc:
         work = begin(ctx, args)
         live = work.look(ctx)
         if live.path == work.step:
-            take_back(ctx.beyond(LAST_SECONDS), work)
+            unmake(ctx.beyond(LAST_SECONDS), work)
         elif work.host(ctx).exists(work.kept):
             _delete(ctx, work, live)
         wake(ctx, args, work.guest)

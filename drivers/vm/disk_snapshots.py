@@ -147,7 +147,7 @@ def _to_the_name(ctx: Context, work: Work) -> None:
     pivot(ctx, work.args, work.guest, live.target)
 
 
-def take_back(ctx: Context, work: Work) -> None:
+def unmake(ctx: Context, work: Work) -> None:
     """There is no snapshot, the making of which was left half-way; the guest stands still until that is so."""
     with at_a_standstill(ctx, work.args, work.guest) as still:
         still.ends = False
@@ -170,8 +170,9 @@ def _back(ctx: Context, work: Work) -> None:
 
 def commit(ctx: Context, work: Work, live: LiveDisk) -> None:
     """What the guest writes to is written into what that stands on, until both are the same."""
-    if live.job != _COMMITS:
+    if live.job not in ("", _COMMITS):
         end(ctx, work.args, work.guest, live.target)
+    if live.job != _COMMITS:
         ask(ctx, work.args, "writing a disk snapshot of",
             lambda _: work.guest.domain.blockCommit(live.target, None, None, 0, _COMMIT))
     until_ready(ctx, work.args, work.guest, live.target, "disk snapshot")

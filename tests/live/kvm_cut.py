@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from kvm_bench import Bench
 
 from drivers.token import Token
+from onecore.wire.messages import Doc, Result
 
 
 class Dead(BaseException):
@@ -65,6 +67,16 @@ class Cut(Token):
             yield
 
 
+def cut_off(bench: Bench, token: Cut, action: str, vm: Doc, **args: Any) -> Result | None:
+    """What came of the action; None where its process was killed: another one is there now."""
+    try:
+        with token.at_work():
+            return bench.do(action, vm, token=token, **args)
+    except Dead:
+        bench.restart()
+        return None
+
+
 class _Beyond(Token):
     """The token of a command's last steps, which no cancel stops."""
 
@@ -77,5 +89,3 @@ class _Beyond(Token):
         """No, unless somebody says so to this one."""
         self._cut.look()
         return super().cancelled
-
-

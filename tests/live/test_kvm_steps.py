@@ -12,17 +12,19 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from importlib import import_module
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
 import kvm_ground as ground
 import pytest
 from kvm_bench import Bench
-from kvm_cut import Cut, Dead
+from kvm_cut import Cut, cut_off
 from kvm_disk import file_reads, guest_writes
 
-from onecore.wire.messages import Doc, Result
+from drivers.token import Token
+from onecore.wire.messages import Doc
 
 libvirt = pytest.importorskip("libvirt")
 disk_snapshots = pytest.importorskip("drivers.vm.disk_snapshots")
@@ -153,34 +155,35 @@ def snapped(scene: Scene) -> Scene:
     return Scene(scene.bench, scene.vm, {"snapshot": {**named, **made}})
 
 
-def with_snapshots(scene: Scene, count: int) -> Scene:
-    listed = [{"id": each, "parent": each - 1, "name": "", "size_mb": 1} for each in range(count)]
-    return scene.with_vm(snapshots={"0": {"base": count - 1, "list": listed}})
+def with_snapshots(scene: Scene, *numbers: int) -> Scene:
+    """Its disk has these snapshots, each made from the one before, and stands on the last."""
+    listed = [{"id": each, "parent": parent, "name": "", "size_mb": 1}
+              for parent, each in pairwise((-1, *numbers))]
+    return scene.with_vm(snapshots={"0": {"base": numbers[-1], "list": listed}})
 
 
 def to_snap(scene: Scene) -> Scene:
     """Snapshot 0 holds 1; the disk, of which another is to be made, 2."""
     running(scene)
     guest_writes(ONE, 1)
-    with_snapshots(scene, 1).ok("disk_snapshot_create", disk_id=0, snap_id=0)
+    with_snapshots(scene, 0).ok("disk_snapshot_create", disk_id=0, snap_id=0)
     guest_writes(ONE, 2)
-    return with_snapshots(scene, 2)
+    return with_snapshots(scene, 0, 1)
 
 
 def disk_snapped(scene: Scene) -> Scene:
     """Snapshot 1, which is to go, holds 2; the disk 3."""
     to_snap(scene).ok("disk_snapshot_create", disk_id=0, snap_id=1)
     guest_writes(ONE, 3)
-    return with_snapshots(scene, 1)
+    return with_snapshots(scene, 0)
 
 
 def deep_snapped(scene: Scene) -> Scene:
     """Snapshots 0, 1 and 2 hold 1, 2 and 3, the disk 4; that in the middle is to go."""
     disk_snapped(scene)
-    with_snapshots(scene, 3).ok("disk_snapshot_create", disk_id=0, snap_id=2)
+    with_snapshots(scene, 0, 1, 2).ok("disk_snapshot_create", disk_id=0, snap_id=2)
     guest_writes(ONE, 4)
-    listed = [{"id": each, "parent": parent, "name": "", "size_mb": 1} for each, parent in ((0, -1), (2, 0))]
-    return scene.with_vm(snapshots={"0": {"base": 2, "list": listed}})
+    return with_snapshots(scene, 0, 2)
 
 
 def copied(scene: Scene) -> Scene:
@@ -207,10 +210,6 @@ def is_there(scene: Scene) -> None:
 def runs(scene: Scene) -> None:
     assert scene.state() == RUNNING
     scene.uses_its_files()
-
-
-def is_nothing(scene: Scene) -> None:
-    scene.nothing()
 
 
 def is_saved(scene: Scene) -> None:
@@ -260,29 +259,27 @@ def restarts(scene: Scene) -> None:
     assert again.state() == {"state": "running", "generation": 2}
 
 
-def holds(disk: int, **snapshots: int) -> Check:
-    """The disk and its snapshots hold these, and no others are there; it goes on."""
+def holds(disk: int, snapshots: dict[int, int]) -> Check:
+    """The disk and its snapshots, by number, hold these, and it goes on."""
+    def kept(scene: Scene) -> dict[int, int]:
+        return {each: file_reads(f"{scene.vm['dir']}/disk.0.snap/{each}") for each in snapshots}
+
     def check(scene: Scene) -> None:
-        runs(scene)
-        files = Path(scene.vm["dir"])
-        assert file_reads(f"{files}/disk.0") == disk
-        told = {each["id"] for each in scene.vm["snapshots"]["0"]["list"]}
-        assert told == {int(name[1:]) for name in snapshots}
-        for name, value in snapshots.items():
-            assert file_reads(f"{files}/disk.0.snap/{name[1:]}") == value, name
-        restarts(scene)
-        for name, value in snapshots.items():
-            assert file_reads(f"{files}/disk.0.snap/{name[1:]}") == value, name
+        now = with_snapshots(scene, *snapshots)
+        runs(now)
+        assert (file_reads(f"{now.vm['dir']}/disk.0"), kept(now)) == (disk, snapshots)
+        restarts(now)
+        assert kept(now) == snapshots
     return check
 
 
 CASES = [
-    Case("deploy", off, runs, "cleanup", is_nothing),
-    Case("shutdown", running, is_nothing),
-    Case("destroy", running, is_nothing),
-    Case("cleanup", running, is_nothing),
+    Case("deploy", off, runs, "cleanup", Scene.nothing),
+    Case("shutdown", running, Scene.nothing),
+    Case("destroy", running, Scene.nothing),
+    Case("cleanup", running, Scene.nothing),
     Case("save", running, is_saved, "restore", runs, is_somewhere),
-    Case("restore", saved, runs, "destroy", is_nothing, is_somewhere),
+    Case("restore", saved, runs, "destroy", Scene.nothing, is_somewhere),
     Case("reset", running, runs),
     Case("attach_disk", a_disk_more, has("disks", ["0", "2"]), "detach_disk", runs_on, more=(("disk_id", 2),)),
     Case("detach_disk", a_disk_plugged, has("disks", ["0"]), "attach_disk", has("disks", ["0", "2"]),
@@ -297,11 +294,11 @@ CASES = [
          more=(("snapshot", {"id": 0, "name": "zero"}),)),
     Case("snapshot_revert", snapped, snapshot(True)),
     Case("snapshot_delete", snapped, snapshot(False)),
-    Case("disk_snapshot_create", to_snap, holds(2, _0=1, _1=2), "disk_snapshot_delete",
-         lambda it: holds(2, _0=1)(with_snapshots(it, 1)), runs_unless_killed, more=(("disk_id", 0), ("snap_id", 1))),
-    Case("disk_snapshot_delete", disk_snapped, holds(3, _0=1), between=runs_unless_killed,
+    Case("disk_snapshot_create", to_snap, holds(2, {0: 1, 1: 2}), "disk_snapshot_delete", holds(2, {0: 1}),
+         runs_unless_killed, more=(("disk_id", 0), ("snap_id", 1))),
+    Case("disk_snapshot_delete", disk_snapped, holds(3, {0: 1}), between=runs_unless_killed,
          more=(("disk_id", 0), ("snap_id", 1))),
-    Case("disk_snapshot_delete", deep_snapped, holds(4, _0=1, _2=3), between=runs_unless_killed,
+    Case("disk_snapshot_delete", deep_snapped, holds(4, {0: 1, 2: 3}), between=runs_unless_killed,
          more=(("disk_id", 0), ("snap_id", 1))),
     Case("copy_disk", running, restarts, "drop_copy", restarts, runs_unless_killed, more=(("disk_id", 0),)),
     Case("migrate", to_another_datastore, is_there, between=runs_unless_killed),
@@ -314,16 +311,6 @@ def has_mb(scene: Scene, size: int) -> None:
     assert scene.seen(disk_id=0) == {"disk_mb": size}
 
 
-def cut_off(scene: Scene, token: Cut, action: str, args: Args) -> Result | None:
-    """What came of the action; None where its process was killed: another one is there now."""
-    try:
-        with token.at_work():
-            return scene.bench.do(action, scene.vm, token=token, **args)
-    except Dead:
-        scene.bench.restart()
-        return None
-
-
 @pytest.mark.parametrize(("where", "name"), [(disk_snapshots, "_to_the_name"), (libvirt.virDomain, "blockCopy"),
                                              (disk_snapshots, "until_ready"), (disk_snapshots, "pivot")])
 @pytest.mark.parametrize("undo", [False, True])
@@ -333,11 +320,32 @@ def test_the_making_of_a_disk_snapshot_is_left_half_way(scene: Callable[[], Scen
     began, token, args = to_snap(scene()), Cut(math.inf, kill=True), Args(disk_id=0, snap_id=1)
     with monkeypatch.context() as patch:
         patch.setattr(where, name, lambda *_: token.die())
-        assert cut_off(began, token, "disk_snapshot_create", args) is None
+        assert cut_off(began.bench, token, "disk_snapshot_create", began.vm, **args) is None
     assert began.state()["state"] == "suspended"
     began.ok("disk_snapshot_delete" if undo else "disk_snapshot_create", **args)
     assert "1.tmp" not in os.listdir(f"{began.vm['dir']}/disk.0.snap")
-    (holds(2, _0=1) if undo else holds(2, _0=1, _1=2))(with_snapshots(began, 1) if undo else began)
+    holds(2, {0: 1} if undo else {0: 1, 1: 2})(began)
+
+
+@pytest.mark.parametrize(("module", "name", "action", "ready", "more"), [
+    ("disk_snapshots", "_to_the_step", "disk_snapshot_create", to_snap, {"disk_id": 0, "snap_id": 1}),
+    ("disk_merge", "pivot", "disk_snapshot_delete", disk_snapped, {"disk_id": 0, "snap_id": 1}),
+    ("move_store", "pivot", "migrate", to_another_datastore, {})])
+def test_a_cancel_while_the_guest_stands_still_comes_too_late(scene: Callable[[], Scene], module: str, name: str,
+                                                              action: str, ready: Callable[[Scene], Scene], more: Args,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is begun then is done, and the guest runs."""
+    began, token = ready(scene()), Token()
+    real = getattr(import_module(f"drivers.vm.{module}"), name)
+
+    def cancelled(*given: Any) -> None:
+        real(*given)
+        token.cancel()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"drivers.vm.{module}.{name}", cancelled)
+        began.bench.do(action, began.vm, token=token, **began.more, **more)
+    assert token.cancelled and began.state() == RUNNING
+    began.ok(action, **more)
 
 
 @pytest.fixture
@@ -372,7 +380,7 @@ def test_an_action_is_cut_off_at_its_steps(scene: Callable[[], Scene], case: Cas
 def _is_cut(scene: Scene, case: Case, token: Cut, undo: bool) -> bool:
     """Whether the action came to the step at which it is cut off; all that must be true then is."""
     args = {**scene.more, **dict(case.more)}
-    result = cut_off(scene, token, case.action, args)
+    result = cut_off(scene.bench, token, case.action, scene.vm, **args)
     done = case.done
     try:
         if not token.was_cut:

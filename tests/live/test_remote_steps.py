@@ -16,7 +16,7 @@ import kvm_remote as remote
 import pytest
 from bed import Bed, Node
 from kvm_bench import Bench
-from kvm_cut import Cut, Dead
+from kvm_cut import Cut, cut_off
 
 from onecore.wire.messages import Doc, Result
 
@@ -57,15 +57,6 @@ class Way:
             shutil.rmtree(front)
         return made
 
-    def move(self, token: Cut) -> Result | None:
-        """What came of the move; None where its process was killed: another one is there now."""
-        try:
-            with token.at_work():
-                return self.bench.do("migrate", self.vm, token=token, **self.args)
-        except Dead:
-            self.bench.restart()
-            return None
-
     def states(self) -> list[str]:
         """What its domain does on either host.  The second is asked first: it runs there only when no more here."""
         there, here = (str(self.bench.ok("state", self.vm, host=self.args[side])["state"]) for side in ("to", "host"))
@@ -93,7 +84,7 @@ def test_a_move_is_cut_off_at_its_steps(bed: Bed, bench: Bench, store: str, kill
     for at in count(1 + kill, _STRIDE):
         remote.sweep(bed)
         way, token = Way(bed, bench, store), Cut(at, kill=kill)
-        result = way.move(token)
+        result = cut_off(bench, token, "migrate", way.vm, **way.args)
         try:
             _go_on(way, token, result)
         except AssertionError as error:

@@ -23,6 +23,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.addresses: list[dict[str, str]] = [{"family": "inet6", "scope": "link"}]
+        self.up: set[str] = set()
         self.steps = 0
         self.stopped_after = -1
 
@@ -47,6 +48,7 @@ class FakeHost:
         elif words[:3] == ["ip", "link", "delete"]:
             self._remove(f"/sys/class/net/{words[4]}/")
         elif "master" in words:
+            self.up |= {words[4]} if "up" in words else set()
             self.files[f"/sys/class/net/{words[6]}/brif/{words[4]}"] = b""
         elif words[0] == "ls":
             return "\n".join(path.rpartition("/")[2] for path in self.files if path.startswith(words[-1] + "/"))
@@ -166,7 +168,7 @@ def test_a_bridge_with_somebodys_address_stays(ctx: Any, address: dict[str, str]
 def test_a_bridge_with_another_port_stays_and_its_physical_one_does_not_count(ctx: Any) -> None:
     both = args(1, "br0", PHYDEV="eth1")
     around.pre(ctx, both)
-    assert ctx.fake.exists("/sys/class/net/br0/brif/eth1")
+    assert ctx.fake.exists("/sys/class/net/br0/brif/eth1") and ctx.fake.up == {"eth1"}
     ctx.fake.files["/sys/class/net/br0/brif/tap7"] = b""
     around.clean(ctx, both)
     assert ctx.fake.bridges == {"br0"}
