@@ -284,6 +284,16 @@ def _target(link: Path) -> str:
         return ""
 
 
+def test_a_fork_of_a_first_process_is_none(bed: Bed) -> None:
+    before = bed_remains.roots(bed.plan)
+    assert len(before) == 2 * len(bed.nodes)
+    become = 'exec /bin/sh -c "echo begun; read -r line" /x/node-init.sh "$0"'
+    with subprocess.Popen(["nsenter", "--target", str(bed.nodes[0].pid), "--pid", "--", "/bin/sh", "-c", become,
+                           str(bed.directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as fork:
+        assert fork.stdin and fork.stdout and fork.stdout.readline() == b"begun\n"
+        assert bed_remains.roots(bed.plan) == before
+
+
 def test_what_a_killed_process_leaves_is_removed_by_the_next(bed: Bed) -> None:
     code = "import time; from bed import Bed; bed = Bed(1); bed.up(); print(bed.number, flush=True); time.sleep(60)"
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bed_plan import NUMBERS, Plan
-from bed_system import Failed, command_line, has_link, kill, loops, processes, remove_link, until
+from bed_system import Failed, command_line, has_link, is_first, kill, loops, processes, remove_link, until
 
 GROUPS = Path("/sys/fs/cgroup")
 
@@ -69,12 +69,12 @@ def keep(number: int) -> None:
 
 
 def roots(plan: Plan) -> list[int]:
-    """The first processes of its nodes, and the parents of those."""
+    """The first processes of its nodes, and the parents of those; not what these fork, which is called as they are."""
     directory = str(plan.directory)
-    return [pid for pid in processes() if _is_root(command_line(pid), directory)]
+    return [pid for pid in processes() if _is_of(command_line(pid), directory) and is_first(pid)]
 
 
-def _is_root(line: list[str], directory: str) -> bool:
+def _is_of(line: list[str], directory: str) -> bool:
     """Whether arguments are those of a node of that bed: .../node-init.sh DIRECTORY ..."""
     return any(name.endswith(("/node-enter.sh", "/node-init.sh")) and after == directory
                for name, after in zip(line, line[1:], strict=False))

@@ -76,6 +76,16 @@ def namespace(pid: int) -> str:
         return ""
 
 
+def is_first(pid: int) -> bool:
+    """Whether a process is the first of its PID namespace, or in this process's own one; no when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    _, *inner = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+    return not inner or inner[-1] == "1"
+
+
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal; nothing happens when the process is gone."""
     try:
