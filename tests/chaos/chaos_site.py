@@ -1,13 +1,13 @@
 """The simulated cloud that is struck: two hosts, shared and local storage, one VM with two disks and an address."""
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from scripted import give
 from sim import Sim
 
 from onecore.kinds.datastore import Datastore
@@ -91,8 +91,7 @@ class Site:
             {"action": "im.sample", "host": host, "hang": True},
             {"action": "vm.watch", "host": host, "fail": "no route", "temporary": True})]
         self.told += [f"{rule}" for rule in (*silence, *rules)]
-        path = self.sim.home / "dummy.json"
-        path.write_text(json.dumps({"rules": [*silence, *rules], **more}))
+        give(self.sim.home, {"rules": [*silence, *rules], **more})
 
     def silence(self, *hosts: str) -> None:
         """From these hosts nothing is heard any more, from all others it is; nothing else goes wrong."""

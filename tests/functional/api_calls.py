@@ -15,7 +15,8 @@ _POOLS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("one.vmpool.infoextended", (-2, -1, -1, -1)), ("one.hostpool.info", ()), ("one.imagepool.info", (-2, -1, -1)),
     ("one.templatepool.info", (-2, -1, -1)), ("one.datastorepool.info", ()), ("one.clusterpool.info", ()),
     ("one.userpool.info", ()), ("one.grouppool.info", ()), ("one.acl.info", ()))
-_MONITORED = re.compile(r"<MONITORING>.*?</MONITORING>|<LAST_POLL>\d+</LAST_POLL>|<NEXT_INDEX>\d+</NEXT_INDEX>", re.S)
+_MONITORED = re.compile(r"<MONITORING>.*?</MONITORING>|<LAST_POLL>\d+</LAST_POLL>|<NEXT_INDEX>\d+</NEXT_INDEX>"
+                        r"|<TOTAL_(?:WILDS|ZOMBIES)>\d+</TOTAL_(?:WILDS|ZOMBIES)>|<(WILDS|ZOMBIES)>.*?</\1>", re.S)
 
 
 def snapshot(cloud: Cloud) -> dict[str, str]:
@@ -23,7 +24,12 @@ def snapshot(cloud: Cloud) -> dict[str, str]:
     found = {method: cloud.client.text(method, *arguments) for method, arguments in _POOLS}
     for oid in re.findall(r"<VNET><ID>(\d+)", cloud.client.text("one.vnpool.info", -2, -1, -1)):
         found[f"vnet {oid}"] = cloud.client.text("one.vn.info", int(oid))
-    return {name: _MONITORED.sub("", body) for name, body in found.items()}
+    return {name: unmonitored(body) for name, body in found.items()}
+
+
+def unmonitored(body: str) -> str:
+    """The body of an object or of a pool, but for what monitoring changes."""
+    return _MONITORED.sub("", body)
 
 
 def refused(client: Client, code: int, method: str, *arguments: object) -> str:
@@ -57,9 +63,10 @@ def call_xml(method: str, *values: str) -> bytes:
 
 def _let_rest(cloud: Cloud) -> None:
     """Let what earlier tests began come to its end: first looks at hosts, and operations but those that never end."""
-    end = time.monotonic() + 3.0
-    while time.monotonic() < end and (cloud.client.text("onecore.op.list") != "[]" or "<STATE>0</STATE>"
-                                      in cloud.client.text("one.hostpool.info")):
+    for _ in range(60):
+        if cloud.client.text("onecore.op.list") == "[]" and "<STATE>0</STATE>" not in cloud.client.text(
+                "one.hostpool.info"):
+            return
         time.sleep(0.05)
 
 

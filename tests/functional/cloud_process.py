@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from ports import free_port, is_free
+from scripted import give
 
 from onecore.wire.client import Client, ClientError
 from onecore.wire.states import vm_name
@@ -216,9 +217,7 @@ class Cloud:
 
     def dummy(self, **script: object) -> None:
         """Give the dummy drivers another script (docs/drivers.md), read before their next action."""
-        partial = self.home / "dummy.json.part"
-        partial.write_text(json.dumps(script))
-        partial.replace(self.home / "dummy.json")
+        give(self.home, script)
 
 
 def until(seconds: float, what: str, done: Callable[[], T], now: Callable[[], object] | None = None) -> T:

@@ -65,11 +65,18 @@ class Traffic:
             if way.rest != "PENDING":
                 self.cloud.client.call("one.vm.deploy", oid, self.hosts[number % len(self.hosts)])
         self._rest()
+        self._hold()
         for oid in self.vms:
             self._send(oid)
         self._copy()
         for oid, way in self.vms.items():
             self.cloud.wait_vm(oid, way.between, 2.0)
+
+    def _hold(self) -> None:
+        """What they are sent on to ends when they are to arrive, and not before, however busy the machine is."""
+        held = [{"action": way.slow, "vm": oid, "hold": True} for oid, way in self.vms.items()]
+        held += [{"action": f"ds.{action}", "hold": True} for action in ("mkfs", "clone")]
+        self.cloud.dummy(delay={"ds.mkfs": SLOW, "ds.clone": SLOW}, rules=held)
 
     def _rest(self) -> None:
         for oid, way in self.vms.items():
@@ -99,6 +106,7 @@ class Traffic:
 
     def arrive(self) -> None:
         """Wait until all are where they were heading to."""
+        self.cloud.dummy()
         for oid, way in self.vms.items():
             self.cloud.wait_vm(oid, way.end, 10.0)
         self.cloud.wait_vm(self.waiting, "PENDING", 10.0)

@@ -1,7 +1,6 @@
 """The ground of the tests about high availability: three dummy hosts on a simulated clock, of which some go silent."""
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from scripted import give
 from sim import Sim
 
 from onecore.kinds.datastore import Datastore
@@ -78,7 +78,7 @@ class HaGround:
 
     def _write(self) -> None:
         silent = [{"action": "im.sample", "host": f"node{host}", "hang": True} for host in sorted(self.quiet)]
-        (self.sim.home / "dummy.json").write_text(json.dumps({"rules": [*silent, *self.rules]}))
+        give(self.sim.home, {"rules": [*silent, *self.rules]})
 
     def until_host(self, host: int, state: str) -> None:
         """Let time pass until a host is in STATE."""

@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from scripted import give
 from sim import Sim
 
 from onecore.kinds.datastore import Datastore
@@ -57,7 +58,7 @@ class HostGround:
 
     def script(self, *rules: dict[str, Any], **more: Any) -> None:
         """The dummy drivers' script from now on."""
-        (self.sim.home / "dummy.json").write_text(json.dumps({"rules": list(rules), **more}))
+        give(self.sim.home, {"rules": list(rules), **more})
 
     def lay(self, host: int, path: str, text: str = "40") -> None:
         """A file of a dummy host: a guest (`12`, `GENERATION STATE CPU KB`), `dirs/DS-VM` (MB), `taps/NAME`."""

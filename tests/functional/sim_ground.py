@@ -1,13 +1,13 @@
 """What the simulated lives have in common: a small cloud, roads to each resting state, what may be left at the end."""
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripted import give
 from sim import Sim
 
 from onecore.kinds.image.record import Image
@@ -67,8 +67,7 @@ class Ground:
 
     def script(self, **script: object) -> None:
         """Another script for the dummy drivers, from their next action on."""
-        path = self.sim.home / "dummy.json"
-        path.write_text(json.dumps(script))
+        give(self.sim.home, script)
 
     def hang(self, action: str) -> None:
         """That action hangs from now on."""

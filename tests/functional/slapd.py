@@ -69,7 +69,8 @@ class Slapd:
         """Until it answers."""
         self._process = subprocess.Popen([str(program()), "-f", str(self._root / "slapd.conf"), "-h", self.url,
                                           "-d", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
+        for _ in range(1200):
+            assert self._process.poll() is None, "slapd ended"
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return self
@@ -81,5 +82,5 @@ class Slapd:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None

@@ -149,7 +149,7 @@ class Tenants(Owners):
         self.dies()
 
 
-@pytest.mark.timeout(0 if LONG else 240)
+@pytest.mark.timeout(0 if LONG else 900)
 def test_calls_of_several_users(make_ground: MakeGround) -> None:
     """Some random lives of a cloud, told as they were when one fails; many with ONECORE_LONG=1, then shortened."""
     factory: Callable[[], RuleBasedStateMachine] = lambda: Tenants(make_ground(0, **PATIENCE))  # noqa: E731

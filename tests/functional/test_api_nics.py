@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_bodies import end, vector
-from api_calls import ACTION, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, refused
+from api_calls import ACTION, AUTHORIZATION, LOCKED, NO_EXISTS, RPC_API, refused, unmonitored
 from cloud_process import Cloud, unique, vm_template
 from xsd import validate
 
@@ -218,10 +218,10 @@ def test_a_nic_that_cannot_be(place: Place, networks: dict[str, int], state: str
                               said: str) -> None:
     """Refused with the attribute's name; no address is taken, the VM is as it was."""
     vm = place.vm(state)
-    before, used = place.cloud.client.text("one.vm.info", vm).split("<MONITORING>")[0], place.used(place.net)
+    before, used = unmonitored(place.cloud.client.text("one.vm.info", vm)), place.used(place.net)
     text = text.format(net=place.net, **networks)
     assert said in refused(place.cloud.client, code, "one.vm.attachnic", vm, text)
-    assert place.cloud.client.text("one.vm.info", vm).split("<MONITORING>")[0] == before
+    assert unmonitored(place.cloud.client.text("one.vm.info", vm)) == before
     assert place.used(place.net) == used
     end(place.cloud, vm)
 

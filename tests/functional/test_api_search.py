@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,16 +21,18 @@ def found(client: Client, query: str, start: int = -1, end: int = -1, state: int
 
 
 @pytest.fixture(scope="module")
-def vms(shared_cloud: Cloud) -> dict[str, Any]:
-    """Four VMs, on hold, the word in the names of three of them."""
+def vms(shared_cloud: Cloud) -> Iterator[dict[str, Any]]:
+    """Four VMs, on hold, the word in the names of three of them; gone afterwards."""
     cloud = shared_cloud
     net = cloud.make_network(ip="10.77.0.1")
     word = unique("w")
-    return {"word": word,
-            "web": cloud.make_vm(f"{word}-web", network=net, hold=True, OWNER_OF_IT="Zoe & Co <x>"),
+    made = {"web": cloud.make_vm(f"{word}-web", network=net, hold=True, OWNER_OF_IT="Zoe & Co <x>"),
             "two": cloud.make_vm(f"{word}-two", NIC=[{"NETWORK_ID": net}, {"NETWORK_ID": net, "IP": "10.77.0.50"}],
                                  hold=True, LABELS=f"{word},blue"),
             "odd": cloud.make_vm(f"{word}-odd", hold=True, LABELS="red"), "plain": cloud.make_vm(hold=True)}
+    yield {"word": word, **made}
+    for vm in made.values():
+        cloud.client.call("one.vm.action", "terminate-hard", vm)
 
 
 def test_what_is_found(cloud: Cloud, vms: dict[str, Any]) -> None:

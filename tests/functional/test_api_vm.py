@@ -171,26 +171,27 @@ def test_clusters_of_images_and_networks(cloud: Cloud) -> None:
 
 def test_a_vm_waits_for_its_images(cloud: Cloud) -> None:
     """CLONING until the last is there, then PENDING or HOLD."""
-    cloud.dummy(delay={"ds.mkfs": 1.5})
+    cloud.hold("ds.mkfs")
     images = [cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nSIZE=8', 1) for _ in range(2)]
     cloud.client.call("one.image.persistent", images[0], True)
     vm, held = cloud.make_vm(DISK=[{"IMAGE_ID": i} for i in images]), cloud.make_vm(image=images[1], hold=True)
     assert [cloud.vm_state(v) for v in (vm, held)] == ["CLONING", "CLONING"]
     assert [cloud.body("image", i).findtext("STATE") for i in images] == ["10", "9"]
     refused(cloud.client, ACTION, "one.vm.deploy", vm, cloud.add_hosts(1)[0])
+    cloud.dummy()
     cloud.wait_vm(vm, "PENDING")
     cloud.wait_vm(held, "HOLD")
     assert [cloud.body("image", i).findtext("STATE") for i in images] == ["8", "2"]
-    cloud.dummy()
     end(cloud, vm, held)
 
 
 def test_a_vm_whose_image_failed(cloud: Cloud) -> None:
     """CLONING_FAILURE says why; when the image is enabled the VM goes on."""
     for held in (False, True):
-        cloud.dummy(rules=[{"action": "ds.mkfs", "fail": "no room", "delay": 0.2}])
+        cloud.hold("ds.mkfs", fail="no room")
         image = cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nSIZE=8', 1)
         vm = cloud.make_vm(image=image, hold=held)
+        cloud.dummy(rules=[{"action": "ds.mkfs", "fail": "no room"}])
         cloud.wait_vm(vm, "CLONING_FAILURE")
         cloud.dummy()
         assert "no room" in cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR", "")

@@ -19,7 +19,7 @@ from slapd import Slapd, program
 from onecore.auth import tokens
 from onecore.wire.client import Client
 
-LATER = int(time.time()) + 3600
+LATER = int(time.time()) + 86400
 
 
 def enters(client: Client) -> str:
@@ -149,7 +149,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 def settings(directory: Slapd, **more: object) -> Settings:
     return {"auth": {"default_driver": "ldap"}, "ldap": {
         "url": directory.url, "base": "dc=example,dc=org", "bind_dn": "uid=otto,dc=example,dc=org",
-        "bind_password": "secret-of-otto", "timeout": 2, **more}}
+        "bind_password": "secret-of-otto", "timeout": 20, **more}}
 
 
 def test_people_of_a_directory_become_users(make_cloud: MakeCloud, directory: Slapd) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cloud_process import Cloud, until
-from crash_ground import SLOW, Traffic, check_books, drivers, guests, kill_driver
+from crash_ground import Traffic, check_books, drivers, guests, kill_driver
 from postgresql import Cluster
 
 
@@ -24,7 +24,6 @@ def traffic(crash_cloud: Cloud) -> Iterator[Traffic]:
     cloud = crash_cloud
     cloud.dummy()
     made = Traffic(cloud, cloud.add_hosts(3), cloud.make_image(), cloud.make_network())
-    cloud.dummy(delay={"ds.mkfs": SLOW, "ds.clone": SLOW})
     made.start()
     yield made
     cloud.dummy()

@@ -278,12 +278,13 @@ def test_a_clean_up_that_fails_is_owed(place: Place) -> None:
 def test_an_image_that_fails_while_a_vm_waits(place: Place) -> None:
     """CLONING_FAILURE; recover says what it waits for; the image enabled again lets it go on; terminate frees it."""
     cloud = place.cloud
-    cloud.dummy(delay={"ds.mkfs": 0.2}, rules=[{"action": "ds.mkfs", "fail": "no room"}])
+    cloud.hold("ds.mkfs", fail="no room")
     late = cloud.client.number("one.image.allocate", f'NAME="{unique("late")}"\nTYPE=OS\nSIZE=10', 1)
     ended, held = cloud.make_vm(image=late), cloud.make_vm(image=late, hold=True)
     assert [cloud.vm_state(vm) for vm in (ended, held)] == ["CLONING"] * 2
     with pytest.raises(ClientError, match=f"image {late} .* is being made"):
         cloud.client.call("one.vm.recover", held, RETRY)
+    cloud.dummy(rules=[{"action": "ds.mkfs", "fail": "no room"}])
     for vm in (ended, held):
         cloud.wait_vm(vm, "CLONING_FAILURE")
         assert "no room" in cloud.body("vm", vm).findtext("USER_TEMPLATE/ERROR", "")

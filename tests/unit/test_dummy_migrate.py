@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import give
 
 from drivers.inline import Inline
 from drivers.token import Token
@@ -41,7 +42,7 @@ class Ground:
         return self.do("migrate", to=HOSTS[1], to_dir="/ds/0/12", token=token, **args)
 
     def rules(self, *rules: Doc) -> None:
-        (self.home / "dummy.json").write_text(json.dumps({"rules": rules}))
+        give(self.home, {"rules": rules})
 
     def there(self) -> list[str]:
         """The state of the guest on both hosts, '-' where it is not."""
