@@ -192,7 +192,7 @@ guest_answers() { ping -c 1 -W 1 "$address" > /dev/null 2>&1; }
 
 reach_vm() {
     address=$(value onevm $name VM.TEMPLATE.NIC.IP)
-    [ -n "$dummy" ] || until_true 120 guest_answers || die "the VM runs, but $address does not answer: onevm log $name"
+    [ -n "$dummy" ] || until_true 360 guest_answers || die "the VM runs, but $address does not answer: onevm log $name"
 }
 
 # What is said at the end

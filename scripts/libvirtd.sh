@@ -17,7 +17,7 @@ pidfile=$dir/pid
 system_conf=/etc/libvirt/qemu.conf
 mark='# Made by scripts/libvirtd.sh of onecore; removed when it stops.'
 
-answers() { timeout 10 virsh -q -c "$uri" version >/dev/null 2>&1; }
+answers() { timeout 60 virsh -q -c "$uri" version >/dev/null 2>&1; } # no daemon says no at once, a busy one has time
 die() { echo "libvirtd: $*" >&2; exit 1; }
 
 ours() {

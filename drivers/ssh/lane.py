@@ -12,6 +12,8 @@ from drivers.ssh.connection import Connection
 from drivers.ssh.settings import Target
 
 _LOOK = 0.2
+_MARGIN = 3.0
+"""Seconds that an attempt whose time is up may take to say so: it knows the reason."""
 _IDLE = 900.0
 _UNUSED = "not used any more"
 Make = Callable[["Lane"], Connection]
@@ -128,7 +130,7 @@ class Lane:
         began = self._now()
         while not attempt.ended.wait(_LOOK):
             bounds.check()
-            patience = self._patience * (2 if attempt.reached else 1) + _LOOK
+            patience = self._patience * (2 if attempt.reached else 1) + _MARGIN
             if self._now() - began >= min(patience, patience if seconds is None else seconds):
                 break
         bounds.check()

@@ -40,6 +40,7 @@ def _store(name: str) -> str:
     return stores[sum(name.encode()) % len(stores)]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("start", STARTS)
 def test_actions(worker: Worker, start: str) -> None:
     """Every action of a starting place: alone it comes to where it should, struck to where it may."""

@@ -51,6 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and item.get_closest_marker("live"):
             item.add_marker(pytest.mark.xdist_group("contract" if "-remote" in item.name else "here"))
+            item.add_marker(pytest.mark.timeout(1200))  # as in tests/live
 
 
 def pytest_sessionfinish() -> None:

@@ -99,7 +99,9 @@ def test_watch_names_what_runs_already(bench: Bench, pair: Doc, until: Until) ->
 def test_a_guest_that_ends_by_itself_is_news_within_a_second(bench: Bench, pair: Doc, until: Until) -> None:
     if bench.ground.vanish is None:
         pytest.skip("this rig cannot end a guest")
+    bench.ok("deploy", host=pair["host"], vm=bench.ground.vm(2))
     bench.ok("watch", host=pair["host"])
+    until(lambda: any(n.vm == 2 for n in bench.news()))  # it listens by now
     bench.ok("deploy", **pair)
     bench.ground.vanish(pair["host"], pair["vm"])
     until(lambda: any(n.vm == 1 and n.generation == 1 and n.state in ("gone", "poweroff", "crashed")

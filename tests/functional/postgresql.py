@@ -68,7 +68,7 @@ class Cluster:
         """Run one of the server's programs; its output goes to a file, as pg_ctl hands it on to the server."""
         told = self.directory / f"{program}.out"
         with told.open("w") as out:
-            done = subprocess.run([str(self._programs / program), *arguments], stdout=out, stderr=out, timeout=60,
+            done = subprocess.run([str(self._programs / program), *arguments], stdout=out, stderr=out, timeout=110,
                                   stdin=subprocess.DEVNULL, cwd=self.directory,
                                   user="postgres" if os.geteuid() == 0 else None)
         if done.returncode:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cloud_process import Cloud, free_port, until
+from cloud_process import PATIENCE, Cloud, free_port, until
 from crash_ground import check_books
 from makers import MakeCloud
 from postgresql import Cluster, binaries
 
+from onecore.pool import database
 from onecore.pool.database import Database, DatabaseError
 from onecore.wire.client import ClientError
 
@@ -41,7 +42,7 @@ def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cl
     cloud = make_cloud(db=server.database())
     vm, host = cloud.make_vm(), cloud.add_hosts(1)[0]
     cloud.deploy(vm, host)
-    cloud.dummy(delay={"vm.shutdown": 1.0})
+    cloud.hold("vm.shutdown")  # else its result may be what meets the broken connection, before a call does
     cloud.client.call("one.vm.action", "poweroff", vm)
     acknowledged = []
     for _ in range(2):
@@ -49,6 +50,7 @@ def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cl
         assert _stored(cloud) is None
         acknowledged.append(until(60.0, "changes to be stored", lambda: _stored(cloud)))
     server.restart()
+    cloud.dummy()
     acknowledged.append(until(60.0, "changes to be stored", lambda: _stored(cloud)))
     cloud.wait_vm(vm, "POWEROFF")
     assert [cloud.vm_state(oid) for oid in acknowledged if oid is not None] == ["PENDING"] * 3
@@ -56,14 +58,16 @@ def test_the_connection_and_the_server_go_away(make_cloud: MakeCloud, server: Cl
     assert cloud.oned is not None and cloud.oned.poll() is None
 
 
-def test_a_lock_that_lingers(tmp_path: Path, server: Cluster) -> None:
+def test_a_lock_that_lingers(tmp_path: Path, server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy server may see late that the one before is gone: that is waited for, another daemon is not."""
     url = server.database()
     old, new = (Database(tmp_path / name, url, ()) for name in ("old", "new"))
     old.lock()
     held = old.writer_connection()
     threading.Timer(1.0, held.invalidate).start()
-    new.lock()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "LINGERS", PATIENCE)
+        new.lock()
     with pytest.raises(DatabaseError, match="another oned holds"):
         old.writer_connection()
     for each in (old, new):

@@ -95,12 +95,20 @@ def _begin(cloud: Cloud) -> int:
     return vm
 
 
+def _release(cloud: Cloud) -> None:
+    """The poweroff ends now; the script stays as long as it was, so that no page becomes free on a full disk."""
+    script = cloud.home / "dummy.json"
+    size = script.stat().st_size
+    with script.open("r+") as out:
+        out.write("{}".ljust(size))
+
+
 def test_files_that_cannot_grow(make_cloud: MakeCloud) -> None:
     """RLIMIT_FSIZE, as a quota would do it; a driver's result that comes meanwhile is not lost."""
     cloud = make_cloud()
     vm = _begin(cloud)
     with _no_growth(cloud):
-        (cloud.home / "dummy.json").unlink()
+        _release(cloud)
         time.sleep(0.4)
         _go_through(cloud, vm, 1)
         assert json.loads(cloud.client.text("onecore.status"))["under_way"]
@@ -120,7 +128,7 @@ def test_a_file_system_that_is_full(make_cloud: MakeCloud, tmp_path: Path) -> No
         cloud.start()
         vm = _begin(cloud)
         with _full(home):
-            (home / "dummy.json").unlink()  # the poweroff ends now
+            _release(cloud)
             time.sleep(0.4)
             _go_through(cloud, vm, 1)
         _goes_on(cloud, vm, 1, restart=True)

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import statistics
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -83,7 +83,7 @@ def test_slow_clients_hold_up_nobody(cloud: Cloud) -> None:
     assert all(b"7.4.0" in _answer(connection) for connection in slow)
     for connection in slow:
         connection.close()
-    assert statistics.median(times) < 0.05
+    assert sorted(times)[5] < 0.05  # what holds calls up does so to each; a busy machine, to some
 
 
 @pytest.mark.parametrize("size", [5, 10, 40])
@@ -178,9 +178,14 @@ def test_requests_that_are_never_whole() -> None:
         streams = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in parts]
         for (_, writer), part in zip(streams, parts, strict=True):
             writer.write(part)
+        while len(state.connections) < len(parts) or len(state.tasks) < 2:  # two have a whole head
+            await asyncio.sleep(0.05)
         await asyncio.sleep(0.05)
         for _ in range(2):
             sweep(state.connections)
+        for reader, _ in streams[:3]:
+            with suppress(OSError):
+                await asyncio.wait_for(reader.read(), PATIENCE)
         await asyncio.sleep(0.05)
         server.close()
         closed = [reader.at_eof() or reader.exception() is not None for reader, _ in streams]

@@ -4,21 +4,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from cloud_process import Cloud, free_port, until
+from cloud_process import PATIENCE, Cloud, free_port, until
 from makers import MakeCloud
 
 from onecore.__main__ import _warn_plaintext, main
 from onecore.config import Config, Server
 from onecore.log import Log
 from onecore.pool.schema import VERSION
+from onecore.wire import xmlrpc
 from onecore.wire.client import Client, ClientError
 
 
@@ -61,7 +62,7 @@ def test_two_daemons(cloud: Cloud) -> None:
     """One home has one oned, one port one listener; the first is not disturbed."""
     other = [("--home", str(cloud.home), "--port", str(free_port())),
              ("--home", str(cloud.home.parent / "another"), "--port", str(cloud.port))]
-    said = [subprocess.run(["oned", *arguments], executable=_oned(), capture_output=True, text=True, timeout=20,
+    said = [subprocess.run(["oned", *arguments], executable=_oned(), capture_output=True, text=True, timeout=50,
                            env=cloud.environment) for arguments in other]
     assert [one.returncode for one in said] == [1, 1]
     assert f"another oned (pid {cloud.pid}) runs on {cloud.home}" in said[0].stderr
@@ -122,32 +123,31 @@ def test_credentials(make_cloud: MakeCloud) -> None:
 def test_sigterm(cloud: Cloud) -> None:
     """It says what is under way, answers who waits, ends at once with 0; the next start goes on."""
     host, vm = cloud.add_hosts(1)[0], cloud.make_vm()
-    cloud.dummy(delay={"vm.deploy": 0.6})
+    cloud.hold("vm.deploy", vm=vm)
     cloud.client.call("one.vm.deploy", vm, host)
     cloud.wait_vm(vm, "BOOT")
-    epoch = json.loads(cloud.client.text("onecore.status"))["epoch"]
-    answers: list[str] = []
-    poll = threading.Thread(target=lambda: answers.append(_poll(cloud)), daemon=True)
-    poll.start()
-    time.sleep(0.2)
-    assert cloud.oned is not None
-    cloud.oned.send_signal(signal.SIGTERM)
-    assert cloud.oned.wait(40) == 0  # and not after the 50 s that the poll would wait
-    poll.join(5)
-    assert '"events"' in answers[0]
+    with _poll(cloud) as poll:
+        for _ in range(3):  # when these are answered, oned has read what was sent before
+            epoch = json.loads(cloud.client.text("onecore.status"))["epoch"]
+        assert cloud.oned is not None
+        cloud.oned.send_signal(signal.SIGTERM)
+        assert cloud.oned.wait(40) == 0  # and not after the 50 s that the poll would wait
+        assert b'"events"' in b"".join(iter(lambda: poll.recv(1 << 16), b""))
     log = (cloud.home / "log" / "oned.log").read_text()
     assert f"vm.deploy of vm {vm}" in log and "SIGTERM" in log and log.rstrip().endswith("oned ended")
     cloud.start()
-    cloud.wait_vm(vm, "RUNNING")
     cloud.dummy()
+    cloud.wait_vm(vm, "RUNNING")
     assert json.loads(cloud.client.text("onecore.status"))["epoch"] == epoch + 1
 
 
-def _poll(cloud: Cloud) -> str:
-    """The events from now on, waited for."""
-    client = cloud.client_as(*cloud.credentials())
-    last = json.loads(client.text("onecore.events", -1, 0))["last"]
-    return client.text("onecore.events", last, 50)
+def _poll(cloud: Cloud) -> socket.socket:
+    """The events from now on, asked for on a connection of its own: the question is on its way when this returns."""
+    last = json.loads(cloud.client.text("onecore.events", -1, 0))["last"]
+    body = xmlrpc.encode_call("onecore.events", (":".join(cloud.credentials()), last, 50))
+    asked = socket.create_connection(("127.0.0.1", cloud.port), timeout=PATIENCE)
+    asked.sendall(b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return asked
 
 
 @pytest.mark.sqlite

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cloud_process import ROOT, Cloud, until
+from cloud_process import PATIENCE, ROOT, Cloud, until
 from makers import MakeCloud
 
 from onecore.wire.client import Client
@@ -61,7 +61,7 @@ class Most:
     def __init__(self, cloud: Cloud, host: int) -> None:
         self.most, self._ended = 0, threading.Event()
         name, password = cloud.credentials()
-        self._client = Client(cloud.endpoint, f"{name}:{password}", 10.0)
+        self._client = Client(cloud.endpoint, f"{name}:{password}", PATIENCE)
         self._host = host
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -104,13 +104,17 @@ def test_whoever_dies_meanwhile(cloud: Cloud) -> None:
     first, other = cloud.add_hosts(2)
     cloud.start_scheduler(QUICK)
     vms = place(cloud, 6, first)
-    cloud.dummy(delay={"vm.migrate": 0.3})
+    cloud.hold("vm.migrate")
     cloud.client.call("onecore.host.flush", first)
+    going = until(20, "a move to begin", lambda: [
+        v["vm"] for v in drain(cloud, first)["left"] if v["state"] == "MIGRATE"])
+    cloud.dummy(rules=[{"action": "vm.migrate", "vm": vm, "hold": True} for vm in vms if vm != going[0]])
     until(20, "the first to be moved", lambda: drain(cloud, first)["moved"])
     cloud.kill()
     cloud.stop_scheduler(signal.SIGKILL)
     cloud.start()
     assert drain(cloud, first)["since"]
+    cloud.dummy(delay={"vm.migrate": 0.3})
     cloud.start_scheduler()
     until(60, "the end", lambda: not drain(cloud, first)["since"], lambda: drain(cloud, first))
     for vm in vms:

@@ -41,4 +41,4 @@ def need() -> None:
 
 
 def _run(action: str, directory: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(SCRIPT), action, directory], capture_output=True, text=True, timeout=60)
+    return subprocess.run([str(SCRIPT), action, directory], capture_output=True, text=True, timeout=600)

@@ -37,7 +37,7 @@ class Quickstart:
     def run(self, *more: str) -> str:
         """Run the script; what it says on its way, then what it says at its end."""
         argv = [str(CHECKOUT / "quickstart.sh"), *more, *self.options]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=380, env=self._environment)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=1000, env=self._environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr + done.stdout
 
@@ -81,7 +81,7 @@ def quickstart(home: Path, dummy: bool = False) -> Iterator[Quickstart]:
     try:
         yield made
     finally:
-        subprocess.run([str(CHECKOUT / "quickstart.sh"), "--down", *made.options], capture_output=True, timeout=380)
+        subprocess.run([str(CHECKOUT / "quickstart.sh"), "--down", *made.options], capture_output=True, timeout=1000)
 
 
 def within(seconds: float, true: Callable[[], object], what: str) -> None:

@@ -104,8 +104,8 @@ def test_a_save_that_is_under_way_already_is_waited_for(bench: Bench, vm: Any) -
         assert not result
     finally:
         os.kill(qemu, signal.SIGCONT)
-    saving.wait(30)
-    mine.join(30)
+    saving.wait(120)
+    mine.join(120)
     assert result[0].ok, result[0].error
     bench.ok("restore", vm)
 

@@ -41,10 +41,10 @@ def address_of(cloud: Quickstart, name: str) -> str:
     return address
 
 
-def ordered(cloud: Quickstart, action: str) -> None:
-    """Do an action on the VM of the quickstart, once its host is heard: a busy machine may miss a sample."""
-    within(90, lambda: cloud.state("quickstart") != "unkn", "the VM's state is known")
-    cloud.one("onevm", action, "quickstart")
+def ordered(cloud: Quickstart, action: str, name: str = "quickstart") -> None:
+    """Do an action on a VM, once its host is heard: a busy machine may miss a sample."""
+    within(90, lambda: cloud.state(name) != "unkn", f"the state of {name} is known")
+    cloud.one("onevm", action, name)
 
 
 def turned(cloud: Quickstart, action: str, state: str, seconds: float = 180) -> None:
@@ -109,7 +109,7 @@ def test_persistent_data_stays_and_nothing_else(cloud: Quickstart) -> None:
 def ended(cloud: Quickstart, name: str) -> None:
     """Terminate the VM; nothing of it is left: domain, files, tap, lease."""
     found = cloud.show(name)
-    cloud.one("onevm", "terminate", name)
+    ordered(cloud, "terminate", name)
     within(240, lambda: cloud.state(name) in ("", "done"), f"{name} is done")
     assert found["DEPLOY_ID"] not in domains()
     assert not (cloud.home / "datastores/0" / found["ID"]).exists()

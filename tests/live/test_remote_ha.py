@@ -10,7 +10,7 @@ from button_guest import button_image, button_vm
 from cloud_process import Settings, until
 
 pytestmark = pytest.mark.live
-SILENCE = {"host_silence": 10}
+SILENCE = {"host_silence": 20}
 """Of [monitoring]: here a host shall be given up soon."""
 
 

@@ -109,7 +109,7 @@ def test_a_killed_server_takes_what_it_ran_with_it(bed: Bed, hosts: Hosts) -> No
     results: list[tuple[DriverError | None, float]] = []
     thread = threading.Thread(target=lambda: results.append(error_of(lambda: on(hosts, one).run(["sleep", "78"]))))
     thread.start()
-    while not sleeping(one, "78"):
+    while thread.is_alive() and not sleeping(one, "78"):
         time.sleep(0.1)
     one.kill("sshd")
     thread.join(PATIENCE + SLACK)

@@ -79,6 +79,7 @@ class Node:
                                             stderr=errors, env=dict([PATH.split("=", 1)]), start_new_session=True)
         try:
             self._bring_up(self._parent, time.monotonic() + timeout)
+            self._until_ssh()
         except (Failed, OSError) as error:
             self.crash()
             raise Failed(f"{self.hostname} does not start ({error}): {log.read_text()[-500:]}") from None
@@ -130,8 +131,12 @@ class Node:
         if daemon == "sshd":
             self.kill("deaf")
         self.run("/run/testbed/daemon", daemon)
-        if daemon == "sshd":  # it leaves its caller before it listens
-            until(self._has_ssh, 60, f"the SSH server of {self.hostname}")
+        if daemon == "sshd":
+            self._until_ssh()
+
+    def _until_ssh(self) -> None:
+        """The SSH server leaves its caller before it listens."""
+        until(self._has_ssh, 60, f"the SSH server of {self.hostname}")
 
     def _has_ssh(self) -> bool:
         """Whether somebody listens on its SSH port."""

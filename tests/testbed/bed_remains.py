@@ -17,7 +17,7 @@ GROUPS = Path("/sys/fs/cgroup")
 def take() -> tuple[int, int]:
     """A free number and the descriptor that holds its lock, with what was left there removed. Raises Failed."""
     for number in NUMBERS:
-        lock = hold(number)
+        lock = None if is_kept(number) else hold(number)
         if lock is None:
             continue
         if not is_kept(number):
