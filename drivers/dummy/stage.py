@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from drivers.base import Context, Permanent, Temporary
+from drivers.dummy.files import Mark, mark_of
 from drivers.dummy.script import Dice, Fate, Script, own_rule, parse_script
 from onecore.wire.messages import Doc
 
@@ -27,7 +28,7 @@ class Stage:
         self._path = home / "dummy.json"
         self._settings = settings
         self._lock = threading.Lock()
-        self._mark: tuple[int, int] | None = None
+        self._mark: Mark | None = None
         self._script = _parsed("[drivers.dummy]", settings)
         self._dice = Dice(Random(self._script.seed))
 
@@ -56,12 +57,12 @@ class Stage:
                                    int(vm["id"]) if vm else -1, len(own))
         return replace(fate, delay=fate.delay + usual)
 
-    def _look(self) -> tuple[int, int] | None:
+    def _look(self) -> Mark | None:
         try:
             stat = os.stat(self._path)
         except FileNotFoundError:
             return None
-        return stat.st_mtime_ns, stat.st_ino
+        return mark_of(stat)
 
     def _file(self) -> dict[str, Any]:
         try:

@@ -23,7 +23,7 @@ from drivers.hand.failure import Failure, os_failures
 
 MARK = "ONECORE_FENCE"
 _RECORD = 1024
-_DIE, _POLL = 5.0, 0.02
+_DIE, _POLL, _SOON = 5.0, 0.02, 0.002
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,30 @@ def read_claim(path: Path) -> Claim:
 def end_all(marks: Sequence[str]) -> bool:
     """Kill every process that carries one of MARKS, and wait a little for their end: whether none is left."""
     wanted, late = [f"{MARK}={mark}".encode() for mark in marks], time.monotonic() + _DIE
-    while wanted and (found := _carriers(wanted)):
+    while wanted:
+        found, unknown = _carriers(wanted)
         for pid in found:
             _kill(pid, wanted, late)
+        if not found and not unknown:
+            return True
         if time.monotonic() >= late:
-            return False
+            return not found
+        if not found:
+            time.sleep(_SOON)
     return True
 
 
-def _carriers(wanted: list[bytes]) -> list[int]:
-    numbers = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return [pid for pid in numbers if pid != os.getpid() and _carries(pid, wanted)]
+def _carriers(wanted: list[bytes]) -> tuple[list[int], bool]:
+    """Processes that carry one of the marks, and whether there is one of which that cannot be said yet."""
+    found, unknown = [], False
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        carries = _carries(int(entry), wanted)
+        if carries:
+            found.append(int(entry))
+        unknown = unknown or carries is None
+    return found, unknown
 
 
 def _claim(path: Path, mine: Claim) -> Claim:
@@ -173,12 +186,28 @@ def _store(fd: int, claim: Claim) -> None:
     os.pwrite(fd, json.dumps(asdict(claim)).encode().ljust(_RECORD), 0)
 
 
-def _carries(pid: int, wanted: list[bytes]) -> bool:
+def _carries(pid: int, wanted: list[bytes]) -> bool | None:
+    """Whether a process carries one of the marks; None while it becomes another program: it seems to have none."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return any(entry in wanted for entry in file.read().split(b"\0"))
+            entries = file.read()
+        return any(entry in wanted for entry in entries.split(b"\0")) if entries else _is_settled(pid)
     except OSError:
         return False
+
+
+def _is_settled(pid: int) -> bool | None:
+    """False: a process was made without any environment, is no program, or is over; None: not known yet.
+
+    Where an environment begins and ends, numbers 50 and 51 of `stat`, is 0 until execve(2) has copied it.
+    """
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            begin, end = file.read().rpartition(b")")[2].split()[47:49]
+    except OSError:
+        return False
+    return False if begin == end != b"0" else None
 
 
 def _kill(pid: int, wanted: list[bytes], late: float) -> None:

@@ -51,7 +51,7 @@ def host(**attrs: str) -> Doc:
     return {"id": 3, "name": "node1", "im_mad": "kvm", "vm_mad": "kvm", "attrs": attrs}
 
 
-def fence(home: Path, driver: str, host: Doc, vms: list[Doc] | None = None, timeout: float = 10.0,
+def fence(home: Path, driver: str, host: Doc, vms: list[Doc] | None = None, timeout: float = 60.0,
           **settings: Any) -> Result:
     """Fence HOST with DRIVER, whose settings are given."""
     around = Surroundings(home, {driver: settings}, time.monotonic, Token.wait, lambda message: None, Journal())

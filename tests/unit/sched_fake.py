@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from ports import free_port
+
 from onecore.wire import template, xmlrpc
 from onecore.wire.affinity import Group, Role
 from onecore.wire.states import Lcm, VmState, vm_name
@@ -129,8 +131,8 @@ class FakeOned:
 
     def start(self) -> FakeOned:
         """Listen, on the same port as before if there was one."""
+        self.port = self.port or free_port()  # none that a connection may get while nobody listens
         self._server = Server(("127.0.0.1", self.port), self)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

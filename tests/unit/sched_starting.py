@@ -14,7 +14,7 @@ from scheduler.daemon import Daemon, Signal
 
 Start = Callable[..., Daemon]
 """start(setting=value) starts a match-maker; it has read everything when this returns."""
-CONFIG = Config(retry_seconds=0.05, retry_most_seconds=0.2, message_seconds=0.05, refresh_seconds=30.0)
+CONFIG = Config(retry_seconds=0.05, retry_most_seconds=0.2, message_seconds=0.05, refresh_seconds=600.0)
 PATIENCE = 40.0
 """Seconds that a busy machine may need."""
 

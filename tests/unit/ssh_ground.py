@@ -39,7 +39,7 @@ class Sshd:
         self.home = directory / "home"
         self._directory = directory
         self._addresses = [f"127.0.0.{number}" for number in range(1, addresses + 1)]
-        self.port = free_port()
+        self.port = 0
         (self.home / "ssh").mkdir(parents=True)
         make_key(directory / "host_key")
         make_key(self.home / "ssh" / "id_ed25519")
@@ -48,15 +48,28 @@ class Sshd:
         self.start()
 
     def start(self, more: str = "") -> None:
-        """Start (again), with MORE lines of configuration."""
+        """Start (again), with MORE lines of configuration.
+
+        A port that somebody took before the first start is not the server's: it gets another.
+        """
+        first = not self.port
+        while not self._starts(more, free_port() if first else self.port):
+            assert first, (self._directory / "sshd.log").read_text()
+
+    def _starts(self, more: str, port: int) -> bool:
+        self.port = port
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
         listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in self._addresses)
         path = self._directory / "sshd_config"
         path.write_text(more + CONFIG.format(dir=self._directory) + listen)
-        with (self._directory / "sshd.log").open("ab") as log:
-            self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(path)], stderr=log)
-        soon(lambda: answers(self.port))
+        said = self._directory / "sshd.log"
+        with said.open("ab") as log:
+            before = log.tell()
+            process = self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(path)], stderr=log)
+        soon(lambda: process.poll() is not None
+             or said.read_bytes()[before:].count(b"Server listening on ") == len(self._addresses))
+        return process.poll() is None
 
     def sessions(self) -> list[int]:
         """The processes of the server's connections."""

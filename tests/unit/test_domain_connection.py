@@ -23,7 +23,7 @@ from onecore.wire.messages import Command  # noqa: E402
 HOST = {"id": 5, "name": "localhost"}
 
 
-def context(tmp_path: Path, timeout: float = 5.0, uri: str = "test:///default", token: Token | None = None) -> Running:
+def context(tmp_path: Path, timeout: float = 60.0, uri: str = "test:///default", token: Token | None = None) -> Running:
     around = Surroundings(tmp_path, {"kvm": {"uri": uri}}, time.monotonic, Token.wait, lambda _: None, Journal())
     command = Command(1, 1, 1, 1, "lane", "kvm", "deploy", ("vm", 1), timeout)
     return Running(around, command, token or Token())

@@ -66,7 +66,7 @@ def patient() -> None:
 
 
 def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 40
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -80,7 +80,7 @@ def host() -> Host:
 def tended(link: Link) -> bool:
     """Whether there was something to do in the background; it is done then."""
     job = link.tend(time.monotonic() + 60)
-    return job is not None and job.wait(5)
+    return job is not None and job.wait(40)
 
 
 def test_all_commands_share_a_line(host: Host) -> None:

@@ -38,9 +38,14 @@ class Ground:
         """The context of a command in another process."""
         kept = Kept()
         self._kept.append(kept)
+        if self.host:  # a connection takes its time, which is none of the command's
+            self._running(kept, 60, Token()).host(self.host).exists("/")
+        return self._running(kept, timeout, token or Token())
+
+    def _running(self, kept: Kept, timeout: float, token: Token) -> Running:
         around = Surroundings(self._home, self._settings, time.monotonic, Token.wait, lambda message: None,
                               Journal(io.StringIO()), kept)
-        return Running(around, Command(1, 1, 1, 1, "lane", "x", "deploy", ("vm", 12), timeout), token or Token())
+        return Running(around, Command(1, 1, 1, 1, "lane", "x", "deploy", ("vm", 12), timeout), token)
 
     def work(self, vm_dir: str, order: Order, do: Callable[[Running], object] = lambda ctx: None,
              timeout: float = 60, token: Token | None = None) -> None:
@@ -244,7 +249,7 @@ def test_a_torn_record_is_none(ground: Ground, vm_dir: str) -> None:
 def test_vms_do_not_wait_for_each_other(ground: Ground, vm_dir: str) -> None:
     with ExitStack() as stack:
         for vm in ("12", "13"):
-            ctx = ground.context(timeout=3)
+            ctx = ground.context(timeout=30)
             args = {"vm": {"dir": str(Path(vm_dir).parent / vm)}, "_": {"epoch": 1, "generation": 1, "op": 1}}
             stack.enter_context(fenced(ctx, ctx.host(ground.host), args))
 
@@ -271,6 +276,7 @@ def test_what_cannot_be_killed_keeps_the_newer_waiting(vm_dir: str, monkeypatch:
     monkeypatch.setattr("drivers.hand.fence._DIE", 0.2)
     child = subprocess.Popen(["sleep", "60"], env={"ONECORE_FENCE": older.mark})
     try:
+        soon(lambda: older.mark.encode() in Path(f"/proc/{child.pid}/environ").read_bytes())  # a moment after its start
         with monkeypatch.context() as patch:
             patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
             with pytest.raises(Temporary, match="older operation on this VM is still at work"):

@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,12 +91,15 @@ def test_many_requests_at_once(hand: Hand, tmp_path: Path) -> None:
     assert {each["id"]: each["ok"]["code"] for each in answers} == dict.fromkeys(range(20), 0)
 
 
-def test_a_cancel_ends_one(hand: Hand) -> None:
-    hand.send(id=1, do="run", argv=["sh", "-c", "sleep 60 & wait"])
-    hand.send(id=2, do="run", argv=["sleep", "0.5"])
+def test_a_cancel_ends_one(hand: Hand, tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    hand.send(id=1, do="run", argv=["sh", "-c", f"touch {begun}; sleep 60 & wait"])
+    hand.send(id=2, do="run", argv=["sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done"])
+    soon(begun.exists)
     hand.send(cancel=1)
     hand.send(cancel=99)
     assert hand.next()[0] == {"id": 1, "ok": {"err": "", "code": -9}}
+    go.touch()
     assert hand.next()[0] == {"id": 2, "ok": {"err": "", "code": 0}}
 
 
@@ -106,7 +108,7 @@ def test_it_ends_with_all_its_children(hand: Hand, tmp_path: Path, how: str | si
     pids = tmp_path / "pids"
     mark = hand.ask(do="claim", dir=str(tmp_path / "datastores" / "0" / "1"), order=[1, 1, 1])[0]["ok"]
     assert hand.ask(do="take", mark=mark)[0]["ok"] is True
-    script = f"setsid sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; sleep 60"
+    script = f"setsid sh -c 'echo $PPID $$ > {pids}.new; mv {pids}.new {pids}; sleep 60; :' & wait"
     hand.send(id=1, do="run", argv=["sh", "-c", script], fences=[mark])
     soon(pids.exists)
     child, escaped = map(int, pids.read_text().split())
@@ -171,18 +173,28 @@ def test_the_version_is_that_of_the_sources() -> None:
 
 
 def test_who_hears_nothing_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SILENCE", 1.0)
+    """On a clock of its own: signs of life come at 30, 60 and 90, a minute after the last one nobody is there."""
+    clock, beats = [0.0], [30.0, 60.0, 90.0]
     source, sink = os.pipe()
-    ours = Wire(source, sink)
-    with pytest.raises(TimeoutError):
-        ours.receive(0.1)
-    writer = threading.Thread(target=lambda: [(time.sleep(0.3), os.write(sink, BEAT)) for _ in range(3)])
-    writer.start()
-    began = time.monotonic()
-    with pytest.raises(EOFError, match="nothing was heard"):
-        ours.receive()
-    assert time.monotonic() - began > 1.8
-    writer.join()
+
+    def select(reading: list[int], writing: list[int], failing: list[int], seconds: float) -> tuple[list[int], ...]:
+        until = clock[0] + seconds
+        if not beats or until < beats[0]:
+            clock[0] = until
+            return [], [], []
+        clock[0] = beats.pop(0)
+        os.write(sink, BEAT)
+        return [source], [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        patch.setattr(wire, "select", SimpleNamespace(select=select))
+        ours = Wire(source, sink)
+        with pytest.raises(TimeoutError):
+            ours.receive(10)
+        assert clock == [10.0]
+        with pytest.raises(EOFError, match="nothing was heard for 60 s"):
+            ours.receive()
+        assert clock == [150.0]
     os.close(sink)
     with pytest.raises(EOFError, match="closed"):
         Wire(source, source).receive()

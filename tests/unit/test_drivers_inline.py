@@ -48,7 +48,7 @@ def make(tmp_path: Path) -> Make:
 def test_delays_pass_on_the_simulated_clock(make: Make) -> None:
     world, began = make("vm", delay={"vm.deploy": 30}), time.monotonic()
     assert world.do("deploy").ok
-    assert world.time == 1030 and time.monotonic() - began < 5
+    assert world.time == 1030 and time.monotonic() - began < 25
 
 
 def test_a_hang_ends_at_the_timeout(make: Make) -> None:

@@ -37,9 +37,14 @@ def hosts(sshd: Sshd) -> Iterator[Hosts]:
     made.close()
 
 
+def is_written(path: Path) -> bool:
+    """Whether a command has written its number to PATH."""
+    return path.exists() and path.read_text().endswith("\n")
+
+
 def pid_in(path: Path) -> int:
     """The process number that a command writes to PATH."""
-    soon(lambda: path.exists() and path.read_text().endswith("\n"))
+    soon(lambda: is_written(path))
     return int(path.read_text())
 
 
@@ -101,14 +106,17 @@ def test_a_slow_command_holds_nobody_up(hosts: Hosts, tmp_path: Path) -> None:
 def test_a_timeout_ends_the_group(hosts: Hosts, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     with pytest.raises(Temporary, match="no end after 0.5 s: said so"):
-        executor(hosts).run(["sh", "-c", f"echo said so >&2; sleep 60 & echo $! > {pid}; wait"], timeout=0.5)
+        executor(hosts, left=lambda: 0.0 if is_written(pid) else 0.5).run(
+            ["sh", "-c", f"echo said so >&2; sleep 60 & echo $! > {pid}; wait"])
     soon(lambda: ends(pid_in(pid)))
+    with pytest.raises(Temporary, match="no end after 0.2 s"):
+        executor(hosts).run(["sleep", "60"], timeout=0.2)
 
 
 def test_a_cancel_ends_the_group(hosts: Hosts, tmp_path: Path) -> None:
     token, pid = Token(), tmp_path / "pid"
     executor(hosts).exists("/")
-    threading.Timer(0.3, token.cancel).start()
+    threading.Thread(target=lambda: (pid_in(pid), token.cancel())).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
         executor(hosts, token=token).run(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"])
@@ -119,10 +127,9 @@ def test_a_cancel_ends_the_group(hosts: Hosts, tmp_path: Path) -> None:
 
 
 def test_progress_puts_the_end_of_the_time_off(hosts: Hosts) -> None:
-    until = time.monotonic() + 0.6
-    threading.Timer(0.2, lambda: moved.append(15.0)).start()
-    moved: list[float] = []
-    executor(hosts, left=lambda: until + sum(moved) - time.monotonic()).run(["sleep", "1"])
+    """What is left first is over before the command ends; meanwhile there is more."""
+    left = iter([0.3])
+    executor(hosts, left=lambda: next(left, 40.0)).run(["sleep", "1"])
 
 
 def test_the_commands_time_bounds_every_call(hosts: Hosts) -> None:

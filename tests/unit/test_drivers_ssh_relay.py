@@ -81,7 +81,7 @@ class Echo:
 
 def joined(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(5)
+    sock.settimeout(40)
     sock.connect(path)
     return sock
 
@@ -186,7 +186,7 @@ def test_the_near_end_closes_the_far_one(hosts: Hosts, tmp_path: Path) -> None:
     sock.sendall(b"bye")
     soon(lambda: echo.taken)
     sock.close()
-    echo.taken[0].settimeout(5)
+    echo.taken[0].settimeout(40)
     assert echo.taken[0].recv(10) == b"bye" and echo.taken[0].recv(10) == b""
     echo.close()
 
@@ -277,7 +277,7 @@ def test_twenty_connections_cost_two_threads_each(tmp_path: Path) -> None:
             ours = executor(hosts, host={"name": f"127.0.0.{number}"})
             for _ in range(10):
                 ours.run(["true"])
-    assert threading.active_count() <= before + 2 * 20 + len(two)
+    soon(lambda: threading.active_count() <= before + 2 * 20 + len(two))
     for hosts in two:
         hosts.close()
     server.stop()

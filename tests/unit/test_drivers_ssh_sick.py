@@ -66,6 +66,11 @@ class Silent:
         return sock
 
 
+def connected(hosts: Hosts) -> None:
+    """A busy machine may need more than the patience for a connection."""
+    soon(lambda: error_of(lambda: executor(hosts).exists("/"))[0] is None)
+
+
 def at_once(hosts: Hosts, number: int) -> list[tuple[DriverError | None, float]]:
     """How so many calls ended that began together."""
     results: list[tuple[DriverError | None, float]] = []
@@ -80,7 +85,10 @@ def at_once(hosts: Hosts, number: int) -> list[tuple[DriverError | None, float]]
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_silent_server_costs_the_patience_once(sshd: Sshd, hosts: Hosts, full: bool) -> None:
+def test_a_silent_server_costs_the_patience_once(sshd: Sshd, full: bool) -> None:
+    """The clock by which the next try is put off stands still until there is to be one."""
+    clock = [100.0]
+    hosts = sshd.hosts(now=lambda: clock[0], connect_timeout=PATIENCE)
     sshd.stop()
     silent = Silent(sshd.port, full)
     for error, seconds in at_once(hosts, 10):
@@ -91,18 +99,26 @@ def test_a_silent_server_costs_the_patience_once(sshd: Sshd, hosts: Hosts, full:
     assert full or len(silent.taken) == 1
     silent.close()
     sshd.start()
-    soon(lambda: error_of(lambda: executor(hosts).exists("/"))[0] is None)
+
+    def again() -> bool:
+        clock[0] += 60
+        return error_of(lambda: executor(hosts).exists("/"))[0] is None
+    soon(again)
+    hosts.close()
 
 
-def test_no_server_is_told(sshd: Sshd, hosts: Hosts) -> None:
+def test_no_server_is_told(sshd: Sshd) -> None:
+    hosts = sshd.hosts(now=lambda: 100.0, connect_timeout=PATIENCE)
     sshd.stop()
     assert "Connection refused" in str(error_of(lambda: executor(hosts).exists("/"))[0])
     assert sshd.said == ["127.0.0.1: SSH: Connection refused"]
     assert "next try in 1 s" in str(error_of(lambda: executor(hosts).exists("/"))[0])
+    hosts.close()
 
 
-def test_who_insists_does_not_wait(sshd: Sshd, hosts: Hosts) -> None:
+def test_who_insists_does_not_wait(sshd: Sshd) -> None:
     """Somebody mended the host and asks now."""
+    hosts = sshd.hosts(now=lambda: 100.0, connect_timeout=40)
     sshd.stop()
     for _ in range(4):
         executor(hosts).insist()
@@ -112,10 +128,11 @@ def test_who_insists_does_not_wait(sshd: Sshd, hosts: Hosts) -> None:
     made = executor(hosts)
     made.insist()
     assert made.exists("/")
+    hosts.close()
 
 
 def test_a_server_that_stops_in_the_middle(sshd: Sshd, hosts: Hosts, tmp_path: Path) -> None:
-    executor(hosts).exists("/")
+    connected(hosts)
     hand = int(executor(hosts).run(["sh", "-c", "echo $PPID"]))
     sshd.signal(signal.SIGSTOP)
     for error, seconds in at_once(hosts, 5):
@@ -131,6 +148,7 @@ def test_a_server_that_stops_in_the_middle(sshd: Sshd, hosts: Hosts, tmp_path: P
 def test_a_copy_to_a_server_that_stops_in_the_middle(sshd: Sshd, hosts: Hosts, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(bytes(range(1, 256)) * 400_000)
+    connected(hosts)
     began = threading.Event()
     results: list[tuple[DriverError | None, float]] = []
 
@@ -162,21 +180,29 @@ def test_a_cancel_ends_the_wait_for_a_connection(sshd: Sshd, tmp_path: Path) -> 
 
 
 def test_no_thread_stays(sshd: Sshd, hosts: Hosts) -> None:
-    executor(hosts).exists("/")
-    usual = threading.active_count()
+    """One that looks after all hosts, and two a connection."""
+    others = set(threading.enumerate())  # what the tests before left may end at any moment
+
+    def ours() -> int:
+        return len(set(threading.enumerate()) - others)
+
+    connected(hosts)
+    soon(lambda: ours() == 3)
     for _ in range(3):
         sshd.cut()
-        soon(lambda: error_of(lambda: executor(hosts).exists("/"))[0] is None)
-    soon(lambda: threading.active_count() == usual)
+        connected(hosts)
+    soon(lambda: ours() == 3)
     sshd.stop()
     for _ in range(20):
         error_of(lambda: executor(hosts).exists("/"))
-    soon(lambda: threading.active_count() == usual - 2)
+    soon(lambda: ours() == 1)
     hosts.close()
-    soon(lambda: threading.active_count() == usual - 3)
+    soon(lambda: ours() == 0)
 
 
-def test_one_connection_carries_all(sshd: Sshd, hosts: Hosts) -> None:
+def test_one_connection_carries_all(sshd: Sshd) -> None:
+    hosts = sshd.hosts(connect_timeout=40)
     assert [error for error, _ in at_once(hosts, 20)] == [None] * 20
     listed = [each for each in sshd.sessions() if "sshd" in Path(f"/proc/{each}/comm").read_text()]
     assert sshd.process is not None and len([each for each in listed if not set(listed) & set(children(each))]) == 1
+    hosts.close()

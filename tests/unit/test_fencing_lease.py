@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from fencing_ground import fence, host
 
+from drivers.context import Running
 from drivers.fencing.locks import is_locked, main
 from onecore.wire.messages import Doc, Result
 
 needs_qemu = pytest.mark.skipif(which("qemu-io") is None, reason="qemu-io is not installed (Debian package qemu-utils)")
 HOLD = """
-import fcntl, struct, sys, time
-time.sleep(float(sys.argv[3]))
+import fcntl, struct, sys
 file = open(sys.argv[1], "r+b")
 fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, int(sys.argv[2]), 1, 0))
 print(flush=True)
@@ -43,11 +43,11 @@ def _fence(directory: Path, *vms: Doc, **settings: Any) -> Result:
 
 
 @contextmanager
-def _held(path: Path, byte: int = 101, after: float = 0.0) -> Iterator[None]:
-    """Another process holds a lock as QEMU does, AFTER some seconds."""
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(byte), str(after)],
+def _held(path: Path, byte: int = 101) -> Iterator[None]:
+    """Another process holds a lock as QEMU does."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(byte)],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout is not None and (after or holder.stdout.readline() == b"\n")
+    assert holder.stdout is not None and holder.stdout.readline() == b"\n"
     try:
         yield
     finally:
@@ -69,11 +69,15 @@ def test_a_disk_that_is_held_is_a_vm_that_runs(tmp_path: Path) -> None:
     assert result.ok and not result.data, "it tells of these VMs, not of the whole host"
 
 
-def test_a_lock_that_comes_back_while_it_settles(tmp_path: Path) -> None:
+def test_a_lock_that_comes_back_while_it_settles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file server that was started again has no locks for a while."""
-    vm = _vm(tmp_path, {})
-    with _held(Path(vm["dir"]) / "disk.0", after=0.5):
-        assert "still hold" in _fence(tmp_path, vm, settle=2.1).error
+    vm, sleep = _vm(tmp_path, {}), Running.sleep
+    with ExitStack() as locks:
+        def come_back(ctx: Running, seconds: float) -> None:
+            locks.enter_context(_held(Path(vm["dir"]) / "disk.0"))
+            sleep(ctx, seconds)
+        monkeypatch.setattr(Running, "sleep", come_back)
+        assert "still hold" in _fence(tmp_path, vm, settle=0.3).error
 
 
 def test_the_image_behind_a_link_is_what_is_tested(tmp_path: Path) -> None:
@@ -140,5 +144,5 @@ def test_the_lock_of_a_real_qemu(tmp_path: Path, form: str) -> None:
         try:
             assert _fence(tmp_path, vm).ok is not held
         finally:
-            qemu.communicate(b"quit\n", timeout=10)
+            qemu.communicate(b"quit\n", timeout=40)
     assert _fence(tmp_path, vm).ok

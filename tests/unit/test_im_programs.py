@@ -57,7 +57,7 @@ def sent(program: Program, argument: dict[str, Any], path: str = "/nowhere") -> 
     finally:
         made.close()
         try:
-            made.process.wait(10)
+            made.process.wait(40)
         finally:
             made.process.kill()
 
@@ -165,7 +165,7 @@ def _command(pid: int) -> bytes:
 
 
 def _until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 40
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -66,15 +66,15 @@ def test_after_a_failed_commit_nothing_is_written_until_resume(db: Database) -> 
     said: queue.Queue[tuple[int, BaseException | None]] = queue.Queue()
     writer = ThreadWriter(db, lambda seq: said.put((seq, None)), lambda seq, error: said.put((seq, error)))
     writer.submit(Batch(1, [up(Thing(1, 0, "a"))]))
-    assert said.get(timeout=5) == (1, None)
+    assert said.get(timeout=60) == (1, None)
     writer.submit(Batch(2, [("thing", 2, (2, object(), ""))]))
-    seq, error = said.get(timeout=5)
+    seq, error = said.get(timeout=60)
     assert seq == 2 and error is not None
     writer.submit(Batch(3, [up(Thing(3, 0, "dropped"))]))
     writer.resume(1)
     assert things(db) == {1: "a"} and db.meta("seq") == 1
     writer.submit(Batch(4, [up(Thing(4, 0, "d"))]))
-    assert said.get(timeout=5) == (4, None) and writer.close()
+    assert said.get(timeout=60) == (4, None) and writer.close()
     assert things(db) == {1: "a", 4: "d"} and db.meta("seq") == 4 and said.empty()
 
 
@@ -83,7 +83,7 @@ def test_what_came_after_all_is_not_written_over(db: Database) -> None:
     failed: queue.Queue[int] = queue.Queue()
     writer = ThreadWriter(db, lambda seq: None, lambda seq, error: failed.put(seq))
     writer.submit(Batch(1, [("thing", 2, (2, object(), ""))]))
-    assert failed.get(timeout=5) == 1
+    assert failed.get(timeout=60) == 1
     run(db, Batch(1, [up(Thing(1, 0, "late"))]))
     with pytest.raises(Late, match="up to number 1, not 0"):
         writer.resume(0)
@@ -105,7 +105,7 @@ def test_closing_broken_says_so(db: Database) -> None:
     failed: queue.Queue[int] = queue.Queue()
     writer = ThreadWriter(db, lambda seq: None, lambda seq, error: failed.put(seq))
     writer.submit(Batch(1, [("thing", 2, (2, object(), ""))]))
-    assert failed.get(timeout=5) == 1 and writer.close() is False
+    assert failed.get(timeout=60) == 1 and writer.close() is False
 
 
 def test_inline_the_test_decides_when(db: Database) -> None:

@@ -41,7 +41,7 @@ class Cloud:
         """One command, the next operation or OP again."""
         self.op = op or self.op + 1
         told = {"host": self.host, "vm": self.vm, "datastore": self.stores[0], **args}
-        command = Command(self.op, 1, 1, self.vm["generation"], "lane", "dummy", action, ("vm", 7), 5.0, "", told)
+        command = Command(self.op, 1, 1, self.vm["generation"], "lane", "dummy", action, ("vm", 7), 60.0, "", told)
         return self.families[family].run(command)
 
     def ok(self, action: str, family: str = "tm", **args: Any) -> Doc:

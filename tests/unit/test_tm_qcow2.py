@@ -11,6 +11,7 @@ from storage_ground import Ground, needs_qemu_img, qemu_img
 from drivers.base import Permanent, Temporary
 from drivers.tm.qcow2 import ACTIONS
 from drivers.tm.steps import Step, perform
+from onecore.wire.messages import Message, Progress
 
 pytestmark = needs_qemu_img
 
@@ -149,19 +150,27 @@ def test_a_full_disk_is_worth_another_try(ground: Ground) -> None:
 
 
 def test_the_growth_of_a_file_is_told(ground: Ground) -> None:
-    path = str(ground.outside / "grows")
-    step = Step("copying", ("sh", "-c", f"head -c 300000 /dev/zero > {path}; sleep 1.3"), grows=path, total=500000)
-    perform(ground.context(), ground.context().host({}), [step])
-    told = [m for m in ground.messages if getattr(m, "step", "") == "copying"]
-    assert told and getattr(told[0], "done", 0) >= 300000 and getattr(told[0], "total", 0) == 500000
+    path, heard = str(ground.outside / "grows"), ground.outside / "heard"
+
+    class Heard(list[Message]):
+        def append(self, message: Message) -> None:
+            super().append(message)
+            if isinstance(message, Progress) and message.done >= 300000:
+                heard.touch()
+    ground.messages = Heard()
+    script = f"head -c 300000 /dev/zero > {path}; while [ ! -e {heard} ]; do sleep 0.05; done"
+    perform(ground.context(), ground.context().host({}), [Step("copying", ("sh", "-c", script), path, 500000)])
+    told = [each for each in ground.messages if isinstance(each, Progress) and each.step == "copying"]
+    assert told and all(each.total == 500000 for each in told)
 
 
 @pytest.mark.parametrize("grows", [True, False])
 def test_a_file_that_grows_renews_the_deadline_and_one_that_stands_does_not(ground: Ground, grows: bool) -> None:
     path = ground.outside / "grows"
     write = "head -c 9999 /dev/zero" if grows else "true"
-    script = f"for i in 1 2 3 4 5 6 7 8 9; do {write} >> {path}; sleep 0.35; done"
-    ctx = ground.context(timeout=2.0)
+    seconds = 8.0 if grows else 2.0
+    script = f"for i in 1 2 3 4 5 6 7 8 9; do {write} >> {path}; sleep {seconds / 8}; done"
+    ctx = ground.context(timeout=seconds)
     step = Step("copying", ("sh", "-c", script), grows=str(path))
     if grows:
         perform(ctx, ctx.host({}), [step])

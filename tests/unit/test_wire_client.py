@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ssh_ground import soon
 
 from onecore.wire import client as wire
 from onecore.wire import xmlrpc
@@ -85,7 +86,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
     """A client of it."""
-    made = Client(server.url, "me:secret", timeout=5)
+    made = Client(server.url, "me:secret", timeout=60)
     yield made
     made.close()
 
@@ -103,7 +104,7 @@ def test_a_server_that_closed_meanwhile_is_called_anew(server: Server, client: C
     server.will(plain(), close=True)
     server.will(plain())
     client.number("first")
-    assert server.closed.wait(5)
+    assert server.closed.wait(60)
     time.sleep(0.01)
     assert client.number("second") == 7
     assert server.connections == 2 and len(server.calls) == 2
@@ -171,6 +172,7 @@ def test_a_silent_server_is_left_after_the_timeout(server: Server, client: Clien
     server.will(b"HTTP/1.1 200 OK\r\n")
     with pytest.raises(ClientError, match=r"within 0.05 s"):
         client.call("m", timeout=0.05)
+    soon(lambda: server.calls)
     assert len(server.calls) == 1
 
 
