@@ -1,6 +1,6 @@
 """Each action on a guest, cut off at its steps, and then asked for again, or undone as the core does it.
 
-A step is a look that the command takes at its token (kvm_cut.py), a cut a cancel or a kill of the driver process.
+A step is a look that the command takes at its token (cut.py), a cut a cancel or a kill of the driver process.
 ONECORE_LONG=1 takes every step with both, and both ways on; otherwise every eleventh with one of them.
 """
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 
 import kvm_ground as ground
 import pytest
+from cut import Cut
 from kvm_bench import Bench
-from kvm_cut import Cut, cut_off
+from kvm_cut import cut_off
 from kvm_disk import file_reads, guest_writes
 
 from drivers.token import Token

@@ -1,4 +1,4 @@
-"""A guest's live move between two hosts, cut off at its steps (kvm_cut.py), and then asked for again.
+"""A guest's live move between two hosts, cut off at its steps (cut.py), and then asked for again.
 
 On files that both hosts see, and on each host's own.  ONECORE_LONG=1 takes every step.
 """
@@ -15,8 +15,9 @@ import kvm_ground as ground
 import kvm_remote as remote
 import pytest
 from bed import Bed, Node
+from cut import Cut
 from kvm_bench import Bench
-from kvm_cut import Cut, cut_off
+from kvm_cut import cut_off
 
 from onecore.wire.messages import Doc, Result
 
