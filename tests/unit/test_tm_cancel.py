@@ -1,7 +1,7 @@
 """Storage actions that are cancelled at a look at their token: nothing that a guest wrote is lost, and the same command
 again, or the one that takes it back, ends as if there had been no cancel.
 
-ONECORE_LONG=1 takes every look of every action, otherwise every 17th of some.
+ONECORE_LONG=1 takes every look of every action, otherwise every eighth of some.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from drivers.base import Cancelled
 from drivers.token import Token
 
 pytestmark = needs_qemu_img
-FIRST, STRIDE = (1, 1) if LONG else (5, 17)
+FIRST, STRIDE = (1, 1) if LONG else (7, 8)
 OP = 100
 BACK = [(kind, then) for kind in ("qcow2", "ssh") for then in ("move", "move_back")]
 
