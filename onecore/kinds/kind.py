@@ -15,7 +15,7 @@ from onecore.lifecycle.core import Core
 from onecore.pool.record import Record
 from onecore.pool.store import Groups, Tx
 from onecore.wire import xmlbody
-from onecore.wire.template import TemplateError, Tree, parse, to_xml
+from onecore.wire.template import MAX_ATTRIBUTES, TemplateError, Tree, Value, parse, parse_own, to_xml
 from onecore.wire.xmlrpc import escape_bytes, unescape
 
 MAX_ID = 2**31 - 1
@@ -166,6 +166,23 @@ def parse_template(text: str, field_name: str = "template") -> Tree:
         raise NotAllocated(str(error)) from None
 
 
+def appended(core: Core, old: Tree, given: Tree) -> Tree:
+    """OLD with GIVEN merged over it; raises NotAllocated where the two are more than one call could hand in."""
+    new, most = old.merged(given), core.config.server.max_request_mb << 20
+    if len(new) > MAX_ATTRIBUTES:
+        raise NotAllocated(f"template: with what is there already it has {len(new)} attributes, more than "
+                           f"{MAX_ATTRIBUTES}")
+    size = sum(len(name) + _size(value) for name, value in new)
+    if size > most:
+        raise NotAllocated(f"template: with what is there already it has {size} bytes, more than {most}")
+    return new
+
+
+def _size(value: Value) -> int:
+    """Its bytes."""
+    return len(value.encode()) if isinstance(value, str) else sum(len(key) + _size(one) for key, one in value.items())
+
+
 @contextmanager
 def changing() -> Iterator[None]:
     """Around a change of what exists: what would keep it from being made (NotAllocated) is a bad argument here."""
@@ -198,7 +215,7 @@ def inner_xml(tree: Tree) -> bytes:
 @lru_cache(4096)
 def tree_of(fragment: bytes) -> Tree:
     """The tree of an escaped fragment; cached by content, so do not change it (use .copy())."""
-    return parse(f"<T>{unescape(fragment.decode())}</T>")
+    return parse_own(f"<T>{unescape(fragment.decode())}</T>")
 
 
 def permissions_xml(perms: int) -> str:

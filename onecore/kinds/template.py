@@ -13,6 +13,7 @@ from onecore.kinds.kind import (
     KINDS,
     Kind,
     allowed,
+    appended,
     check_name,
     inner_xml,
     lock_xml,
@@ -185,7 +186,7 @@ def instantiate(req: Request, tpl: Template, name: str = "", hold: bool = False,
         copy = name or f"{tpl.name[:100]}-copy"
         _clone_images(req, tree, copy, True)
         tpl = replace(tpl, oid=make(req, tree, copy), name=copy)
-    tree = tree.merged(extra)
+    tree = appended(req.core, tree, extra)
     if name:
         tree.set("NAME", name)
     elif not tree.get("NAME"):

@@ -16,7 +16,18 @@ from onecore.auth.caller import Caller
 from onecore.errors import BadArgument, Forbidden, Locked, NoExists
 from onecore.kinds import kind as kinds
 from onecore.kinds import sealed
-from onecore.kinds.kind import KINDS, Kind, allowed, changing, check_name, inner_xml, lookup, parse_template, tree_of
+from onecore.kinds.kind import (
+    KINDS,
+    Kind,
+    allowed,
+    appended,
+    changing,
+    check_name,
+    inner_xml,
+    lookup,
+    parse_template,
+    tree_of,
+)
 from onecore.lifecycle.core import Core
 from onecore.pool.store import Tx
 from onecore.wire.template import Tree
@@ -154,7 +165,7 @@ def _update(kind: Kind, on_update: OnUpdate | None) -> tuple[Callable[..., Any],
         with changing():
             given = parse_template(template)
             old = tree_of(obj.template)
-            new = old.merged(given) if append else given
+            new = appended(req.core, old, given) if append else given
             kept = on_update(req, obj, old, new) if on_update else obj
         req.tx.put(replace(kept, template=inner_xml(new)))
         req.tx.log(kind.name, obj.oid, "update", keys=given.names())

@@ -123,9 +123,21 @@ def parse(text: str, field: str = "template") -> Tree:
     return _parse_xml(text) if text.lstrip().startswith("<") else _parse_text(text)
 
 
+def parse_own(text: str) -> Tree:
+    """As `parse`, of XML that `to_xml` made: what is stored is read, whatever a user may hand in today."""
+    return tree_of(_root(text, huge=True))
+
+
 def _parse_xml(text: str) -> Tree:
+    root = _root(text)
+    _check_xml(root)
+    return tree_of(root)
+
+
+def _root(text: str, huge: bool = False) -> etree._Element:
+    """The outermost element; HUGE: values of more than 10 MB too."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True,
-                             remove_pis=True, strip_cdata=True, encoding="utf-8")
+                             remove_pis=True, strip_cdata=True, encoding="utf-8", huge_tree=huge)
     try:
         root = etree.fromstring(text.strip().encode(), parser)
     except etree.XMLSyntaxError as error:
@@ -133,8 +145,7 @@ def _parse_xml(text: str) -> Tree:
         raise TemplateError(f"Parse error: {error.msg} at line {line}, column {column}") from None
     if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
         raise TemplateError("Parse error: a document type is not allowed at line 1, column 1")
-    _check_xml(root)
-    return tree_of(root)
+    return root
 
 
 def _check_xml(root: etree._Element) -> None:

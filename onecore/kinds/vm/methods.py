@@ -15,6 +15,7 @@ from onecore.kinds.kind import (
     MAX_ID,
     Kind,
     allowed,
+    appended,
     changing,
     inner_xml,
     lookup,
@@ -100,10 +101,10 @@ def update(req: Request, vm: Vm, template: str, append: int = 0) -> int:
         raise BadArgument(f"append must be 0 (replace) or 1 (merge), not {append}", vm.oid)
     with changing():
         given = parse_template(template)
-    text = req.tx.get(VmText, vm.oid)
-    assert text is not None
-    old = tree_of(text.user)
-    wanted = old.merged(given) if append else given.copy()
+        text = req.tx.get(VmText, vm.oid)
+        assert text is not None
+        old = tree_of(text.user)
+        wanted = appended(req.core, old, given) if append else given.copy()
     restricted.keep(req, "vm", old, wanted, vm.oid)
     new = _with_conf(vm, old, wanted)
     if "SCHED_MESSAGE" in given and not given.get("SCHED_MESSAGE"):
