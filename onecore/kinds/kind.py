@@ -19,6 +19,8 @@ from onecore.wire.template import MAX_ATTRIBUTES, TemplateError, Tree, Value, pa
 from onecore.wire.xmlrpc import escape_bytes, unescape
 
 MAX_ID = 2**31 - 1
+LARGEST_KEPT = 32_768
+"""Bytes of a fragment whose tree is kept in memory: so the thousands of them that are kept have a bound."""
 
 
 BodyOf = Callable[[Core, Any], list[bytes]]
@@ -212,10 +214,16 @@ def inner_xml(tree: Tree) -> bytes:
     return escape_bytes(to_xml(tree, "T")[3:-4])
 
 
-@lru_cache(4096)
 def tree_of(fragment: bytes) -> Tree:
     """The tree of an escaped fragment; cached by content, so do not change it (use .copy())."""
+    return _kept(fragment) if len(fragment) <= LARGEST_KEPT else _decoded(fragment)
+
+
+def _decoded(fragment: bytes) -> Tree:
     return parse_own(f"<T>{unescape(fragment.decode())}</T>")
+
+
+_kept = lru_cache(4096)(_decoded)
 
 
 def permissions_xml(perms: int) -> str:

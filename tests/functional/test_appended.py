@@ -1,6 +1,7 @@
 """Templates that grow by appends: a bound on what comes together, and records beyond it that are read all the same."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from api_calls import ALLOCATE, RPC_API
 from sim import Sim, refused
 
-from onecore.kinds.kind import inner_xml
+from onecore.kinds.kind import LARGEST_KEPT, inner_xml, tree_of
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.pool.store import Actor
 from onecore.wire.template import MAX_ATTRIBUTES, Tree
@@ -68,3 +69,12 @@ def test_a_record_beyond_the_bound_is_read(sim: Sim) -> None:
         tx.put(VmText(other, sim.get(VmText, other).template, many, 0))
     sim.call("one.vm.update", other, "B=1", 0)
     assert sim.get(VmText, other).user == inner_xml(Tree([("B", "1")]))
+
+
+def test_only_small_trees_are_kept() -> None:
+    """Each version of a large template would stay in memory otherwise, until thousands of others came."""
+    for size, kept in ((LARGEST_KEPT // 2, 1), (LARGEST_KEPT, 0)):
+        fragment = inner_xml(Tree([("ONLY_HERE", "x" * size)]))
+        before = sys.getrefcount(fragment)
+        assert len(tree_of(fragment).get("ONLY_HERE")) == size
+        assert sys.getrefcount(fragment) == before + kept
