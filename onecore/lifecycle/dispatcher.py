@@ -14,7 +14,7 @@ from onecore.lifecycle.clock import Clock, Timer
 from onecore.lifecycle.outbox import Outbox
 from onecore.log import Log
 from onecore.pool.store import Actor, Store, Tx
-from onecore.wire.messages import Cancel, Command, Doc, Hello, Message, News, Progress, Result, Sample
+from onecore.wire.messages import Cancel, Command, Doc, FrameError, Hello, Message, News, Progress, Result, Sample
 from onecore.wire.messages import Log as LogLine
 
 RESENDS = 10
@@ -45,7 +45,7 @@ class Transport(Protocol):
         ...
 
     def send(self, family: str, message: Message) -> bool:
-        """Queue a message; False when the driver is down (ON_UP will follow)."""
+        """Queue a message; False when the driver is down (ON_UP will follow).  Raises FrameError if too large."""
         ...
 
     def replace(self, family: str) -> None:
@@ -150,9 +150,19 @@ class Dispatcher:
         if before and before.resting:
             flight.first, flight.tries, flight.told = before.first, before.tries + 1, before.told
         self._arm(flight, command.timeout)
-        flight.sent = self._transport.send(flight.family, command)
-        if box.cancelled:
+        self._post(flight)
+        if box.cancelled and self._flights.get(op) is flight:
             self.cancel(op)
+
+    def _post(self, flight: _Flight) -> None:
+        """Send its command; one that no frame holds has failed, and so has nothing else."""
+        command = flight.command
+        try:
+            flight.sent = self._transport.send(flight.family, command)
+        except FrameError as error:
+            self._log.error(f"operation {command.op}: {command.action} cannot be sent: {error}", command.rid)
+            self._result(Result(command.op, command.attempt, self.epoch, False,
+                                f"{command.action} cannot be sent: {error}"))
 
     def release(self) -> None:
         """Send what was held and may be sent now."""
@@ -265,8 +275,11 @@ class Dispatcher:
         self._asked[op] = then
         self._flights[op] = flight
         self._arm(flight, command.timeout)
-        if not self._transport.send(family, command):
-            self._answer(Result(op, 1, self.epoch, False, f"the {family} driver is not running", temporary=True))
+        try:
+            if not self._transport.send(family, command):
+                self._answer(Result(op, 1, self.epoch, False, f"the {family} driver is not running", temporary=True))
+        except FrameError as error:
+            self._answer(Result(op, 1, self.epoch, False, f"{command.action} cannot be sent: {error}"))
         return op
 
     async def question(self, family: str, command: Command) -> Result:
@@ -329,14 +342,14 @@ class Dispatcher:
             self._result(Result(op, attempt, self.epoch, False,
                                 f"the {flight.family} driver ended {RESENDS} times during {action}"))
         elif flight.cancelled and f"{flight.family}.{action}" in WITHOUT_DRIVER:
-            flight.sent = self._transport.send(flight.family, flight.command)
+            self._post(flight)
             self._transport.send(flight.family, Cancel(op, attempt))
             self._arm(flight, self._grace)
         elif flight.cancelled:
             self._result(Result(op, attempt, self.epoch, False, "cancelled", cancelled=True))
         else:
             self._arm(flight, flight.command.timeout)
-            flight.sent = self._transport.send(flight.family, flight.command)
+            self._post(flight)
 
     def _message(self, family: str, message: Message) -> None:
         try:

@@ -95,7 +95,7 @@ class PipeTransport:
         process.write(self._loop)
 
     def send(self, family: str, message: Message) -> bool:
-        """Queue a message; False when the driver is not up."""
+        """Queue a message; False when the driver is not up.  Raises FrameError on one that is too large."""
         process = self._processes.get(family)
         if process is None or not process.up:
             return False
@@ -119,15 +119,19 @@ class PipeTransport:
         if not data:
             self._down(family, process)
             return
-        try:
-            for message in process.frames.feed(data):
-                if isinstance(message, Hello):
-                    self._greet(family, process, message)
-                else:
-                    self._on_message(family, message)
-        except FrameError as error:
-            self._log.error(f"driver {family}: {error}")
-            self._down(family, process)
+        messages = process.frames.feed(data)
+        while True:
+            try:  # around what the driver sent alone: what is done about it is not its fault
+                message = next(messages, None)
+            except FrameError as error:
+                self._log.error(f"driver {family}: {error}")
+                return self._down(family, process)
+            if message is None:
+                return
+            if isinstance(message, Hello):
+                self._greet(family, process, message)
+            else:
+                self._on_message(family, message)
 
     def _greet(self, family: str, process: _Process, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
