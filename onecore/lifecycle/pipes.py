@@ -25,16 +25,16 @@ class _Process:
     """One driver process and its two pipe ends."""
 
     def __init__(self, family: str, home: Path, log_path: Path) -> None:
-        to_driver, self._send_fd = os.pipe()
-        self.read_fd, from_driver = os.pipe()
-        with log_path.open("ab") as log:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+            to_driver, self._send_fd = _pipe(theirs, undo)
+            self.read_fd, from_driver = _pipe(undo, theirs)
+            log = theirs.enter_context(log_path.open("ab"))
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "drivers", family, "--read", str(to_driver), "--write", str(from_driver),
                  "--home", str(home)],
                 pass_fds=(to_driver, from_driver), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
-        os.close(to_driver)
-        os.close(from_driver)
+            undo.pop_all()
         for fd in (self._send_fd, self.read_fd):
             os.set_blocking(fd, False)
         self.frames, self.buffer, self.up = Frames(), bytearray(), False
@@ -61,6 +61,14 @@ class _Process:
             loop.remove_writer(fd)
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple[int, int]:
+    """A new pipe's ends, each closed with its stack."""
+    ends = os.pipe()
+    for stack, fd in zip((reading, writing), ends, strict=True):
+        stack.callback(os.close, fd)
+    return ends
 
 
 class PipeTransport:

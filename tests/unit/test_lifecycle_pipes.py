@@ -140,3 +140,26 @@ def test_what_came_before_a_bad_frame_is_taken(tmp_path: Path) -> None:
         assert core.results[1].ok and len(Process.made) == 2
         core.transport.close(0)
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("what", ["subprocess.Popen", "pathlib.Path.open"])
+def test_a_start_that_fails_leaves_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """It is tried again every few seconds, and most likely when the machine is short of everything."""
+    made, pipe = list[int](), os.pipe
+
+    def noted() -> tuple[int, int]:
+        ends = pipe()
+        made.extend(ends)
+        return ends
+
+    def fail(*_: object, **__: object) -> None:
+        raise BlockingIOError
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", noted)
+        patch.setattr(what, fail)
+        with pytest.raises(BlockingIOError):
+            pipes._Process("vm", tmp_path, tmp_path / "log")
+    assert len(made) == 4
+    for fd in made:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)
