@@ -206,6 +206,7 @@ class Daemon:
             except app.TakenOver:
                 raise
             except Exception as why:  # whatever keeps SQL from storing; reading tells whether it is there at all
+                self.dispatch.ready = self.core.whole and not self.exit_code
                 self.core.store.refuses = f"nothing can be stored at the moment: {why}"
                 self.log.error(f"reads go on, changes are refused: {why}")
                 away = 0 if self._readable() else away + 1
@@ -213,6 +214,7 @@ class Daemon:
                     raise DatabaseError(str(why)) from why
                 self._pause = min(2 * self._pause or 0.5, 5.0)
             else:
+                self.dispatch.ready = True
                 self._resumed = self.loop.time()
                 return self.log.info("storing again")
 

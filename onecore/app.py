@@ -332,15 +332,19 @@ def reload(core: Core, error: BaseException) -> None:
     core.store.settle(core.database.meta("seq"), error)
     core.dispatcher.forget()
     core.sessions.clear()
+    core.whole = False
     core.store.clear()
     core.kinds["vm.bodies"].clear()
     load(core)
+    core.whole = True
     core.changelog.wake_all()
     watch.listen_anew(core)
 
 
 def resume(core: Core, resume_writer: Callable[[int], None]) -> None:
     """Go on after `reload`: store again, send what the outbox holds; raises what SQL raises when it takes no writes."""
+    if not core.whole:
+        reload(core, DatabaseError("what is stored could not be loaded"))
     try:
         resume_writer(core.store.durable)
     except Late as late:

@@ -39,6 +39,8 @@ class Core:
     operations: Operations
     guesses: Guesses
     epoch: int = 0
+    whole: bool = True
+    """False while memory is less than what SQL has: a load is under way, or failed."""
     kinds: dict[str, Any] = field(default_factory=dict)
     """kind name -> its state in memory beyond the records (indexes, samples, caches), typed by the kind."""
 

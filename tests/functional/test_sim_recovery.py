@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +14,7 @@ from sim import Refused, Sim, refused
 from sim_ground import Ground, assert_sums
 
 from onecore import app
+from onecore.__main__ import Daemon
 from onecore.config import Retention
 from onecore.errors import NotReady
 from onecore.kinds.host.record import Host
@@ -18,6 +22,7 @@ from onecore.kinds.image.record import Image
 from onecore.kinds.vm.record import Vm
 from onecore.lifecycle.dispatcher import DEAF_SECONDS, MAX_ABANDONED
 from onecore.lifecycle.outbox import Owed
+from onecore.pool.database import DatabaseError
 from onecore.pool.writer import Late
 from onecore.wire.messages import Cancel, Command, Message, Sample
 from onecore.wire.states import ImageState
@@ -76,6 +81,51 @@ def test_a_commit_that_comes_after_all(ground: Ground) -> None:
     refused(0x2000, "could not be stored", answer.value)
     assert resumed == [late[0].seq - 1, late[-1].seq]
     assert {vm.name for vm in sim.core.store.all(Vm)} == {"late"}, "memory is what SQL has"
+    ground.make()
+    assert_sums(sim)
+
+
+@pytest.fixture
+def daemon(ground: Ground) -> Daemon:
+    """oned as a process, around the simulated core."""
+    sim = ground.sim
+    assert sim.loop is not None
+    made = Daemon(sim.config, sim.home, sim.database, sim.log, [])
+    made.loop, made.core, made.dispatch = sim.loop, sim.core, sim.dispatch
+    made.writer = sim.writer  # type: ignore[assignment]
+    made.server = SimpleNamespace(should_exit=False)  # type: ignore[assignment]
+    return made
+
+
+@pytest.mark.parametrize("part", ["database", "changelog"])
+def test_memory_that_was_loaded_in_part_is_not_served(ground: Ground, daemon: Daemon, part: str,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server goes away again while what came late is loaded: 503 until all of it is there."""
+    sim, vm, resumed, failed = ground.sim, ground.make(), list[int](), list[int]()
+    away, holder = Event(), getattr(sim.core, part)
+    load = holder.load
+
+    def loaded(what: Any) -> Any:
+        if away.is_set() and (part == "changelog" or what is Vm):
+            failed.append(1)
+            raise DatabaseError("connection reset")
+        return load(what)
+
+    def resume(last: int) -> None:
+        resumed.append(last)
+        if len(resumed) == 1:
+            away.set()
+            raise Late("it came")
+        type(sim.writer).resume(sim.writer, last)
+    monkeypatch.setattr(holder, "load", loaded)
+    monkeypatch.setattr(sim.writer, "resume", resume)
+    sim._inside(lambda: daemon._recover(sim.core.store.durable + 1, OSError("connection reset")))
+    sim.until(lambda: len(failed) > 1)
+    with pytest.raises(NotReady):
+        sim.call("one.vm.info", vm)
+    away.clear()
+    sim.until(lambda: sim.dispatch.ready)
+    assert sim.vm(vm) and sim.call("one.vm.info", vm) and not daemon.exit_code
     ground.make()
     assert_sums(sim)
 
