@@ -177,9 +177,11 @@ class Daemon:
             self.dispatch.ready = True
             self.log.info("loaded again, serving")
             await self._resume()
-        except DatabaseError as why:
-            self.log.error(f"the database stays away, giving up: {why}")
-            print(f"oned: the database stays away, giving up: {why}", file=sys.stderr, flush=True)
+        except Exception as why:  # whatever it is: nothing else would end a process that serves nobody
+            away = isinstance(why, DatabaseError)
+            told = f"{'the database stays away' if away else 'what is stored cannot be loaded'}, giving up: {why}"
+            self.log.error(told, error=None if away else why)
+            print(f"oned: {told}", file=sys.stderr, flush=True)
             self.core.store.settle(-1, why)
             self.exit_code, self.server.should_exit = 3, True
 

@@ -130,6 +130,18 @@ def test_memory_that_was_loaded_in_part_is_not_served(ground: Ground, daemon: Da
     assert_sums(sim)
 
 
+def test_memory_that_cannot_be_loaded_is_the_end(ground: Ground, daemon: Daemon, monkeypatch: pytest.MonkeyPatch,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug there is told, and the process ends, to be started again; else it would answer 503 for ever."""
+    def bug(cls: object) -> None:
+        raise ValueError("no number")
+    monkeypatch.setattr(ground.sim.core.database, "load", bug)
+    ground.sim._inside(lambda: daemon._recover(ground.sim.core.store.durable + 1, OSError("disk full")))
+    ground.sim.until(lambda: daemon.server.should_exit)
+    assert daemon.exit_code == 3 and not ground.sim.dispatch.ready
+    assert "cannot be loaded, giving up: no number" in capsys.readouterr().err
+
+
 def test_two_cores_on_one_database(ground: Ground) -> None:
     """One whose epoch is not the last gives up instead of loading what another one wrote."""
     core = ground.sim.core
