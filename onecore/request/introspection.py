@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from onecore.api import TABLE, Method
+from onecore.errors import NotReady
 from onecore.wire import xmlrpc
 
 NAMES = ("system.listMethods", "system.methodHelp", "system.methodSignature", "system.multicall")
@@ -48,10 +49,15 @@ async def _several(given: list[Any], one: One) -> list[bytes]:
     if not isinstance(calls, list) or len(calls) > MOST_CALLS:
         return [xmlrpc.fault(-501, f"system.multicall takes an array of up to {MOST_CALLS} structs of methodName and "
                                    "params")]
-    out = [_HEAD, b"<value><array><data>"]
+    out, ready = list[bytes](), True
     for call in calls:
-        out += await _one(call, one)
-    return [*out, b"</data></array></value>", _END]
+        try:
+            out += await _one(call, one) if ready else [_NOT_READY]
+        except NotReady:
+            if not out:
+                raise
+            out, ready = [*out, _NOT_READY], False  # those before it may be done, which a 503 for all would deny
+    return [_HEAD, b"<value><array><data>", *out, b"</data></array></value>", _END]
 
 
 async def _one(call: Any, one: One) -> list[bytes]:
@@ -69,3 +75,6 @@ async def _one(call: Any, one: One) -> list[bytes]:
 
 def _fault(code: int, text: str) -> bytes:
     return xmlrpc.encode_value({"faultCode": code, "faultString": text}).encode()
+
+
+_NOT_READY = _fault(-503, "not ready: this call was not answered, try it again")
