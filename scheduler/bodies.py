@@ -105,6 +105,12 @@ class Demand:
     saved: int = 0
     """MB of persistent disks, which lie in a system datastore only where they are copied."""
 
+    @property
+    def length(self) -> int:
+        """Characters of its expressions."""
+        return sum(map(len, (self.automatic, self.requirements, self.rank, self.store_automatic,
+                             self.store_requirements, self.store_rank)))
+
 
 @dataclass(frozen=True, slots=True)
 class Vm:

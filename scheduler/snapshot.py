@@ -15,6 +15,8 @@ from scheduler.company import Company
 from scheduler.view import Fixed, View, view_of
 
 MANY_DEMANDS = 16384
+LONG_DEMAND = 4096
+"""Characters of a demand that is not shared: what a user writes again and again would stay here."""
 
 
 class Snapshot:
@@ -82,9 +84,14 @@ class Snapshot:
         """A VM as it is now; a deploy or migration of ours that is under way is not forgotten."""
         known = self.vms.get(vm.id)
         vm = _followed(known, vm) if known else vm
+        self._set(replace(vm, demand=self._shared(vm.demand)))
+
+    def _shared(self, demand: Demand) -> Demand:
+        if demand.length > LONG_DEMAND:
+            return demand
         if len(self._demands) > MANY_DEMANDS:
             self._demands.clear()
-        self._set(replace(vm, demand=self._demands.setdefault(vm.demand, vm.demand)))
+        return self._demands.setdefault(demand, demand)
 
     def drop_vm(self, vm: int) -> None:
         """A VM is gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from onecore.wire import xmlbody
 from scheduler import bodies
 from scheduler.bodies import Demand, Host, Vm
 from scheduler.changes import STATES, Event, decode, digest
-from scheduler.snapshot import Snapshot
+from scheduler.snapshot import LONG_DEMAND, Snapshot
 
 PENDING, ACTIVE, POWEROFF, STOPPED = 1, 3, 8, 4
 
@@ -50,6 +51,18 @@ def free(snapshot: Snapshot) -> list[tuple[int, int]]:
     """(free CPU, VMs) by host."""
     view = snapshot.view()
     return list(zip(view.free_cpu.tolist(), view.running.tolist(), strict=True))
+
+
+def test_vms_that_ask_alike_share_a_demand_unless_it_is_long() -> None:
+    """Each text that was ever asked with would stay in memory otherwise, whatever its size."""
+    snapshot = cloud()
+    for number in range(6):
+        asked = vm(number)
+        words = "x" * (LONG_DEMAND if number % 2 else 10)
+        snapshot.put_vm(replace(asked, demand=replace(asked.demand, requirements=f'NAME = "{words}"')))
+    assert snapshot.vms[0].demand is snapshot.vms[2].demand
+    assert snapshot.vms[1].demand == snapshot.vms[3].demand
+    assert len(snapshot._demands) == 1
 
 
 def test_usage_follows_the_vms() -> None:
