@@ -4,11 +4,14 @@ from __future__ import annotations
 from typing import NoReturn
 
 import pytest
+from matched import plan_of
 from sim import Refused
 from sim_ground import Ground
 
+from onecore.auth.acl import ALL, GROUP, RESOURCES, RIGHTS
 from onecore.kinds.secgroup import members
 from onecore.kinds.vm.record import Vm
+from onecore.wire import xmlbody
 
 pytestmark = pytest.mark.surface
 BASE = "CPU=1\nMEMORY=64\n"
@@ -43,3 +46,28 @@ def test_security_groups_of_nics_alone(ground: Ground) -> None:
                   f'NIC=[NETWORK_ID={ground.network},SECURITY_GROUPS="0,{group}",MODEL="<SECURITY_GROUPS>{other}"]')
     assert members(sim.core, group) == {vm} and members(sim.core, other) == set()
     sim.call("one.secgroup.delete", other)
+
+
+@pytest.fixture
+def tenant(ground: Ground) -> str:
+    """The session of a user whose VMs may not be put anywhere."""
+    group = ground.sim.call("one.group.allocate", "tenant")
+    ground.sim.call("one.user.allocate", "eve", "secret", "core", [group])
+    ground.sim.call("one.vdc.delgroup", 0, group)
+    ground.sim.call("one.acl.addrule", f"{GROUP | group:x}", f"{RESOURCES['VM'] | ALL:x}", f"{RIGHTS['CREATE']:x}")
+    return "eve:secret"
+
+
+@pytest.mark.parametrize("keys", [
+    'X="<AUTOMATIC_REQUIREMENTS><![CDATA[",AUTOMATIC_REQUIREMENTS="y"', 'AUTOMATIC_REQUIREMENTS="ID = 7"'])
+def test_requirements_that_are_values(ground: Ground, tenant: str, keys: str) -> None:
+    """The body is well formed, its owner's places stand in the core's requirements; others' VMs are placed."""
+    sim = ground.sim
+    good = sim.call("one.vm.allocate", BASE)
+    vm = sim.call("one.vm.allocate", f"{BASE}CONTEXT=[{keys}]", secret=tenant)
+    template = xmlbody.read(sim.call("one.vm.info", vm)).find("TEMPLATE")
+    assert template is not None
+    assert template.findtext("CONTEXT/AUTOMATIC_REQUIREMENTS") in ("y", "ID = 7")
+    assert "ID < 0" in template.findtext("AUTOMATIC_REQUIREMENTS", "")
+    assert "ID = 7" not in template.findtext("AUTOMATIC_REQUIREMENTS", "")
+    assert [placed.vm for placed in plan_of(sim).placements] == [good]
