@@ -10,6 +10,7 @@ from sim_ground import Ground
 
 from onecore.auth.acl import ALL, GROUP, RESOURCES, RIGHTS
 from onecore.kinds.secgroup import members
+from onecore.kinds.vm.ports import ports
 from onecore.kinds.vm.record import Vm
 from onecore.wire import xmlbody
 
@@ -71,3 +72,31 @@ def test_requirements_that_are_values(ground: Ground, tenant: str, keys: str) ->
     assert "ID < 0" in template.findtext("AUTOMATIC_REQUIREMENTS", "")
     assert "ID = 7" not in template.findtext("AUTOMATIC_REQUIREMENTS", "")
     assert [placed.vm for placed in plan_of(sim).placements] == [good]
+
+
+@pytest.mark.parametrize(("context", "more", "has"), [
+    ("<GRAPHICS><PORT><![CDATA[5999", "", ()),
+    ("<GRAPHICS><PORT><![CDATA[5999", "GRAPHICS=[TYPE=VNC,PORT=5901]", (5901,)),
+    ("<GRAPHICS>" * 100_000, "GRAPHICS=[TYPE=VNC,PORT=5901]", (5901,)),
+    ("a", 'SERIAL=[TYPE=tcp,PORT=20001]\nNOTE="<SERIAL><PORT><![CDATA[5998"', (20001,)),
+    ("a", f'A="{"<SERIAL>" * 100_000}"', ())], ids=["text", "text before", "long", "note", "long note"])
+def test_ports_that_are_values(ground: Ground, context: str, more: str, has: tuple[int, ...]) -> None:
+    """A VM has the ports of its own vectors; a long text is not read again at each word that might begin one."""
+    vm = ground.sim.call("one.vm.allocate", f'{BASE}CONTEXT=[A="{context}"]\n{more}')
+    assert ports(ground.sim.core).of(vm) == has
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    ("$A[" * 100_000, "1[" * 100_000), ("$$]$A[$NAME,$VMID", "$]1[n,0"), ("$TEMPLATE[A]$TEMPLATE[A", "1[A"),
+    ("$TEMPLATE[NAME $A]", "")], ids=["long", "dollars", "cut off", "in brackets"])
+def test_variables_without_an_end(ground: Ground, given: str, kept: str) -> None:
+    """What no ] ends is not sought to the end of the text at each place; a $ in brackets is no variable."""
+    vm = ground.sim.call("one.vm.allocate", f'{BASE}NAME=n\nA=1\nCONTEXT=[X="{given}"]')
+    template = xmlbody.read(ground.sim.call("one.vm.info", vm))
+    assert template.findtext("TEMPLATE/CONTEXT/X") == kept
+
+
+def test_files_without_an_end(ground: Ground) -> None:
+    """The first that is none is said; the others are not looked at."""
+    with pytest.raises(Refused, match=r"\$FILE\["):
+        ground.sim.call("one.vm.allocate", f'{BASE}CONTEXT=[FILES_DS="{"$FILE[ " * 50_000}"]')
