@@ -100,3 +100,19 @@ def test_files_without_an_end(ground: Ground) -> None:
     """The first that is none is said; the others are not looked at."""
     with pytest.raises(Refused, match=r"\$FILE\["):
         ground.sim.call("one.vm.allocate", f'{BASE}CONTEXT=[FILES_DS="{"$FILE[ " * 50_000}"]')
+
+
+@pytest.mark.parametrize("where", ["CONTEXT", "CONTEXT=[B=1]\nRAW"])
+def test_variables_that_stand_for_much(ground: Ground, where: str) -> None:
+    """They are refused before they are made, and may stand for what a guest can need."""
+    text = f'{BASE}BIG="{"x" * 2000}"\n{where}=[A="%s"]'
+    with pytest.raises(Refused, match="variables stand for more than 1048576"):
+        ground.sim.call("one.vm.allocate", text % ("$BIG" * 525))
+    assert ground.sim.call("one.vm.allocate", text % ("$BIG" * 20)) >= 0
+
+
+def test_variables_that_stand_for_much_later(ground: Ground) -> None:
+    """A change of the configuration is bounded as well."""
+    vm = ground.sim.call("one.vm.allocate", f'{BASE}CONTEXT=[BIG="{"x" * 2000}"]', True)
+    with pytest.raises(Refused, match="variables stand for more than 1048576"):
+        ground.sim.call("one.vm.updateconf", vm, f'CONTEXT=[A="{"$CONTEXT[BIG]" * 525}"]', 1)

@@ -21,6 +21,8 @@ _LAST = re.compile(r"\$(?:" + _SIMPLE)
 """Those behind the last ] of a text: a [ there is none of a variable, and its end would be sought again and again."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FILE = re.compile(r"\$FILE\[([^\]]{0,1024}+)\]|(\S+)")
+MOST = 1 << 20
+"""Characters that the variables of a CONTEXT or RAW may stand for: a short text can name a long one many times."""
 _FILES_DS = "_FILES_DS"
 """The key of ids that FILES_DS stands for; they were checked, nobody else writes them."""
 _OURS = (_FILES_DS, "DISK_ID", "TARGET")
@@ -68,9 +70,18 @@ def renewed(req: Request, tree: Tree, oid: int, name: str, given: Vector, append
 
 
 def fill(req: Request, tree: Tree, oid: int, name: str, vector: Vector) -> None:
-    """Replace the $VARIABLES in the values of a CONTEXT or RAW."""
+    """Replace the $VARIABLES in the values of a CONTEXT or RAW; raises NotAllocated when they become too long."""
+    made = 0
+
+    def value(found: re.Match[str]) -> str:
+        nonlocal made
+        text = _replace(req, tree, oid, name, found)
+        made += len(text)
+        if made > MOST:
+            raise NotAllocated(f"CONTEXT, RAW: the variables stand for more than {MOST} characters")
+        return text
     for key in vector.keys() - {"FILES_DS"}:
-        vector[key] = _filled(vector[key], lambda found: _replace(req, tree, oid, name, found))
+        vector[key] = _filled(vector[key], value)
 
 
 def _filled(text: str, value: Callable[[re.Match[str]], str]) -> str:
