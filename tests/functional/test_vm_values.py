@@ -116,3 +116,16 @@ def test_variables_that_stand_for_much_later(ground: Ground) -> None:
     vm = ground.sim.call("one.vm.allocate", f'{BASE}CONTEXT=[BIG="{"x" * 2000}"]', True)
     with pytest.raises(Refused, match="variables stand for more than 1048576"):
         ground.sim.call("one.vm.updateconf", vm, f'CONTEXT=[A="{"$CONTEXT[BIG]" * 525}"]', 1)
+
+
+@pytest.mark.parametrize("store", ["abc", "4711", HUGE])
+def test_the_datastore_of_a_volatile_disk(ground: Ground, store: str) -> None:
+    """It has none of its own: what is written there is left out, of a new VM as of an attached disk."""
+    disk = f"DISK=[TYPE=fs,SIZE=1,DATASTORE_ID={store},DATASTORE=a,TM_MAD=b]"
+    vm = ground.sim.call("one.vm.allocate", BASE + disk, True)
+    ground.sim.call("one.vm.deploy", vm, ground.host)
+    ground.sim.wait(vm, "RUNNING")
+    ground.sim.call("one.vm.attach", vm, disk)
+    ground.sim.wait(vm, "RUNNING")
+    disks = xmlbody.read(ground.sim.call("one.vm.info", vm)).findall("TEMPLATE/DISK")
+    assert [(found.findtext("TYPE"), found.findtext("DATASTORE_ID")) for found in disks] == [("fs", None)] * 2
