@@ -118,7 +118,7 @@ def test_variables_that_stand_for_much_later(ground: Ground) -> None:
         ground.sim.call("one.vm.updateconf", vm, f'CONTEXT=[A="{"$CONTEXT[BIG]" * 525}"]', 1)
 
 
-@pytest.mark.parametrize("store", ["abc", "4711", HUGE])
+@pytest.mark.parametrize("store", ["abc", "4711", HUGE], ids=["word", "nowhere", "long"])
 def test_the_datastore_of_a_volatile_disk(ground: Ground, store: str) -> None:
     """It has none of its own: what is written there is left out, of a new VM as of an attached disk."""
     disk = f"DISK=[TYPE=fs,SIZE=1,DATASTORE_ID={store},DATASTORE=a,TM_MAD=b]"
