@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VIEWERS = ("remote-viewer", "vncviewer", "xtigervncviewer", "gvncviewer", "vinagre")
 """Programs that show a VNC screen, the first that is there is taken."""
-SSH_PORT = 22
+SSH_PORT, LAST_PORT = 22, 65535
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Addresses of a host that only it reaches."""
 
@@ -38,7 +38,7 @@ def ssh(kind: Kind) -> click.Command:
         body = running(session, kind, oid)
         user = login or value(body, "TEMPLATE/CONTEXT/USERNAME", "root")
         host, port = _ssh_address(body, _nic(body, nic_id))
-        become(["ssh", *shlex.split(options), "-p", str(port), f"{user}@{host}", *([cmd] if cmd else [])])
+        become(["ssh", *shlex.split(options), "-p", str(port), "--", f"{user}@{host}", *([cmd] if cmd else [])])
 
     return command(
         kind,
@@ -115,6 +115,8 @@ def forwarded(nic: Body) -> list[tuple[int, int]]:
     try:
         first, last = (int(part) for part in outer.split(":"))
         begin = int(inner.partition("/")[0].partition("-")[0] or 1)
+        if not 0 < first <= last <= LAST_PORT:
+            raise ValueError(outer)
     except ValueError:
         raise CliError(f"EXTERNAL_PORT_RANGE {outer!r}, INTERNAL_PORT_RANGE {inner!r} are no ranges") from None
     return [(port, begin + port - first) for port in range(first, last + 1)]

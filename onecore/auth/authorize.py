@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onecore.auth import acl
-from onecore.auth.caller import Caller
+from onecore.auth.caller import ADMINS, Caller
 from onecore.errors import Forbidden
 
 BIT = {"USE": 4, "MANAGE": 2, "ADMIN": 1}
@@ -42,6 +42,8 @@ def reason(caller: Caller, right: str, kind: str, obj: Any, rules: acl.Rules) ->
         return "self"
     if kind == "group" and oid in caller.gids and right == "USE":
         return "member"
+    if kind == "user" and right != "USE" and (oid == 0 or ADMINS in getattr(obj, "gids", ())):
+        return ""  # whoever sets an administrator's password has all rights: no rule gives that
     rule = rules.allows(caller.uid, caller.gids, acl.RIGHTS[right], acl.RESOURCES[KIND_NAMES[kind]], oid, gid,
                         clusters_of(kind, obj))
     return "" if rule is None else f"acl {rule}"

@@ -1,6 +1,7 @@
 """What a kind declares, and what every kind's records have in common."""
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ from onecore.wire.xmlrpc import escape_bytes, unescape
 MAX_ID = 2**31 - 1
 LARGEST_KEPT = 32_768
 """Bytes of a fragment whose tree is kept in memory: so the thousands of them that are kept have a bound."""
+_TEXT = rb"(?:&lt;!\[CDATA\[.*?\]\]&gt;)+"
+_VECTOR = rb"(?:&lt;\w+&gt;(?:" + _TEXT + rb")?&lt;/\w+&gt;)*"
+_TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|" + _VECTOR + rb")&lt;/\1&gt;", re.S)
+"""One top-level element of a template's fragment, as inner_xml writes it."""
 
 
 BodyOf = Callable[[Core, Any], list[bytes]]
@@ -212,6 +217,14 @@ def identifier(text: str, name: str) -> int:
 def inner_xml(tree: Tree) -> bytes:
     """What stands inside <TEMPLATE>, escaped for an answer: how a record keeps its template."""
     return escape_bytes(to_xml(tree, "T")[3:-4])
+
+
+def elements(fragment: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The top-level elements of a template's fragment: the name of each, and the whole of it, escaped as it stands.
+
+    In a value the same words are escaped the same way: only who reads one element after the other can tell.
+    """
+    return ((found[1], found[0]) for found in _TOP.finditer(fragment))
 
 
 def tree_of(fragment: bytes) -> Tree:

@@ -14,8 +14,10 @@ from onecore.errors import BadArgument, NotAllocated, WrongState
 from onecore.kinds import verbs
 from onecore.kinds.kind import (
     KINDS,
+    MAX_ID,
     Kind,
     check_name,
+    elements,
     identifier,
     inner_xml,
     new_perms,
@@ -31,8 +33,9 @@ from onecore.wire.template import Tree, Vector
 from onecore.wire.xmlrpc import escape_bytes
 
 PROTOCOLS, TYPES = ("TCP", "UDP", "ICMP", "ICMPV6", "IPSEC", "ALL"), ("INBOUND", "OUTBOUND")
-_NAMED = re.compile(rb"&lt;SECURITY_GROUPS&gt;&lt;!\[CDATA\[([0-9,]*)\]\]&gt;")
+_NAMED = re.compile(rb"&lt;SECURITY_GROUPS&gt;&lt;!\[CDATA\[([0-9,]*)\]\]&gt;&lt;/SECURITY_GROUPS&gt;")
 """A NIC's security groups in a template's fragment, as kind.inner_xml writes it."""
+_NICS = (b"NIC", b"NIC_ALIAS")
 MAX_RULES = 1000
 
 
@@ -52,7 +55,11 @@ class SecurityGroup(Record):
 
 def members_of(fragment: bytes) -> set[int]:
     """The security groups that the NICs in a VM's template name."""
-    return {int(number) for found in _NAMED.findall(fragment) for number in found.split(b",") if number}
+    if b"&lt;SECURITY_GROUPS&gt;" not in fragment:
+        return set()
+    named = (part for name, nic in elements(fragment) if name in _NICS for found in _NAMED.findall(nic)
+             for part in found.decode().split(","))
+    return {number for part in named if (number := whole(part, 0, MAX_ID)) is not None}
 
 
 def members(core: Core, oid: int) -> set[int]:

@@ -12,6 +12,7 @@ import pytest
 from makers import MakeGround
 from sim import Refused, Sim, refused
 from sim_ground import Ground, assert_sums
+from sim_points import Strike
 
 from onecore import app
 from onecore.__main__ import Daemon
@@ -391,3 +392,18 @@ def test_messages_of_a_driver_behind_a_bad_one(ground: Ground) -> None:
     sim.advance(30)
     assert heard and sim.state(vm) == "RUNNING"
     assert "could not be taken" in (sim.home / "log" / "oned.log").read_text()
+
+
+@pytest.mark.parametrize("call", ["", "update", "attachnic"])
+def test_a_save_of_which_nobody_heard(ground: Ground, call: str) -> None:
+    """Its checkpoint is found, though the VM's error was taken away or another operation failed since."""
+    sim, vm = ground.sim, ground.bring("RUNNING")
+    sim.advance(30)
+    sim.points.arm([Strike.parse("step.after:vm.save#1=deaf~1")])
+    ground.act(vm, "suspend")
+    sim.wait(vm, "RUNNING", limit=2000)
+    if call == "update":
+        sim.call("one.vm.update", vm, 'A="1"', 0)
+    elif call:
+        sim.call("one.vm.attachnic", vm, f"NIC=[NETWORK_ID={ground.network}]")
+    sim.wait(vm, "SUSPENDED", limit=600)

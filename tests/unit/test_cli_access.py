@@ -45,16 +45,21 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("arguments", "extra", "command"),
     [
-        ((), "", ["ssh", "-p", "22", "root@10.0.0.7"]),
-        (("admin",), "", ["ssh", "-p", "22", "admin@10.0.0.7"]),
-        ((), "<CONTEXT><USERNAME>ann</USERNAME></CONTEXT>", ["ssh", "-p", "22", "ann@10.0.0.7"]),
-        (("--nic-id", "1"), NICS.format(""), ["ssh", "-p", "22", "root@2001:db8::7"]),
-        ((), NICS.format("<SSH>YES</SSH>"), ["ssh", "-p", "22", "root@10.0.2.7"]),
-        ((), NICS.format(f"<SSH>YES</SSH>{RANGES}"), ["ssh", "-p", "9022", "root@node7"]),
+        ((), "", ["ssh", "-p", "22", "--", "root@10.0.0.7"]),
+        (("admin",), "", ["ssh", "-p", "22", "--", "admin@10.0.0.7"]),
+        ((), "<CONTEXT><USERNAME>ann</USERNAME></CONTEXT>", ["ssh", "-p", "22", "--", "ann@10.0.0.7"]),
+        (("--nic-id", "1"), NICS.format(""), ["ssh", "-p", "22", "--", "root@2001:db8::7"]),
+        ((), NICS.format("<SSH>YES</SSH>"), ["ssh", "-p", "22", "--", "root@10.0.2.7"]),
+        ((), NICS.format(f"<SSH>YES</SSH>{RANGES}"), ["ssh", "-p", "9022", "--", "root@node7"]),
         (
             ("--cmd", "uptime -p", "--ssh-options", "-o 'A=b c' -v"),
             "",
-            ["ssh", "-o", "A=b c", "-v", "-p", "22", "root@10.0.0.7", "uptime -p"],
+            ["ssh", "-o", "A=b c", "-v", "-p", "22", "--", "root@10.0.0.7", "uptime -p"],
+        ),
+        (  # what a VM's owner writes is a name, never an option
+            ("--cmd", "uptime"),
+            "<CONTEXT><USERNAME>-oProxyCommand=x</USERNAME></CONTEXT>",
+            ["ssh", "-p", "22", "--", "-oProxyCommand=x@10.0.0.7", "uptime"],
         ),
     ],
 )
@@ -119,8 +124,9 @@ def test_port_forward(one: Runner, cloud: Cloud) -> None:
     lines = one("vm", "port-forward", "7", "--nic-id", "2").out.splitlines()
     assert (lines[0], lines[-1], len(lines)) == ("node7@9001 -> 1", "node7@9100 -> 100", 100)
     assert one("vm", "port-forward", "7", "80", "--nic-id", "2").out == "node7@9080 -> 80\n"
-    cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=NICS.format(RANGES.replace("9001:9100", "all")))
-    assert "are no ranges" in one("vm", "port-forward", "7", "--nic-id", "2").err
+    for wrong in ("all", "1:99999999999", "0:5", "9:8"):
+        cloud.answers["one.vm.info"] = cloud.vm(7, "web", extra=NICS.format(RANGES.replace("9001:9100", wrong)))
+        assert "are no ranges" in one("vm", "port-forward", "7", "--nic-id", "2").err
 
 
 def result(status: str, code: int = 0, out: str = "", err: str = "", encoded: bool = True) -> str:

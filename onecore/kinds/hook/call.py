@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -17,27 +19,43 @@ LONGEST = 16_384
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|[^\s,\]]+)"
 
 
-def _naming(word: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """What finds the values of names that match WORD, in text and in XML, and puts *** in their place."""
-    return ((re.compile(rf"(?i)\b({word}\s*=\s*){_VALUE}"), r"\1***"),
-            (re.compile(rf"(?is)(<({word})>).*?(</\2>)"), r"\1***\3"))
+def _naming(word: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds the values of names that match WORD in text, and the tags of such elements in XML.
+
+    Nothing is tried twice: the text may be as long as a call.
+    """
+    return re.compile(rf"(?i)\b({word}\s*+=\s*+){_VALUE}"), re.compile(rf"(?i)<(/?)({word})>")
 
 
-_PATTERNS = _naming(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN)\w*")
+_LOOKS_SECRET = _naming(r"(?=\w*?(?:PASSWORD|PASSWD|SECRET|TOKEN))\w++")
 
 
 @lru_cache(8)
-def _patterns(hidden: frozenset[str]) -> tuple[tuple[re.Pattern[str], str], ...]:
-    return _naming("(?:" + "|".join(map(re.escape, sorted(hidden))) + ")") if hidden else ()
-
-
+def _named(hidden: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    return _naming("(?:" + "|".join(map(re.escape, sorted(hidden))) + ")")
 
 
 def masked(text: str, hidden: frozenset[str] = frozenset()) -> str:
     """TEXT, a template or not, with the values of what looks like secrets, and of what is HIDDEN, as ***."""
-    for pattern, to in (*_PATTERNS, *_patterns(hidden)):
-        text = pattern.sub(to, text)
+    for values, tags in (_LOOKS_SECRET, *([_named(hidden)] if hidden else [])):
+        text = _without_elements(values.sub(r"\1***", text), tags)
     return text
+
+
+def _without_elements(text: str, tags: re.Pattern[str]) -> str:
+    """TEXT with what stands between two TAGS of a name as ***."""
+    found, ends = list(tags.finditer(text)), defaultdict[str, list[int]](list)
+    for tag in found:
+        if tag[1]:
+            ends[tag[2].lower()].append(tag.start())
+    out, at = [], 0
+    for tag in found:
+        there = ends[tag[2].lower()]
+        if tag[1] or tag.start() < at or (place := bisect_left(there, tag.end())) == len(there):
+            continue
+        out += [text[at:tag.end()], "***"]
+        at = there[place]
+    return "".join(out) + text[at:]
 
 
 def document(method: Method, arguments: Iterable[Any], good: bool, answer: str,

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 from onecore.kinds import sealed
-from onecore.kinds.kind import group_name, lock_xml, permissions_xml, user_name
+from onecore.kinds.kind import elements, group_name, lock_xml, permissions_xml, user_name
 from onecore.kinds.vm import scheduled, snapshots
 from onecore.kinds.vm.owner_places import restricted
 from onecore.kinds.vm.record import History, Scheduled, Vm, VmText
@@ -19,10 +18,6 @@ from onecore.wire import xmlbody
 from onecore.wire.xmlrpc import escape_bytes
 
 _SHORT = (b"CPU", b"MEMORY", b"VCPU", b"DISK", b"NIC", b"GRAPHICS")
-_TEXT = rb"(?:&lt;!\[CDATA\[.*?\]\]&gt;)+"
-_VECTOR = rb"(?:&lt;\w+&gt;(?:" + _TEXT + rb")?&lt;/\w+&gt;)*"
-_TOP = re.compile(rb"&lt;(\w+)&gt;(?:" + _TEXT + rb"|" + _VECTOR + rb")&lt;/\1&gt;", re.S)
-"""One top-level element of a template's fragment, as kind.inner_xml writes it."""
 _MONITORED = (("CPU", "cpu"), ("DISKRDBYTES", "diskrdbytes"), ("DISKRDIOPS", "diskrdiops"),
               ("DISKWRBYTES", "diskwrbytes"), ("DISKWRIOPS", "diskwriops"))
 _USER = b"&lt;/TEMPLATE&gt;&lt;USER_TEMPLATE&gt;"
@@ -221,9 +216,9 @@ def _short_template(core: Core, oid: int, template: bytes) -> bytes:
     found = kept.get(oid)
     if found is None or found[0] is not template:
         parts: dict[bytes, list[bytes]] = {}
-        for element in _TOP.finditer(template):
-            parts.setdefault(element.group(1), []).append(element.group())
-        chosen = b"".join(part for name in _SHORT for part in parts.get(name, ()))
+        for name, element in elements(template):
+            parts.setdefault(name, []).append(element)
+        chosen = b"".join(part for wanted in _SHORT for part in parts.get(wanted, ()))
         found = kept[oid] = (template, b"&lt;TEMPLATE&gt;" + chosen + b"&lt;/TEMPLATE&gt;")
     return found[1]
 

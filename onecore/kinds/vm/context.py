@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from onecore.api import Request
@@ -14,9 +15,14 @@ from onecore.kinds.vm.disks import find_image
 from onecore.wire.states import ImageType
 from onecore.wire.template import Tree, Vector
 
-_VARIABLE = re.compile(r"\$(?:(?P<vector>[A-Z_]+)\[(?P<inner>[^\]]*)\]|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\$)")
+_SIMPLE = r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\$)"
+_VARIABLE = re.compile(r"\$(?:(?P<vector>[A-Z_]+)\[(?P<inner>[^\]]*)\]|" + _SIMPLE)
+_LAST = re.compile(r"\$(?:" + _SIMPLE)
+"""Those behind the last ] of a text: a [ there is none of a variable, and its end would be sought again and again."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_FILE = re.compile(r"\$FILE\[([^\]]*)\]|(\S+)")
+_FILE = re.compile(r"\$FILE\[([^\]]{0,1024}+)\]|(\S+)")
+MOST = 1 << 20
+"""Characters that the variables of a CONTEXT or RAW may stand for: a short text can name a long one many times."""
 _FILES_DS = "_FILES_DS"
 """The key of ids that FILES_DS stands for; they were checked, nobody else writes them."""
 _OURS = (_FILES_DS, "DISK_ID", "TARGET")
@@ -64,9 +70,24 @@ def renewed(req: Request, tree: Tree, oid: int, name: str, given: Vector, append
 
 
 def fill(req: Request, tree: Tree, oid: int, name: str, vector: Vector) -> None:
-    """Replace the $VARIABLES in the values of a CONTEXT or RAW."""
+    """Replace the $VARIABLES in the values of a CONTEXT or RAW; raises NotAllocated when they become too long."""
+    made = 0
+
+    def value(found: re.Match[str]) -> str:
+        nonlocal made
+        text = _replace(req, tree, oid, name, found)
+        made += len(text)
+        if made > MOST:
+            raise NotAllocated(f"CONTEXT, RAW: the variables stand for more than {MOST} characters")
+        return text
     for key in vector.keys() - {"FILES_DS"}:
-        vector[key] = _VARIABLE.sub(lambda found: _replace(req, tree, oid, name, found), vector[key])
+        vector[key] = _filled(vector[key], value)
+
+
+def _filled(text: str, value: Callable[[re.Match[str]], str]) -> str:
+    """TEXT with the VALUE of each variable in its place."""
+    last = text.rfind("]") + 1
+    return _VARIABLE.sub(value, text[:last]) + _LAST.sub(value, text[last:])
 
 
 def _check_names(context: Vector) -> None:
@@ -81,9 +102,8 @@ def _replace(req: Request, tree: Tree, oid: int, name: str, found: re.Match[str]
                  "GID": str(req.caller.gid)}
         key = found.group("name").upper()
         return known.get(key) or tree.get(key)
-    if not found.group("vector"):
-        return "$"
-    return _lookup(req, tree, found.group("vector"), found.group("inner"))
+    vector = found.groupdict().get("vector")
+    return _lookup(req, tree, vector, found.group("inner")) if vector else "$"
 
 
 def _lookup(req: Request, tree: Tree, vector: str, inner: str) -> str:
@@ -113,7 +133,7 @@ def _files(req: Request, text: str) -> list[int]:
     """Ids of the files that FILES_DS names: $FILE[IMAGE_ID = n], $FILE[IMAGE = "name", …], an id or a name."""
     from onecore.kinds.vm.allocate import use_of
     found = []
-    for inner, word in _FILE.findall(text):
+    for inner, word in (one.groups("") for one in _FILE.finditer(text)):
         wanted = _conditions(inner.split(",")) if inner else {"IMAGE_ID" if word.isdigit() else "IMAGE": word}
         if not wanted.get("IMAGE_ID") and not wanted.get("IMAGE"):
             raise NotAllocated("CONTEXT FILES_DS: $FILE[…] must hold IMAGE_ID or IMAGE")

@@ -183,6 +183,8 @@ def _volatile(disk: Vector, found: Disks) -> None:
                            + (f", not {disk['TYPE']!r}" if disk.get("TYPE") else ""))
     size = _megabytes(disk.get("SIZE", ""))
     disk["TYPE"] = kind
+    for name in ("DATASTORE", "DATASTORE_ID", "TM_MAD"):  # it lies with the VM: only images have a datastore
+        disk.pop(name, None)
     disk.setdefault("FORMAT", "raw")
     if disk["FORMAT"] not in ("raw", "qcow2"):
         raise NotAllocated(f"DISK FORMAT must be raw or qcow2, not {disk['FORMAT']!r}")

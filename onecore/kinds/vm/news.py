@@ -78,10 +78,13 @@ def take_roster(core: Core, host: Host, sample: Sample) -> None:
 
 
 def _see(core: Core, vm: Vm, event: str, detail: str = "") -> None:
-    """One observation; of a guest that is gone after a save that failed it is asked first whether it was saved."""
+    """One observation; of a guest that is gone after a save, or a failure, it is asked first whether it was saved.
+
+    The save may have failed, and its error have been taken away or its place been taken by another operation's since.
+    """
     if event == "seen_running" and is_paying(core, vm.hid, vm.oid):
         return
-    if event == "seen_poweroff" and vm.state == VmState.ACTIVE and vm.op_kind in _SAVING and vm.error:
+    if event == "seen_poweroff" and vm.state == VmState.ACTIVE and (vm.op_kind in _SAVING or vm.error):
         return _ask_whether_saved(core, vm)
     with core.store.tx(_MONITOR) as tx:
         observe(tx, core, vm.oid, event, detail)

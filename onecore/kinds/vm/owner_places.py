@@ -60,10 +60,18 @@ def restricted(core: Core, vm: Vm, template: bytes) -> bytes:
     found = places.of(core, vm.uid)
     if found == ("", ""):
         return template
-    known = {name.decode(): unescape(value.decode()) for name, value in _WRITTEN.findall(template)}
+    known, rest = _written(template)
     told = "".join(f"<{name}><![CDATA[{text}]]></{name}>" for name, more in zip(_NAMES, found, strict=True)
                    if (text := _both(known.get(name, ""), more)))
-    return escape_bytes(told) + _WRITTEN.sub(b"", template)
+    return escape_bytes(told) + rest
+
+
+def _written(template: bytes) -> tuple[dict[str, str], bytes]:
+    """What the core wrote of _NAMES, and the rest of TEMPLATE, where the same words are somebody's values."""
+    known, at = {}, 0
+    while (found := _WRITTEN.match(template, at)) is not None:
+        known[found[1].decode()], at = unescape(found[2].decode()), found.end()
+    return known, template[at:]
 
 
 def _both(known: str, more: str) -> str:

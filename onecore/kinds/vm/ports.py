@@ -14,7 +14,7 @@ from typing import Any
 from onecore.config import Defaults
 from onecore.errors import NotAllocated, WrongState
 from onecore.kinds.host.record import Host
-from onecore.kinds.kind import inner_xml, tree_of, whole
+from onecore.kinds.kind import elements, inner_xml, tree_of, whole
 from onecore.kinds.usage import usage
 from onecore.kinds.vm.record import Vm, VmText
 from onecore.lifecycle.core import Core
@@ -24,8 +24,8 @@ from onecore.wire.template import Tree
 LAST = 65535
 _SCREENS = ("VNC", "SPICE")
 _SERIALS = ("PTY", "TCP")
-_VECTOR = {name: re.compile(rb"&lt;" + name.encode() + rb"&gt;(?:(?!&lt;/" + name.encode() + rb"&gt;).)*?&lt;PORT&gt;"
-                            rb"&lt;!\[CDATA\[(\d{1,5})\]\]&gt;", re.S) for name in ("GRAPHICS", "SERIAL")}
+_PORT = re.compile(rb"&lt;PORT&gt;&lt;!\[CDATA\[(\d{1,5})\]\]&gt;&lt;/PORT&gt;")
+"""The port in a vector's element; what looks like one in a value does not end so."""
 
 
 class Ports:
@@ -49,10 +49,12 @@ class Ports:
 
 def _found(text: VmText) -> tuple[int, ...]:
     """The ports that a VM's texts hold; quick, since every change of a text asks."""
-    out = []
+    out: list[int] = []
     for name, part in (("GRAPHICS", text.template), ("SERIAL", text.user)):
-        if name.encode() in part and (found := _VECTOR[name].search(part)):
-            out.append(int(found[1]))
+        wanted = name.encode()
+        if b"&lt;" + wanted + b"&gt;" in part:
+            vector = next((element for found, element in elements(part) if found == wanted), b"")
+            out += [int(port) for port in _PORT.findall(vector)]
     return tuple(out)
 
 
