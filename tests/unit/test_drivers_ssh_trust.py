@@ -103,6 +103,19 @@ def test_no_key_is_told_with_the_places(tmp_path: Path, monkeypatch: pytest.Monk
         client_keys(tmp_path, Settings(key=str(tmp_path / "torn")))
 
 
+def test_a_key_that_cannot_be_used_keeps_no_other_from_being_used(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (".ssh", "ssh"):
+        (tmp_path / name).mkdir()
+    KEY.write_private_key_file(str(tmp_path / ".ssh" / "id_rsa"), password="secret")
+    (tmp_path / ".ssh" / "id_ecdsa").write_text("-----BEGIN")
+    with pytest.raises(Permanent, match="id_ecdsa cannot be read"):
+        client_keys(tmp_path, Settings())
+    KEY.write_private_key_file(str(tmp_path / "ssh" / "id_ed25519"))
+    assert [key.get_base64() for key in client_keys(tmp_path, Settings())] == [KEY.get_base64()]
+
+
 def test_tries_become_rarer_and_the_reason_stays() -> None:
     time = [100.0]
     breaker = Breaker(lambda: time[0])
