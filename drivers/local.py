@@ -93,15 +93,17 @@ class LocalExecutor:
         """Hold the VM's fence as ORDER; see drivers/fence.py."""
         with worded():
             held = Fence(vm_dir, order)
+        clean = False
         try:
             self._take(held, wait)
             self._fences.append(held)
             try:
                 yield
+                clean = True
             finally:
                 self._fences.remove(held)
         finally:
-            held.release()
+            held.release(clean)
 
     def start(self, program: Program, argument: Doc, hear: Callable[[Doc | None], None]) -> Child:
         """Run PROGRAM as a child process; it outlives the command."""
