@@ -126,15 +126,17 @@ class LocalExecutor:
     def _copy(self, source: int, target: str, tell: Tell) -> None:
         size, digest, bounds = os.fstat(source).st_size, copy.Digest(), self._bounds.counted()
         progress = copy.Occasionally(lambda at: tell(at, size))
+
+        def each(at: int) -> None:
+            self._check()
+            bounds.seconds()
+            progress(at)
         with os_failures(target):
             file = copy.Target(target)
             try:
-                for at, data in copy.blocks(source, size):
-                    self._check()
-                    bounds.seconds()
+                for at, data in copy.blocks(source, size, each):
                     file.put(at, data)
                     digest.add(at, data)
-                    progress(at + len(data))
                 file.end(size)
             finally:
                 file.close()
