@@ -34,8 +34,8 @@ class Relays:
         with self._lock:
             if path in self._paths:
                 return True
+            listener = _bound(path)
             self._paths.add(path)
-        listener = _bound(path)
         if self._attendant.call(lambda: self._begin(listener, path, list(sockets))):
             return True
         listener.close()
