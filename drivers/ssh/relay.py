@@ -141,6 +141,7 @@ def _bound(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(f"{path}.new")
+        os.chmod(f"{path}.new", 0o1700)  # sticky: systemd-tmpfiles, which knows no renamed socket as alive, leaves it
         listener.listen(16)
         listener.setblocking(False)
         os.rename(f"{path}.new", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -308,3 +309,14 @@ def test_a_relay_that_could_not_be_bound_is_bound_the_next_time(tmp_path: Path) 
     assert relays.listen(str(path), ["/there"])
     with socket.socket(socket.AF_UNIX) as near:
         near.connect(str(path))
+
+
+def test_what_systemd_tmpfiles_would_remove_has_the_sticky_bit() -> None:
+    place = Place()
+    try:
+        path = place.path / "0.sock"
+        assert Relays(cast(Any, Attending()), cast(Any, None)).listen(str(path), ["/there"])
+        assert {name: oct(stat.S_IMODE((place.path / name).stat().st_mode)) for name in ("lock", "0.sock")} == {
+            "lock": "0o1600", "0.sock": "0o1700"}
+    finally:
+        place.close()
