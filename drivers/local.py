@@ -93,15 +93,17 @@ class LocalExecutor:
         """Hold the VM's fence as ORDER; see drivers/fence.py."""
         with worded():
             held = Fence(vm_dir, order)
+        clean = False
         try:
             self._take(held, wait)
             self._fences.append(held)
             try:
                 yield
+                clean = True
             finally:
                 self._fences.remove(held)
         finally:
-            held.release()
+            held.release(clean)
 
     def start(self, program: Program, argument: Doc, hear: Callable[[Doc | None], None]) -> Child:
         """Run PROGRAM as a child process; it outlives the command."""
@@ -124,15 +126,17 @@ class LocalExecutor:
     def _copy(self, source: int, target: str, tell: Tell) -> None:
         size, digest, bounds = os.fstat(source).st_size, copy.Digest(), self._bounds.counted()
         progress = copy.Occasionally(lambda at: tell(at, size))
+
+        def each(at: int) -> None:
+            self._check()
+            bounds.seconds()
+            progress(at)
         with os_failures(target):
             file = copy.Target(target)
             try:
-                for at, data in copy.blocks(source, size):
-                    self._check()
-                    bounds.seconds()
+                for at, data in copy.blocks(source, size, each):
                     file.put(at, data)
                     digest.add(at, data)
-                    progress(at + len(data))
                 file.end(size)
             finally:
                 file.close()

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from drivers.execute import refusal
 from drivers.lanes import Job, Lanes, Limits
 from drivers.token import Token
-from onecore.wire.messages import Cancel, Command, Progress, Result
+from onecore.wire.messages import Cancel, Command, FrameError, Progress, Result
 
 _SLOW = 2
 _SHORT = 1.0
@@ -185,8 +186,15 @@ class Pool:
         while (job := self._next()) is not None:
             if self._now() - job.told > _SHORT:
                 self._emit(Progress(job.command.op, job.command.attempt, "started"))
-            self._emit(self._carry(job.command, job.token))
+            self._tell(self._carry(job.command, job.token))
             self._settle(self._done(job))
+
+    def _tell(self, result: Result) -> None:
+        """A result that no frame takes, as a host may say much, is told as a failure: the thread goes on."""
+        try:
+            self._emit(result)
+        except FrameError as error:
+            self._emit(replace(result, ok=False, error=f"what came of it cannot be told: {error}", data={}))
 
     def _next(self) -> Job | None:
         with self._changed:

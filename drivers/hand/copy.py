@@ -70,26 +70,30 @@ class Target:
         os.close(self._fd)
 
 
-def blocks(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, bytes) of each block of a file of SIZE bytes that is not zero; holes are not read."""
+def blocks(fd: int, size: int, seen: Callable[[int], object]) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of each block of a file of SIZE bytes that is not zero.
+
+    Holes are not read where the file system tells of them; NFS before 4.2 does not.  So SEEN gets the offset of each
+    block that was read, of zeros too: they may take long.
+    """
     at = 0
     while at < size:
         at = _next_data(fd, at, size)
         data = _read_block(fd, at, min(BLOCK, size - at)) if at < size else b""
+        seen(at)
         if data != _ZEROS[:len(data)]:
             yield at, data
         at += BLOCK
 
 
 def measure(path: str, tell: Callable[[int], object]) -> str:
-    """The digest of the file at PATH; TELL gets the offset of each block."""
+    """The digest of the file at PATH; TELL gets the offset of each block that was read."""
     digest = Digest()
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
-        for at, data in blocks(fd, size):
+        for at, data in blocks(fd, size, tell):
             digest.add(at, data)
-            tell(at)
     finally:
         os.close(fd)
     return digest.end(size)
@@ -158,7 +162,8 @@ def _send(argument: Doc, wire: Wire) -> Doc:
         try:
             size = os.fstat(fd).st_size
             wire.send({"total": size})
-            for at, data in blocks(fd, size):
+            alive = Occasionally(lambda at: wire.send({"at": at}))
+            for at, data in blocks(fd, size, alive):
                 digest.add(at, data)
                 wire.send({"at": at}, data)
         except BrokenPipeError:

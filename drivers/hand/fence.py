@@ -36,6 +36,8 @@ class Claim:
     mark: str = ""
     done: bool = True
     before: tuple[str, ...] = ()
+    held: bool = True
+    """Whether it may have had the lock: one that had not started nothing."""
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -51,7 +53,8 @@ class Fence:
         epoch, generation, op = order
         with os_failures(vm_dir):
             self.path = lock_path(vm_dir)
-            self._claim = _claim(self.path, Claim(epoch, generation, op, secrets.token_hex(8), done=False))
+            mine = Claim(epoch, generation, op, secrets.token_hex(8), done=False, held=False)
+            self._claim = _claim(self.path, mine)
             self._work = os.open(f"{self.path}.work", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._held = False
 
@@ -73,7 +76,9 @@ class Fence:
             return False
         self._held = True
         self.check()
-        if not end_all(self._claim.before):
+        if end_all(self._claim.before):
+            self._claim = _enter(self.path, self._claim)
+        else:
             self._held = False
             fcntl.flock(self._work, fcntl.LOCK_UN)
         return self._held
@@ -82,10 +87,13 @@ class Fence:
         """A Failure when a newer operation has come."""
         check(self.path, self.mark)
 
-    def release(self) -> None:
-        """Give the lock back; a claim that never had it stays, for what it may have left."""
+    def release(self, clean: bool = True) -> None:
+        """Give the lock back; a claim that never had it stays, for what it may have left.
+
+        So does one that did not end well (not CLEAN), as long as anything that it started is there: see take().
+        """
         try:
-            if self._held:
+            if self._held and (clean or end_all([self.mark])):
                 _finish(self.path, self._claim)
         finally:
             os.close(self._work)
@@ -155,8 +163,17 @@ def _claim(path: Path, mine: Claim) -> Claim:
         old = read_claim(path)
         if old.order > mine.order:
             raise _superseded(old)
-        unfinished = () if old.done else (*old.before, old.mark)
-        mine = replace(mine, before=unfinished[-8:])
+        started = (old.mark,) if old.held else ()
+        mine = replace(mine, before=() if old.done else (*old.before, *started))
+        _store(fd, mine)
+    return mine
+
+
+def _enter(path: Path, mine: Claim) -> Claim:
+    """Note that MINE has the lock, and that nothing older is there; a Failure when a newer operation has come."""
+    mine = replace(mine, before=(), held=True)
+    with _record_lock(path) as fd:
+        check(path, mine.mark)
         _store(fd, mine)
     return mine
 

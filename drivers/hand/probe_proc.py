@@ -89,8 +89,15 @@ def traffic(net_dev: str, devices: Collection[str]) -> tuple[int, int]:
 
 def physical_devices(directory: str = NET) -> frozenset[str]:
     """Network devices that are not the kernel's own (bridge, tap, lo)."""
-    return frozenset(entry.name for entry in os.scandir(directory)
-                     if entry.is_symlink() and "/virtual/" not in os.readlink(entry.path))
+    return frozenset(entry.name for entry in os.scandir(directory) if entry.is_symlink() and _is_physical(entry.path))
+
+
+def _is_physical(path: str) -> bool:
+    """False for a device that goes just now, too: a guest's network cards end at any moment."""
+    try:
+        return "/virtual/" not in os.readlink(path)
+    except OSError:
+        return False
 
 
 def cpu_model(cpuinfo: str) -> tuple[str, str]:

@@ -162,7 +162,7 @@ class _Hand:
         fence = self._fence(document["mark"])
         with self._changed:
             del self._fences[fence.mark]
-        fence.release()
+        fence.release(document.get("clean", True))
         return None, b""
 
     def _end(self, document: Doc, data: bytes, token: Token) -> Reply:

@@ -8,6 +8,8 @@ from drivers.base import DriverError
 from onecore.wire.messages import Doc, Sample
 
 _LOOKS = 3
+_OLDEST = 60.0
+"""Seconds that a sample may be old at most: what seems older is of a host whose clock was set back."""
 
 
 class Skew:
@@ -35,7 +37,10 @@ class Samples:
         self._skew = Skew()
 
     def heard(self, document: Doc) -> Sample:
-        """The sample in DOCUMENT."""
+        """The sample in DOCUMENT, of the time when it was taken: what waited on its way tells of a past.
+
+        A VM that started meanwhile is not in its roster, and would be taken for ended.
+        """
         now = self._clock()
         skew = self._skew.seconds(float(document["time"]), now)
         if document.get("error"):
@@ -44,7 +49,8 @@ class Samples:
             kind = self._hypervisor(document["running"])
         except DriverError as error:
             return self.failed(str(error))
-        return Sample(self._hid, int(now), host={"hypervisor": kind, "clock_skew": skew, **document["host"]},
+        taken = max(min(float(document["time"]) - skew, now), now - _OLDEST)
+        return Sample(self._hid, int(taken), host={"hypervisor": kind, "clock_skew": skew, **document["host"]},
                       vms=document["vms"], datastores=document["datastores"], roster=bool(document["roster"]))
 
     def failed(self, why: str) -> Sample:

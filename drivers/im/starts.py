@@ -27,8 +27,8 @@ class Starts:
             heapq.heappush(self._heap, (failures, next(self._serial), call))
             if self._threads >= self._most:
                 return
+            threading.Thread(target=self._run, name="start", daemon=True).start()
             self._threads += 1
-        threading.Thread(target=self._run, name="start", daemon=True).start()
 
     def _run(self) -> None:
         while True:

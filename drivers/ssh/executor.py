@@ -84,16 +84,18 @@ class SshExecutor:
         """Hold the VM's fence on the host as ORDER; see drivers/fence.py."""
         connection = self._connection()
         mark = self._ask({"do": "claim", "dir": vm_dir, "order": list(order)}, b"", None, vm_dir)[0]
+        clean = False
         try:
             while not self._ask({"do": "take", "mark": mark}, b"", None, vm_dir)[0]:
                 waited(wait)
             self._marks.append(mark)
             try:
                 yield
+                clean = True
             finally:
                 self._marks.remove(mark)
         finally:
-            _tell(connection, {"do": "release", "mark": mark})
+            _tell(connection, {"do": "release", "mark": mark, "clean": clean})
 
     def start(self, program: Program, argument: Doc, hear: Callable[[Doc | None], None]) -> Stream:
         """Run PROGRAM on the host; it outlives the command."""

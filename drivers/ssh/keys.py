@@ -12,12 +12,21 @@ _OF_USER = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 def client_keys(home: Path, settings: Settings) -> list[paramiko.PKey]:
-    """The keys to be tried, in order; Permanent when there is none."""
+    """The keys to be tried, in order; Permanent when there is none.
+
+    One that cannot be used keeps no other from being used: it may be its owner's own, of which hosts know nothing.
+    """
     paths = _paths(home, settings)
-    keys = [_load(path) for path in paths if path.exists()]
-    if not keys:
-        raise Permanent(f"no SSH key: there is no {' and no '.join(str(path) for path in paths)}")
-    return keys
+    keys: list[paramiko.PKey] = []
+    refused: list[Permanent] = []
+    for path in filter(Path.exists, paths):
+        try:
+            keys.append(_load(path))
+        except Permanent as error:
+            refused.append(error)
+    if keys:
+        return keys
+    raise refused[0] if refused else Permanent(f"no SSH key: there is no {' and no '.join(map(str, paths))}")
 
 
 def _paths(home: Path, settings: Settings) -> list[Path]:

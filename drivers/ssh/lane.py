@@ -103,8 +103,9 @@ class Lane:
         if self._closed:
             raise Temporary(f"{self.target}: this process ends")
         self._breaker.check()
-        attempt = self._attempt = Attempt()
+        attempt = Attempt()
         threading.Thread(target=self._connect, args=(attempt,), name=f"connect-{self.target}", daemon=True).start()
+        self._attempt = attempt  # not of a thread that could not be started; the new one waits for our lock
         return attempt
 
     def _connect(self, attempt: Attempt) -> None:

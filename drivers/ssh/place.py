@@ -18,6 +18,7 @@ class Place:
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         made = self.path / f"{_LOCK}.new"
         self._lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._lock, 0o1600)  # sticky: systemd-tmpfiles leaves it, and so the directory, however old they are
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         made.rename(self.path / _LOCK)  # nobody sees it before it is held
         _sweep(self.path)

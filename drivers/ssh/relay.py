@@ -34,8 +34,8 @@ class Relays:
         with self._lock:
             if path in self._paths:
                 return True
+            listener = _bound(path)
             self._paths.add(path)
-        listener = _bound(path)
         if self._attendant.call(lambda: self._begin(listener, path, list(sockets))):
             return True
         listener.close()
@@ -141,6 +141,7 @@ def _bound(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(f"{path}.new")
+        os.chmod(f"{path}.new", 0o1700)  # sticky: systemd-tmpfiles, which knows no renamed socket as alive, leaves it
         listener.listen(16)
         listener.setblocking(False)
         os.rename(f"{path}.new", path)

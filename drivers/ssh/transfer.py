@@ -107,11 +107,13 @@ def put(pipe: Pipe, source: str, target: str, tell: Tell) -> None:
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size, digest = os.fstat(fd).st_size, copy.Digest()
-            progress = copy.Occasionally(lambda at: tell(at, size))
-            for at, data in copy.blocks(fd, size):
+
+            def alive(at: int) -> None:
+                pipe.beat()
+                tell(at, size)
+            for at, data in copy.blocks(fd, size, copy.Occasionally(alive)):
                 pipe.send({"at": at}, data)
                 digest.add(at, data)
-                progress(at + len(data))
         finally:
             os.close(fd)
     pipe.send({"size": size})

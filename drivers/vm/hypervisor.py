@@ -67,8 +67,8 @@ class _Proofs:
         with self._lock:
             self._hosts.setdefault(_file_name(host), (host, executor))
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._run, name="hypervisor-proof", daemon=True).start()
+                self._running = True
 
     def close(self) -> None:
         """No more proofs."""

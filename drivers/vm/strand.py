@@ -38,8 +38,8 @@ class Strand:
 
     def _go_on(self) -> None:
         if self._open and not self._running:
-            self._running = True
             threading.Thread(target=self._run, name="libvirt-news", daemon=True).start()
+            self._running = True
 
     def _run(self) -> None:
         while (work := self._next()) is not None:

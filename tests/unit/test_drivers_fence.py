@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -286,6 +286,69 @@ def test_what_cannot_be_killed_keeps_the_newer_waiting(vm_dir: str, monkeypatch:
     finally:
         child.kill()
         child.wait(10)
+
+
+class Left:
+    """Work that fails, and what it started is still there."""
+
+    def __init__(self, host: Doc) -> None:
+        self._host = host
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, ctx: Running) -> None:
+        mark = ctx.host(self._host).run(["sh", "-c", "echo $ONECORE_FENCE"]).strip()
+        self.child = subprocess.Popen(["sleep", "60"], env={"ONECORE_FENCE": mark})
+        soon(lambda: mark.encode() in Path(f"/proc/{self.pid}/environ").read_bytes())
+        raise Temporary("no end")
+
+    @property
+    def pid(self) -> int:
+        assert self.child is not None
+        return self.child.pid
+
+    def close(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait(10)
+
+
+def test_what_a_failed_one_left_is_ended_before_the_lock_is_free(ground: Ground, vm_dir: str) -> None:
+    with closing(Left(ground.host)) as left:
+        with pytest.raises(Temporary, match="no end"):
+            ground.work(vm_dir, (1, 1, 1), left)
+        assert read_claim(lock_path(vm_dir)).done and ends(left.pid)
+
+
+def test_what_a_failed_one_left_and_cannot_be_killed_keeps_the_newer_waiting(
+        vm_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above on a dead file server: the lock is free, but the operation is not done."""
+    ground = Ground({}, Path("/"), {})
+    monkeypatch.setattr("drivers.hand.fence._DIE", 0.1)
+    with closing(Left({})) as left:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+            with pytest.raises(Temporary, match="no end"):
+                ground.work(vm_dir, (1, 1, 1), left)
+            assert not read_claim(lock_path(vm_dir)).done
+            newer = Fence(vm_dir, (1, 1, 2))
+            assert not newer.take()
+            newer.release()
+        ground.work(vm_dir, (1, 1, 3), lambda ctx: ends(left.pid) or pytest.fail("it is still at work"))
+
+
+def test_who_never_had_the_lock_pushes_no_older_one_out(vm_dir: str) -> None:
+    first = Fence(vm_dir, (1, 1, 1))
+    assert first.take()
+    for op in range(2, 40):
+        waiting = Fence(vm_dir, (1, 1, op))
+        assert not waiting.take()
+        waiting.release()
+    assert read_claim(lock_path(vm_dir)).before == (first.mark,)
+    first.release()
+    last = Fence(vm_dir, (1, 1, 40))
+    assert last.take() and read_claim(lock_path(vm_dir)).before == ()
+    last.release()
+    assert read_claim(lock_path(vm_dir)).done
 
 
 @pytest.mark.parametrize("ground", ["ssh"], indirect=True)

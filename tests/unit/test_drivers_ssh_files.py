@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from ssh_ground import Sshd, error_of, executor, missing, soon
@@ -15,6 +16,7 @@ from ssh_ground import Sshd, error_of, executor, missing, soon
 from drivers.base import Cancelled, DriverError, Executor, Permanent, Temporary
 from drivers.hand import copy
 from drivers.local import LocalExecutor
+from drivers.ssh import transfer
 from drivers.ssh.hosts import Hosts
 from drivers.token import Token
 
@@ -100,6 +102,60 @@ def test_a_digest_knows_content_and_place_but_not_holes(tmp_path: Path) -> None:
 
 def len_of(at: int) -> None:
     """Nobody is told."""
+
+
+@pytest.fixture
+def zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight blocks of zeros on a file system that knows of no holes; nothing is held back that may be told."""
+    monkeypatch.setattr(copy, "_next_data", lambda fd, at, size: at)
+    monkeypatch.setattr(copy, "_TELL", 0.0)
+    (tmp_path / "zeros").write_bytes(bytes(8 * BLOCK))
+    return tmp_path / "zeros"
+
+
+EACH = set(range(0, 8 * BLOCK, BLOCK))
+
+
+class End:
+    """The other end of a copy: what it hears."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.frames: list[dict[str, int]] = []
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def send(self, document: dict[str, int], data: bytes = b"") -> None:
+        assert not data
+        self.frames.append(document)
+
+    def receive(self) -> tuple[dict[str, str], bytes]:
+        return {"digest": copy.Digest().end(8 * BLOCK)}, b""
+
+
+def test_zeros_that_must_be_read_are_told_of(ours: Executor, zeros: Path, tmp_path: Path) -> None:
+    told = set[int]()
+    ours.put(str(zeros), str(tmp_path / "target"), lambda done, total: told.add(done))
+    assert told >= EACH and same(zeros, tmp_path / "target")
+
+
+def test_a_cancel_is_heard_while_zeros_are_read(zeros: Path, tmp_path: Path) -> None:
+    token = Token()
+    told: list[int] = []
+    with pytest.raises(Cancelled):
+        LocalExecutor(token).put(str(zeros), str(tmp_path / "target"),
+                                 lambda done, total: (told.append(done), token.cancel()))
+    assert told == [0]
+
+
+def test_the_other_end_hears_something_while_zeros_are_read(zeros: Path) -> None:
+    """It gives up when it hears nothing for long."""
+    host, front = End(), End()
+    transfer.put(cast(Any, host), str(zeros), "target", lambda done, total: None)
+    assert host.beats == 8 and host.frames == [{"size": 8 * BLOCK}]
+    copy._send({"path": str(zeros)}, cast(Any, front))
+    assert {frame["at"] for frame in front.frames[1:]} == EACH
 
 
 @pytest.mark.parametrize("way", ["put", "get"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from ssh_ground import Sshd, ends, error_of, executor, missing, soon
@@ -18,6 +20,7 @@ from drivers.hand.serve import MODULES
 from drivers.local import LocalExecutor
 from drivers.ssh.hosts import Hosts
 from drivers.ssh.place import Place
+from drivers.ssh.relay import Relays
 from onecore.wire.messages import Doc
 
 HAND = Program("drivers.hand.serve:serve", MODULES)
@@ -281,3 +284,39 @@ def test_twenty_connections_cost_two_threads_each(tmp_path: Path) -> None:
     for hosts in two:
         hosts.close()
     server.stop()
+
+
+class Attending:
+    """An attendant that begins at once, and keeps what it watches."""
+
+    def __init__(self) -> None:
+        self.kept: list[object] = []
+
+    def call(self, call: Callable[[], None]) -> bool:
+        call()
+        return True
+
+    def watch(self, *what: object) -> None:
+        self.kept.append(what)
+
+
+def test_a_relay_that_could_not_be_bound_is_bound_the_next_time(tmp_path: Path) -> None:
+    relays = Relays(cast(Any, Attending()), cast(Any, None))
+    path = tmp_path / "full" / "0.sock"
+    with pytest.raises(FileNotFoundError):
+        relays.listen(str(path), ["/there"])
+    path.parent.mkdir()
+    assert relays.listen(str(path), ["/there"])
+    with socket.socket(socket.AF_UNIX) as near:
+        near.connect(str(path))
+
+
+def test_what_systemd_tmpfiles_would_remove_has_the_sticky_bit() -> None:
+    place = Place()
+    try:
+        path = place.path / "0.sock"
+        assert Relays(cast(Any, Attending()), cast(Any, None)).listen(str(path), ["/there"])
+        assert {name: oct(stat.S_IMODE((place.path / name).stat().st_mode)) for name in ("lock", "0.sock")} == {
+            "lock": "0o1600", "0.sock": "0o1700"}
+    finally:
+        place.close()

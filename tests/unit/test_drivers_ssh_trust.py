@@ -7,6 +7,7 @@ import paramiko
 import pytest
 
 from drivers.base import Permanent, Temporary
+from drivers.ssh import connect
 from drivers.ssh.breaker import Breaker
 from drivers.ssh.keys import client_keys
 from drivers.ssh.settings import Settings, Target, is_here, parse, target
@@ -101,6 +102,43 @@ def test_no_key_is_told_with_the_places(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "torn").write_text("-----BEGIN")
     with pytest.raises(Permanent, match="torn cannot be read"):
         client_keys(tmp_path, Settings(key=str(tmp_path / "torn")))
+
+
+def test_a_key_that_cannot_be_used_keeps_no_other_from_being_used(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (".ssh", "ssh"):
+        (tmp_path / name).mkdir()
+    KEY.write_private_key_file(str(tmp_path / ".ssh" / "id_rsa"), password="secret")
+    (tmp_path / ".ssh" / "id_ecdsa").write_text("-----BEGIN")
+    with pytest.raises(Permanent, match="id_ecdsa cannot be read"):
+        client_keys(tmp_path, Settings())
+    KEY.write_private_key_file(str(tmp_path / "ssh" / "id_ed25519"))
+    assert [key.get_base64() for key in client_keys(tmp_path, Settings())] == [KEY.get_base64()]
+
+
+def test_an_address_that_says_nothing_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[float] = []
+
+    class Silent:
+        def __init__(self, family: int, kind: int, protocol: int) -> None:
+            self.number = family
+
+        def settimeout(self, seconds: float) -> None:
+            times.append(seconds)
+
+        def connect(self, address: str) -> None:
+            if address != "good":
+                raise TimeoutError
+
+        def close(self) -> None:
+            """It is."""
+    monkeypatch.setattr(connect, "_left", lambda end: end)
+    monkeypatch.setattr(connect.socket, "socket", Silent)
+    monkeypatch.setattr(connect.socket, "getaddrinfo", lambda *_, **__: [
+        (number, 0, 0, "", address) for number, address in enumerate(("silent", "silent", "good"))])
+    assert connect._reached(NODE, 9.0).number == 2  # type: ignore[attr-defined]
+    assert times == [3.0, 4.5, 9.0, 9.0], "time stands still here"
 
 
 def test_tries_become_rarer_and_the_reason_stays() -> None:

@@ -3,11 +3,20 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from drivers.bounds import Bounds
+from drivers.im.starts import Starts
 from drivers.lanes import Limits
 from drivers.pool import Pool
+from drivers.ssh.lane import Lane
+from drivers.ssh.settings import Target
 from drivers.token import Token
-from onecore.wire.messages import Command, Message, Progress, Result
+from drivers.vm.strand import Strand
+from onecore.wire.messages import Command, FrameError, Message, Progress, Result
 
 
 class Ground:
@@ -70,3 +79,60 @@ def test_a_quick_one_is_not_worth_a_word() -> None:
     ground.wait(4)
     assert [m for m in ground.told if not isinstance(m, Result)] == []
     ground.pool.close(1)
+
+
+def test_a_result_that_no_frame_takes_is_told_as_a_failure_and_the_lane_goes_on() -> None:
+    ground = Ground()
+
+    def emit(message: Message) -> None:
+        if isinstance(message, Result) and message.data:
+            raise FrameError("17 MB")
+        ground.told.append(message)
+    ground.pool = Pool(lambda command, token: Result(command.op, 1, 1, True, data={"much": 1}), emit,
+                       lambda command, text: None, lambda: 0.0, Limits(1))
+    for op in (1, 2):
+        ground.submit(op)
+    ground.wait(2)
+    assert [(m.op, m.ok, m.error) for m in ground.told if isinstance(m, Result)] == [
+        (op, False, "what came of it cannot be told: 17 MB") for op in (1, 2)]
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next thread cannot be started, those after it can."""
+    refused, start = [RuntimeError("can't start new thread")], threading.Thread.start
+
+    def late(thread: threading.Thread) -> None:
+        if refused:
+            raise refused.pop()
+        start(thread)
+    monkeypatch.setattr(threading.Thread, "start", late)
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_a_connection_is_tried_again_when_no_thread_could_be_started() -> None:
+    made: Any = SimpleNamespace(alive=True)
+    lane = Lane(Target("node1", "root", 22), lambda lane: made, 10.0, time.monotonic, lambda level, text: None)
+    with pytest.raises(RuntimeError):
+        lane.connection(Bounds())
+    assert lane.connection(Bounds()) is made
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_work_waits_for_the_next_when_no_thread_could_be_started() -> None:
+    done = threading.Event()
+    strand = Strand(lambda error: None)
+    with pytest.raises(RuntimeError):
+        strand.start(lambda: None)
+    strand.put(done.set)
+    assert done.wait(40)
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_a_start_keeps_its_place_when_no_thread_could_be_started() -> None:
+    done = threading.Semaphore(0)
+    starts = Starts(1)
+    with pytest.raises(RuntimeError):
+        starts.put(0, done.release)
+    starts.put(0, done.release)
+    assert done.acquire(timeout=40) and done.acquire(timeout=40)

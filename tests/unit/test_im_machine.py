@@ -1,6 +1,7 @@
 """What a host's own files say, and how much room its datastores have."""
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_traffic_is_of_physical_devices(tmp_path: Path) -> None:
     devices = proc.physical_devices(str(tmp_path))
     assert devices == {"eth0", "eth1"}
     assert proc.traffic(NET, devices) == (1010, 2020)
+
+
+def test_a_device_that_goes_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, link in (("eth0", "pci0/net/eth0"), ("one-1-0", "virtual/net/one-1-0")):
+        (tmp_path / name).symlink_to(f"../../devices/{link}")
+    read = os.readlink
+
+    def late(path: str) -> str:
+        (tmp_path / "one-1-0").unlink(missing_ok=True)
+        return read(path)
+    monkeypatch.setattr(os, "readlink", late)
+    monkeypatch.setattr(os, "scandir", lambda directory, real=os.scandir: list(real(directory)))
+    assert proc.physical_devices(str(tmp_path)) == {"eth0"}
 
 
 def test_the_model_is_the_first_processors() -> None:

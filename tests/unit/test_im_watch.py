@@ -186,6 +186,19 @@ def test_skew_is_the_quickest_of_the_last_documents() -> None:
     assert [skew.seconds(at, at + 7.0) for at in (130.0, 140.0)] == [5.0, -7.0], "the clock was set"
 
 
+def test_a_sample_that_waited_on_its_way_is_of_when_it_was_taken() -> None:
+    clock = [0.0]
+    samples = Samples(3, lambda running: "qemu", lambda: clock[0])
+
+    def dated(said: float, heard: float) -> int:
+        clock[0] = heard
+        return samples.heard({**GOOD, "time": said}).time
+    assert [dated(said, heard) for said, heard in
+            ((1005.0, 1000.5), (1015.0, 1010.5), (1025.0, 1035.5), (1035.0, 1035.6), (1045.0, 1040.5))] == [
+                1000, 1010, 1020, 1030, 1040], "its clock is 5 s ahead, and one waited for 15 s"
+    assert dated(500.0, 1050.5) == 990, "its clock was set back"
+
+
 def test_starts_are_bounded_and_the_healthy_go_first() -> None:
     starts, gate, order = Starts(1), threading.Event(), []
     starts.put(0, gate.wait)
