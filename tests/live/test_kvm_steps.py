@@ -1,7 +1,7 @@
 """Each action on a guest, cut off at its steps, and then asked for again, or undone as the core does it.
 
 A step is a look that the command takes at its token (cut.py), a cut a cancel or a kill of the driver process.
-ONECORE_LONG=1 takes every step with both, and both ways on; otherwise every eleventh with one of them.
+ONECORE_LONG=1 takes every step with both, and both ways on; otherwise every 19th with one of them.
 """
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ disk_snapshots = pytest.importorskip("drivers.vm.disk_snapshots")
 pytestmark = pytest.mark.live
 NUMBERS = range(8151, 8152)
 ONE = NUMBERS[0]
-_FIRST, _STRIDE = (1, 1) if os.environ.get("ONECORE_LONG") else (2, 11)
+_FIRST, _STRIDE = (1, 1) if os.environ.get("ONECORE_LONG") else (2, 19)
 RUNNING = {"state": "running", "generation": 1}
 Args = dict[str, Any]
 

@@ -24,7 +24,7 @@ from onecore.wire.messages import Doc, Result
 pytestmark = pytest.mark.live
 ONE = 8161
 SHARED, OWN = "0", "100"
-_STRIDE = 1 if os.environ.get("ONECORE_LONG") else 17
+_STRIDE = 1 if os.environ.get("ONECORE_LONG") else 31
 
 
 @pytest.fixture(scope="module")
