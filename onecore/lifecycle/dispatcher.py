@@ -342,9 +342,9 @@ class Dispatcher:
             self._result(Result(op, attempt, self.epoch, False,
                                 f"the {flight.family} driver ended {RESENDS} times during {action}"))
         elif flight.cancelled and f"{flight.family}.{action}" in WITHOUT_DRIVER:
+            self._arm(flight, self._grace)
             self._post(flight)
             self._transport.send(flight.family, Cancel(op, attempt))
-            self._arm(flight, self._grace)
         elif flight.cancelled:
             self._result(Result(op, attempt, self.epoch, False, "cancelled", cancelled=True))
         else:

@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 
 from cloud_process import Cloud, unique, until, vm_template
 
-SLOW = 0.8
-"""Seconds that the step takes in which the kill finds a VM."""
 RECREATE = 4
 
 
@@ -59,8 +57,7 @@ class Traffic:
     def start(self) -> None:
         """Send everything on its way; returns when each VM is in the state in which the kill shall find it."""
         for number, way in enumerate(WAYS):
-            oid = self.cloud.make_vm(unique("way"), self.image, self.network,
-                                     DUMMY={"ACTION": way.slow, "DELAY": SLOW})
+            oid = self.cloud.make_vm(unique("way"), self.image, self.network)
             self.vms[oid] = way
             if way.rest != "PENDING":
                 self.cloud.client.call("one.vm.deploy", oid, self.hosts[number % len(self.hosts)])
@@ -76,7 +73,7 @@ class Traffic:
         """What they are sent on to ends when they are to arrive, and not before, however busy the machine is."""
         held = [{"action": way.slow, "vm": oid, "hold": True} for oid, way in self.vms.items()]
         held += [{"action": f"ds.{action}", "hold": True} for action in ("mkfs", "clone")]
-        self.cloud.dummy(delay={"ds.mkfs": SLOW, "ds.clone": SLOW}, rules=held)
+        self.cloud.dummy(rules=held)
 
     def _rest(self) -> None:
         for oid, way in self.vms.items():

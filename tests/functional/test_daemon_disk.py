@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from cloud_process import Cloud, unique, until
@@ -18,6 +19,7 @@ from onecore.wire.client import ClientError
 
 pytestmark = pytest.mark.sqlite
 INTERNAL = 0x2000
+T = TypeVar("T")
 
 
 @contextmanager
@@ -61,41 +63,24 @@ def _go_through(cloud: Cloud, vm: int, known: int) -> None:
     """What is true while nothing can be written."""
     for _ in range(4):
         assert "stored" in _refused(cloud)
-        until(5.0, "reads to go on", lambda: _reads(cloud, vm))
+        until(5.0, "reads to go on",
+              lambda: _answer(lambda: cloud.vm_state(vm)) in ("RUNNING", "SHUTDOWN_POWEROFF"))
     assert _error(lambda: cloud.client.call("one.vm.info", 10**6)).code == 0x0400
-    until(5.0, "a list of what is stored", lambda: _number(cloud) == known)
+    until(5.0, "a list of what is stored", lambda: _answer(
+        lambda: cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count("<VM>")) == known)
 
 
-def _number(cloud: Cloud) -> int:
-    """How many VMs are told; -1 when none is."""
+def _answer(call: Callable[[], T]) -> T | None:
+    """What a call is answered; None when it is refused."""
     try:
-        return cloud.client.text("one.vmpool.info", -2, -1, -1, -1).count("<VM>")
+        return call()
     except ClientError:
-        return -1
-
-
-def _under_way(cloud: Cloud) -> bool:
-    try:
-        return bool(json.loads(cloud.client.text("onecore.status"))["under_way"])
-    except ClientError:
-        return False
-
-
-def _reads(cloud: Cloud, vm: int) -> bool:
-    try:
-        return cloud.vm_state(vm) in ("RUNNING", "SHUTDOWN_POWEROFF")
-    except ClientError:
-        return False
+        return None
 
 
 def _goes_on(cloud: Cloud, vm: int, known: int, restart: bool = False) -> None:
     """What was under way arrives; new changes are stored; the books balance, also after a restart."""
-    def store() -> int | None:
-        try:
-            return cloud.make_vm()
-        except ClientError:
-            return None
-    made = until(15.0, "changes to be stored again", store) or -1
+    made = until(15.0, "changes to be stored again", lambda: _answer(cloud.make_vm)) or -1
     cloud.wait_vm(vm, "POWEROFF", 15.0)
     if restart:
         cloud.kill()
@@ -132,7 +117,8 @@ def test_files_that_cannot_grow(make_cloud: MakeCloud) -> None:
         _release(cloud)
         time.sleep(0.4)
         _go_through(cloud, vm, 1)
-        until(5.0, "the poweroff to be told", lambda: _under_way(cloud))
+        until(5.0, "the poweroff to be told", lambda: _answer(
+            lambda: json.loads(cloud.client.text("onecore.status"))["under_way"]))
     _goes_on(cloud, vm, 1)
 
 
